@@ -1,0 +1,82 @@
+# Everything a developer does, by name. `make` alone tells them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+LOCK := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile \
+	--quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+# The environment must not add to what the lock files say.
+PIP := env -u PIP_FIND_LINKS PYTHONWARNINGS=ignore $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: $(STAMP) ## Make .venv with exactly the locked packages, and the project in it
+
+$(STAMP): requirements.lock pyproject.toml
+	@if [ ! -x $(BIN)/python ]; then \
+	  python=""; \
+	  for name in python3.12 python3.11 python3; do \
+	    if "$$name" -c '$(SUITS)' 2>/dev/null; then python="$$name"; break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "error: Python 3.11 or 3.12 is needed (Bytewax has no wheels for others); found neither python3.12 nor python3.11, and python3 is $$(python3 -V 2>/dev/null || echo missing)." >&2; exit 1; fi; \
+	  echo "Making $(VENV) with $$("$$python" -V) ..."; \
+	  "$$python" -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "error: $$python cannot make a virtual environment (Debian and Ubuntu: install its -venv package)." >&2; exit 1; }; \
+	elif ! $(BIN)/python -c '$(SUITS)' 2>/dev/null; then \
+	  echo "error: $(VENV) does not hold a working Python 3.11 or 3.12; remove that folder and try again." >&2; exit 1; \
+	fi
+	@echo "Installing the locked packages (the first time about half a minute) ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## Run the engine on a real Kafka and Valkey, with a story to watch
+	@$(BIN)/atp demo $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## Lint, types, import directions
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict schemas operators flows
+	$(BIN)/lint-imports
+
+.PHONY: test
+test: check ## All checks and all tests but the long ones
+	@# Apart from the tests, so that a slow network is not taken for a test that hangs.
+	@$(BIN)/python -m flows.embedded --fetch
+	$(BIN)/pytest $(ARGS)
+	@echo "Left out: the tests marked \"long\" (minutes each; make test-long) and the benchmarks (make bench)."
+
+.PHONY: test-long
+test-long: $(STAMP) ## Only the long tests
+	@$(BIN)/python -m flows.embedded --fetch
+	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
+
+.PHONY: bench
+bench: $(STAMP) ## The benchmarks
+	@$(BIN)/python -m flows.embedded --fetch
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: lock
+lock: $(STAMP) ## Write the lock files anew, with today's newest versions
+	$(LOCK) \
+	  --extra embedded --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) \
+	  --build-deps-for wheel --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
+
+.PHONY: clean
+clean: ## Remove caches, builds and what the demo left; .venv stays
+	rm -rf build dist *.egg-info .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

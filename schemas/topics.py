@@ -1,0 +1,17 @@
+"""The topics of the contract, sections 2 and 7. Names are storage: never rename one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: events in
+INPUTS: Final = ("inventory.warehouse", "inventory.orders", "inventory.supply")
+#: reference data: compacted, one partition each
+REFERENCE: Final = ("inventory.items", "inventory.locations", "inventory.channels", "inventory.channel_items")
+LANES: Final = ("critical", "high", "normal", "bulk")
+#: numbers out, a topic a lane: compacted
+UPDATES: Final = tuple(f"atp.updates.{lane}" for lane in LANES)
+POSITIONS: Final = "inventory.positions"
+EXCEPTIONS: Final = "inventory.exceptions"
+DEAD_LETTERS: Final = "inventory.dead_letters"
+ALL: Final = (*INPUTS, *REFERENCE, *UPDATES, POSITIONS, EXCEPTIONS, DEAD_LETTERS)

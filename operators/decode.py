@@ -1,0 +1,399 @@
+"""Turns one Kafka message into units that a shard can apply, or into refusals.
+
+Order of judgment (contract section 3): size, JSON, object, version, type, fields and codes, what is known and what is
+not, [item, uom and quantity: the shard], not_allowed, late, in_the_future. What comes behind the shard's checks
+travels with the unit as its verdict, so that the first thing wrong is the one that is reported.
+
+Rule 1: what is wrong with all of an event gives one refusal without line_id; a wrong line takes no other with it.
+Rule 2: the fast path may say that a message is good and nothing else; `_judge` alone decides about the others.
+Rule 3: a location or channel that is not known may be on its way: unless `final`, the message goes back to the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from pydantic import ValidationError
+
+from schemas import codes
+from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
+from schemas.events import EVENTS, EventSpec, Shape, parse_version
+from schemas.units import EventType, Origin, Refusal, Unit
+from schemas.wire import ABSENT, FAST, SHALLOW_BYTES, FastType, are_ids, read_order, read_single
+
+SECOND: Final = 1_000_000
+#: Sources that no setting names share one rule; this many of their codes are remembered as well-formed.
+SOURCES_MAX: Final = 10_000
+
+Verdict = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderConfig:
+    """Settings that decoding needs; durations in microseconds. A source that is not named is not bound."""
+
+    #: full topic name -> warehouse | orders | supply
+    topic_kinds: Mapping[str, str]
+    max_message_bytes: int = 1_048_576
+    max_clock_skew: int = 300 * SECOND
+    dedup_window: int = 86_400 * SECOND
+    source_windows: Mapping[str, int] = field(default_factory=dict)
+    #: source -> event types it may send
+    may_send: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    #: source -> locations it may name
+    source_locations: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Book:
+    """The locations and channels that are known now. The owner may replace either at any time."""
+
+    locations: Container[str]
+    channels: Container[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rights:
+    """What holds for one source."""
+
+    window: int
+    may_send: frozenset[str] | None = None
+    locations: frozenset[str] | None = None
+
+
+class Decoder:
+    """Reads messages of the input topics."""
+
+    def __init__(self, config: DecoderConfig, book: Book) -> None:
+        self.config = config
+        self.book = book
+        self._unbound = _Rights(config.dedup_window)
+        self._named = {
+            source: _Rights(
+                config.source_windows.get(source, config.dedup_window),
+                config.may_send.get(source),
+                config.source_locations.get(source),
+            )
+            for source in {*config.source_windows, *config.may_send, *config.source_locations}
+        }
+        self._rights: dict[str, _Rights] = {}
+        #: by topic: all that the fast path must know of each type
+        self._fast_topics = {
+            topic: (kind == "orders", {name: FAST[name] for name, spec in EVENTS.items() if spec.kind == kind})
+            for topic, kind in config.topic_kinds.items()
+        }
+
+    def decode(self, origin: Origin, recorded_at: int, units: list[Unit], refusals: list[Refusal], final: bool) -> bool:
+        """Append what the message says to `units` and what of it cannot be used to `refusals`.
+
+        False, with nothing appended, where it names a location or channel that is not known and not `final`.
+        """
+        value = origin.value
+        if value is not None and len(value) <= self.config.max_message_bytes:
+            is_order, types = self._fast_topics[origin.topic]
+            try:
+                if not value.isascii():
+                    value.decode()  # msgspec passes over what it need not keep, also over broken UTF-8
+                if is_order:
+                    if self._decode_order(origin, value, recorded_at, units, types):
+                        return True
+                elif len(value) < SHALLOW_BYTES or value.count(b"{") + value.count(b"[") <= NESTING_MAX:
+                    unit = self._decode_single(origin, value, recorded_at, types)
+                    if unit is not None:
+                        units.append(unit)
+                        return True
+            except (msgspec.DecodeError, ValueError, RecursionError):
+                pass  # unusual or wrong: the judge tells which
+        return self._judge(origin, recorded_at, units, refusals, final)
+
+    def _rights_of(self, source: str) -> _Rights:
+        """The rights of a source, by its well-formed code."""
+        rights = self._rights.get(source)
+        if rights is None:
+            codes.parse_code(source)
+            if len(self._rights) >= SOURCES_MAX:
+                self._rights.clear()
+            rights = self._rights[source] = self._named.get(source, self._unbound)
+        return rights
+
+    # --- the fast path: units, or "look closer" ------------------------------------------------------------------
+
+    def _decode_single(
+        self, origin: Origin, value: bytes, recorded_at: int, types: Mapping[str, FastType]
+    ) -> Unit | None:
+        event = read_single(value)
+        fast = types.get(event.type)
+        if fast is None or not match_code(event.item) or not are_ids(event.event_id + event.correlation_id):
+            return None
+        rights = self._rights.get(event.source) or self._rights_of(event.source)
+        locations = self.book.locations
+        if rights is not self._unbound and not _may(rights, event.type, event.location):
+            return None
+        if event.location not in locations and (event.location or not fast.anywhere):
+            return None
+        occurred_at = parse_time(event.occurred_at)
+        if not -self.config.max_clock_skew <= recorded_at - occurred_at <= rights.window:
+            return None
+        if (event.uom and not match_code(event.uom)) or (event.lot and not match_code(event.lot)):
+            return None
+        unit = Unit(
+            fast.type, event.item, event.source, event.event_id, "", occurred_at, recorded_at, origin, None,
+            event.location, event.lot if fast.has_lot else "", event.uom, correlation_id=event.correlation_id,
+        )  # fmt: skip
+        return unit if fast.fill(unit, event, locations) else None
+
+    def _decode_order(
+        self, origin: Origin, value: bytes, recorded_at: int, units: list[Unit], types: Mapping[str, FastType]
+    ) -> bool:
+        event = read_order(value)
+        fast = types.get(event.type)
+        if fast is None:
+            return False
+        lines = event.lines
+        # Each line is an object, and with the event's two brackets that is all the nesting of an ordinary message.
+        brackets = value.count(b"{") + value.count(b"[")
+        if brackets > NESTING_MAX and brackets != len(lines) + 2:
+            return False
+        source, event_id, order_id, channel = event.source, event.event_id, event.order_id, event.channel
+        if not are_ids(event_id + order_id + event.correlation_id):
+            return False
+        known_locations = self.book.locations
+        is_placed, needs_quantity, needs_location = fast.is_placed, fast.needs_quantity, fast.needs_location
+        if channel not in self.book.channels and (channel or is_placed):
+            return False
+        rights = self._rights.get(source) or self._rights_of(source)
+        if rights.may_send is not None and event.type not in rights.may_send:
+            return False
+        occurred_at = parse_time(event.occurred_at)
+        if not -self.config.max_clock_skew <= recorded_at - occurred_at <= rights.window:
+            return False
+        if event.uom and not match_code(event.uom):
+            return False
+        expires_at = parse_time(event.expires_at) if is_placed and event.expires_at else None
+        requested_at = parse_time(event.requested_at) if is_placed and event.requested_at else None
+        least = 0 if is_placed else 1
+        parts = []
+        for line in lines:
+            item, location, quantity = line.item, line.location, line.quantity
+            if not match_code(item) or not are_ids(line.line_id) or (line.uom and not match_code(line.uom)):
+                return False
+            if location not in known_locations and (location or needs_location):
+                return False
+            if location and rights.locations is not None and location not in rights.locations:
+                return False
+            if needs_quantity and not least <= quantity < ABSENT:
+                return False
+            line_expires_at, line_requested_at = expires_at, requested_at
+            if is_placed:
+                if line.expires_at:
+                    line_expires_at = parse_time(line.expires_at)
+                if line.requested_at:
+                    line_requested_at = parse_time(line.requested_at)
+            parts.append(
+                Unit(
+                    fast.type, item, source, event_id, line.line_id, occurred_at, recorded_at, origin,
+                    quantity if needs_quantity else None,
+                    location, "", line.uom or event.uom, "", order_id, "", "", "", channel, None, None,
+                    line_expires_at, line_requested_at, event.correlation_id,
+                )
+            )  # fmt: skip
+        units += parts
+        return True
+
+    # --- the judge -----------------------------------------------------------------------------------------------
+
+    def _judge(self, origin: Origin, recorded_at: int, units: list[Unit], refusals: list[Refusal], final: bool) -> bool:
+        """Decide about any message, in the order of the module's first lines."""
+        try:
+            message, spec = self._identify(origin)
+            head: Any = _shaped(spec.head, message, spec)
+        except _RefusedError as refused:
+            refusals.append(refused.of(origin))
+            return True
+        channel = getattr(head, "channel", None)
+        if channel is not None and channel not in self.book.channels:
+            if not final:
+                return False
+            got = f"channel: expected a channel of inventory.channels, got {channel}"
+            refusals.append(Refusal(origin, codes.UNKNOWN_CHANNEL, got))
+            return True
+        rights = self._rights_of(head.source)
+        of_type = _not_allowed_type(rights, spec, head.source)
+        of_time = self._time_verdict(rights, head.occurred_at, recorded_at)
+        of_event = of_type or of_time
+        if of_event is not None and spec.line is not None and len(head.lines) > 1:
+            refusals.append(Refusal(origin, *of_event))
+            return True
+        parts, refused_lines = _parts(head, spec)
+        ready: list[Unit] = []
+        for name, part in parts:
+            unknown = self._unknown_location(part, name)
+            if unknown is not None:
+                if not final:
+                    return False
+                named = part.get("line_id") if spec.line is not None else None
+                refused_lines.append(_RefusedError(codes.UNKNOWN_LOCATION, unknown, named))
+                continue
+            unit = Unit(spec.number, source=head.source, event_id=head.event_id, occurred_at=head.occurred_at,
+                        recorded_at=recorded_at, origin=origin, correlation_id=head.correlation_id or "",
+                        **{"line_id": "", **part})  # fmt: skip
+            unit.verdict = of_type or _not_allowed_location(rights, part, name, head.source) or of_time
+            ready.append(unit)
+        units += ready
+        refusals += [refused.of(origin) for refused in refused_lines]
+        return True
+
+    def _identify(self, origin: Origin) -> tuple[dict[str, Any], EventSpec]:
+        value, size_max = origin.value, self.config.max_message_bytes
+        if value is None:
+            raise _RefusedError(codes.NOT_JSON, f"value: {mismatch('a JSON object', None)}")
+        if len(value) > size_max:
+            raise _RefusedError(codes.TOO_LARGE, f"value: expected at most {size_max} bytes, got {len(value)}")
+        try:
+            message = codes.parse_json(value)
+        except ValueError as error:
+            raise _RefusedError(codes.NOT_JSON, f"value: {error}") from None
+        if not isinstance(message, dict):
+            raise _RefusedError(codes.NOT_AN_OBJECT, f"value: {mismatch('an object', message)}")
+        version = message.get("schema_version")
+        if version is not None:
+            try:
+                number = parse_version(version)
+            except ValueError as error:
+                raise _RefusedError(codes.BAD_VALUE, f"schema_version: {error}") from None
+            if number > SCHEMA_VERSION:
+                wrong = mismatch(f"at most {SCHEMA_VERSION}", version)
+                raise _RefusedError(codes.UNSUPPORTED_VERSION, f"schema_version: {wrong}")
+        own = self._fast_topics[origin.topic][1]
+        name = message.get("type")
+        if name is None:
+            raise _RefusedError(codes.MISSING_FIELD, f"type: {mismatch('a type of event', None)}")
+        if not isinstance(name, str) or name not in own:
+            hint = near_match(name[:64], own) if isinstance(name, str) else ""
+            wrong = mismatch(f"a type of {origin.topic} ({', '.join(own)})", name)
+            raise _RefusedError(codes.UNKNOWN_TYPE, f"type: {wrong}{hint}")
+        return message, EVENTS[name]
+
+    def _unknown_location(self, part: Mapping[str, Any], name: str) -> str | None:
+        for place in _PLACES:
+            location = part.get(place)
+            if location and location not in self.book.locations:
+                return f"{name}{place}: expected a location of inventory.locations, got {location}"
+        return None
+
+    def _time_verdict(self, rights: _Rights, occurred_at: int, recorded_at: int) -> Verdict | None:
+        lag, skew = recorded_at - occurred_at, self.config.max_clock_skew
+        if lag > rights.window:
+            limit = f"at most {rights.window / SECOND:.15g} s before recorded_at {_iso(recorded_at)}"
+            return codes.LATE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
+        if -lag > skew:
+            limit = f"at most {skew / SECOND:.15g} s after recorded_at {_iso(recorded_at)}"
+            return codes.IN_THE_FUTURE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
+        return None
+
+
+class _RefusedError(Exception):
+    """A refusal on its way out; it does not leave this module."""
+
+    def __init__(self, code: str, message: str, line_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.line_id = code, message, line_id
+
+    def of(self, origin: Origin) -> Refusal:
+        return Refusal(origin, self.code, self.message, self.line_id)
+
+
+def _shaped(shape: type[Shape], value: object, spec: EventSpec, name: str = "", line_id: str | None = None) -> Shape:
+    """The value read as that shape, or the first thing that is wrong with it."""
+    if not isinstance(value, dict):
+        raise _RefusedError(codes.BAD_VALUE, f"{name[:-1]}: {mismatch('an object', value)}", line_id)
+    try:
+        return shape.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+    where = name + "".join(f"{part}" for part in first["loc"])
+    if first["type"] == "missing":
+        wrong = mismatch(f"a value ({spec.name} requires it)", None)
+        raise _RefusedError(codes.MISSING_FIELD, f"{where}: {wrong}", line_id)
+    told = str(first["ctx"]["error"])
+    # A contradiction is told of the whole object and names its field itself.
+    raise _RefusedError(codes.BAD_VALUE, f"{where}: {told}" if first["loc"] else f"{name}{told}", line_id)
+
+
+def _parts(head: Any, spec: EventSpec) -> tuple[list[tuple[str, dict[str, Any]]], list[_RefusedError]]:
+    """Field values by unit, each with what to put in front of a field's name, and the lines that have no shape."""
+    if spec.line is None:
+        return [("", _taken(head, spec))], []
+    inherited = {
+        "order_id": head.order_id,
+        "channel": head.channel or "",
+        "uom": head.uom or "",
+        "expires_at": getattr(head, "expires_at", None),
+        "requested_at": getattr(head, "requested_at", None),
+    }
+    parts, refused = [], []
+    for number, raw in enumerate(head.lines):
+        name = f"lines[{number}]."
+        line_id = raw.get("line_id") if isinstance(raw, dict) else None
+        usable = line_id if isinstance(line_id, str) and is_id(line_id) else None
+        try:
+            line = _shaped(spec.line, raw, spec, name, usable)
+        except _RefusedError as error:
+            refused.append(error)
+        else:
+            parts.append((name, {**inherited, **_taken(line, spec)}))
+    return parts, refused
+
+
+def _taken(shape: Any, spec: EventSpec) -> dict[str, Any]:
+    taken = {name: getattr(shape, name) for name in _UNIT_FIELDS[spec.number] if getattr(shape, name) is not None}
+    if spec.number is EventType.STOCK_STATUS_CHANGED:
+        taken["status"] = shape.to_status
+    return taken
+
+
+def _not_allowed_type(rights: _Rights, spec: EventSpec, source: str) -> Verdict | None:
+    if rights.may_send is None or spec.name in rights.may_send:
+        return None
+    allowed = ", ".join(sorted(rights.may_send)) or "nothing"
+    return codes.NOT_ALLOWED, f"type: expected what source {source} may send ({allowed}), got {spec.name}"
+
+
+def _not_allowed_location(rights: _Rights, part: Mapping[str, Any], name: str, source: str) -> Verdict | None:
+    """A source speaks for its own locations: not for where its goods go to, and not for all locations at once."""
+    if rights.locations is None:
+        return None
+    location = part.get("location")
+    if location and location not in rights.locations:
+        return codes.NOT_ALLOWED, f"{name}location: expected a location of source {source}, got {location}"
+    if not location and part.get("lot"):
+        return codes.NOT_ALLOWED, f"{name}location: expected one that source {source} may speak for, got nothing"
+    return None
+
+
+def _iso(instant: int) -> str:
+    return f"{(datetime(1970, 1, 1) + timedelta(microseconds=instant)).isoformat()}Z"
+
+
+_PLACES = ("location", "to_location")
+#: What a unit takes over by name from the event's model, or for orders from the line's.
+_UNIT_FIELDS = {
+    spec.number: tuple(
+        name
+        for name in Unit.__struct_fields__
+        if name in (spec.line or spec.model).model_fields
+        and name not in ("type", "source", "event_id", "occurred_at", "correlation_id")
+    )
+    for spec in EVENTS.values()
+}
+
+
+def _may(rights: _Rights, name: str, location: str) -> bool:
+    """Of the fast path, stricter than the verdicts: a single event of a bound source must name one of its locations."""
+    if rights.may_send is not None and name not in rights.may_send:
+        return False
+    return rights.locations is None or location in rights.locations

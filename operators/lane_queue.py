@@ -1,0 +1,215 @@
+"""What waits to go to Kafka, by lane: merged by item and channel, with lingers and budgets (contract section 6).
+
+Critical and high leave at once, normal and bulk within their lingers. A channel with a budget of b updates a second
+sends at most 10 x b in any 10 s: higher lanes spend it first, critical leaves at once and is charged to it, and what
+waited longer than `max_wait` goes before newer updates of any lane but critical.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from operators.outbox import is_moot, merge_channels
+from operators.rules.lanes import CRITICAL, HIGH, LANES, NORMAL
+from schemas.messages import ChannelUpdate
+
+SECOND = 1_000_000
+BUDGET_WINDOW = 10 * SECOND
+#: A budget is counted in steps of 100 ms; what was sent within a step stays charged until the whole step is 10 s old.
+BUDGET_STEP = SECOND // 10
+
+
+class Outgoing(msgspec.Struct, array_like=True, gc=False):
+    """One update on its way to Kafka, and since when it waits."""
+
+    shard: int
+    item: str
+    change: ChannelUpdate
+    as_of: int
+    correlation_id: str
+    version: int
+    processed_at: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTimes:
+    """How long what may wait; microseconds."""
+
+    linger_normal: int = 50_000
+    linger_bulk: int = SECOND
+    max_wait: int = 5 * SECOND
+
+
+class Budget:
+    """What one channel may still send: at most `per_second` x 10 in any 10 s."""
+
+    def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
+        self._spent: deque[list[int]] = deque()
+        self._total = 0
+
+    def left(self, now: int) -> int:
+        """Give how many updates may leave now (negative: critical ones overdrew it)."""
+        # A rate below one in ten seconds is one in a longer time, not none.
+        most = max(1, int(self.per_second * 10))
+        window = max(BUDGET_WINDOW, int(most / self.per_second * SECOND))
+        oldest = now // BUDGET_STEP - window // BUDGET_STEP
+        while self._spent and self._spent[0][0] < oldest:
+            self._total -= self._spent.popleft()[1]
+        return most - self._total
+
+    def spend(self, now: int) -> None:
+        """Charge one update."""
+        step = now // BUDGET_STEP
+        if self._spent and self._spent[-1][0] == step:
+            self._spent[-1][1] += 1
+        else:
+            self._spent.append([step, 1])
+        self._total += 1
+
+
+Key = tuple[str, str]
+
+
+class LaneQueue:
+    """All updates of a process that Redis has and Kafka has not."""
+
+    def __init__(self, times: LaneTimes) -> None:
+        self.times = times
+        self._waiting: dict[Key, Outgoing] = {}
+        #: what may wait, in order of arrival: (due, key)
+        self._lingering: tuple[deque[tuple[int, Key]], deque[tuple[int, Key]]] = (deque(), deque())
+        self._now: dict[Key, None] = {}
+        #: channel -> keys that its budget holds up
+        self._blocked: dict[str, dict[Key, None]] = {}
+        self._budgets: dict[str, Budget] = {}
+        #: when blocked channels are looked at again
+        self._retry_at = 0
+        #: lane -> how many waited longer than max_wait
+        self.overdue: dict[str, int] = dict.fromkeys(LANES, 0)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def limit(self, rates: dict[str, float]) -> None:
+        """Set the budgets of channels, in updates a second; a channel not named has none."""
+        for channel in [known for known in self._budgets if known not in rates]:
+            del self._budgets[channel]
+            for key in self._blocked.pop(channel, {}):
+                self._now[key] = None
+        for channel, rate in rates.items():
+            budget = self._budgets.get(channel)
+            if budget is None:
+                self._budgets[channel] = Budget(rate)
+            else:
+                budget.per_second = rate
+
+    def add(self, update: Outgoing, now: int) -> None:
+        """Take one update that Redis has now."""
+        key = (update.item, update.change.channel)
+        known = self._waiting.get(key)
+        if known is not None:
+            update.change = merge_channels(known.change, update.change)
+            update.since = known.since
+            if is_moot(update.change):
+                del self._waiting[key]
+                return
+        self._waiting[key] = update
+        lane = update.change.lane
+        if known is not None and known.change.lane == lane:
+            return  # it has its place already
+        if lane <= HIGH:
+            self._now[key] = None
+        elif lane == NORMAL:
+            self._lingering[0].append((now + self.times.linger_normal, key))
+        else:
+            self._lingering[1].append((now + self.times.linger_bulk, key))
+
+    def next_due(self) -> int | None:
+        """Give when `due` has something to say."""
+        if self._now:
+            return 0
+        dues = [queue[0][0] for queue in self._lingering if queue]
+        if any(self._blocked.values()):
+            dues.append(self._retry_at)
+        return min(dues, default=None)
+
+    def due(self, now: int, linger: bool = True) -> list[Outgoing]:
+        """Take what may leave, most urgent first. `linger` false: nothing lingers any more, budgets still hold."""
+        self._retry_at = now + BUDGET_STEP
+        ready = self._now
+        self._now = {}
+        for queue in self._lingering:
+            while queue and (not linger or queue[0][0] <= now):
+                ready[queue.popleft()[1]] = None
+        if not ready and not self._blocked:
+            return []
+        out: list[Outgoing] = []
+        waiting = self._waiting
+        for key in ready:
+            update = waiting.get(key)
+            if update is None:
+                continue
+            if key[1] in self._budgets:
+                self._blocked.setdefault(key[1], {})[key] = None
+            else:
+                del waiting[key]
+                out.append(update)
+        for channel in list(self._blocked):
+            self._spend(channel, now, out)
+        out.sort(key=_lane)
+        return out
+
+    def _spend(self, channel: str, now: int, out: list[Outgoing]) -> None:
+        keys, budget = self._blocked[channel], self._budgets[channel]
+        waiting = self._waiting
+        updates = [waiting[key] for key in keys if key in waiting]
+        updates.sort(key=self._urgency(now))
+        left = budget.left(now)
+        for update in updates:
+            if left <= 0 and update.change.lane != CRITICAL:
+                break
+            key = (update.item, channel)
+            del waiting[key]
+            del keys[key]
+            if now - update.since > self.times.max_wait:
+                self.overdue[LANES[update.change.lane]] += 1
+            budget.spend(now)
+            left -= 1
+            out.append(update)
+        if not keys:
+            del self._blocked[channel]
+        elif len(keys) > len(waiting):
+            self._blocked[channel] = {key: None for key in keys if key in waiting}
+
+    def _urgency(self, now: int) -> Callable[[Outgoing], tuple[int, int]]:
+        horizon = now - self.times.max_wait
+
+        def urgency(update: Outgoing) -> tuple[int, int]:
+            lane = update.change.lane
+            if lane == CRITICAL:
+                return (CRITICAL, update.since)
+            if update.since < horizon:
+                return (CRITICAL + 1, update.since)
+            return (lane + 1, update.since)
+
+        return urgency
+
+    def waiting(self) -> list[Outgoing]:
+        """Give (and keep) all that waits: part of the shards' snapshots."""
+        return list(self._waiting.values())
+
+    def restore(self, updates: Iterable[Outgoing], now: int) -> None:
+        """Take back what a snapshot kept."""
+        for update in updates:
+            self.add(update, now)
+
+
+def _lane(update: Outgoing) -> int:
+    return update.change.lane
+

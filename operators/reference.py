@@ -1,0 +1,215 @@
+"""Judge reference records: which are accepted, which wait for another, which are wrong (contract section 2).
+
+A wrong record leaves the older one in force. A record that names a location or channel not (yet) known waits for a
+while, because topics are read side by side: at start until all are read, later for the reference grace.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+
+import msgspec
+import xxhash
+
+from operators.rules.policy import ItemFacts, OverrideFacts
+from operators.rules.topology import ChannelFacts, LocationFacts, Topology, has_cycle
+from schemas.messages import ItemRecord
+from schemas.reference import Channel, ChannelItem, Item, Location, ReferenceError, parse_reference
+from schemas.units import Origin, Refusal
+
+_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
+_tables = msgspec.msgpack.Decoder(
+    tuple[dict[str, LocationFacts], dict[str, ChannelFacts]], dec_hook=lambda kind, value: kind(value)
+)
+
+
+@lru_cache(maxsize=4)
+def unpack_topology(tables: bytes) -> Topology:
+    """All locations and channels; one object for all shards of a process. Its version is its content's."""
+    locations, channels = _tables.decode(tables)
+    return Topology(xxhash.xxh3_64_intdigest(tables) >> 1, locations, channels)
+
+
+class ReferenceTables:
+    """The accepted locations and channels, and the records that wait for them."""
+
+    def __init__(self, tables: bytes | None = None) -> None:
+        self.locations: dict[str, LocationFacts] = {}
+        self.channels: dict[str, ChannelFacts] = {}
+        if tables is not None:
+            self.locations, self.channels = _tables.decode(tables)
+        self.waiting: list[tuple[str, Origin, int]] = []
+        self._changed = False
+
+    def pack(self) -> bytes:
+        """The tables as bytes; equal tables give equal bytes."""
+        return _encode((dict(sorted(self.locations.items())), dict(sorted(self.channels.items()))))
+
+    def judge(
+        self, records: list[tuple[str, Origin]], now: int, grace: int
+    ) -> tuple[list[ItemRecord], list[Refusal], bool]:
+        """Judge new records and those that wait, until nothing changes any more.
+
+        Returns records for items, refusals, and whether locations or channels changed.
+        """
+        if not records and all(deadline > now for _, _, deadline in self.waiting):
+            return [], [], False  # nothing came that any of them waits for
+        accepted: list[ItemRecord] = []
+        refused: list[Refusal] = []
+        self._changed = False
+        # Locations first, then channels: what others name.
+        pending = self.waiting + [(kind, origin, now + grace) for kind, origin in records]
+        pending.sort(key=lambda entry: _ORDER[entry[0]])
+        judged: dict[tuple[str, bytes | None], int] = {}
+        while True:
+            unresolved: list[tuple[str, Origin, int]] = []
+            reasons: dict[int, str] = {}
+            for kind, origin, deadline in pending:
+                if origin.offset < judged.get((kind, origin.key), -1):
+                    continue  # a newer record of the same key is in force: the one that waited is history
+                refusals = len(refused)
+                reason = self._judge_one(kind, origin, accepted, refused)
+                if reason is None and len(refused) == refusals:
+                    judged[kind, origin.key] = origin.offset
+                if reason is not None:
+                    reasons[len(unresolved)] = reason
+                    unresolved.append((kind, origin, deadline))
+            if not unresolved or len(unresolved) == len(pending):
+                break
+            pending = unresolved
+        self.waiting = []
+        for index, (kind, origin, deadline) in enumerate(unresolved):
+            if deadline <= now:
+                refused.append(Refusal(origin, "bad_value", reasons[index]))
+            else:
+                self.waiting.append((kind, origin, deadline))
+        return accepted, refused, self._changed
+
+    def _judge_one(
+        self, kind: str, origin: Origin, accepted: list[ItemRecord], refused: list[Refusal]
+    ) -> str | None:
+        """None if the record is judged; else what it waits for."""
+        if origin.value is None:
+            self._delete(kind, origin, accepted)
+            return None
+        try:
+            record = parse_reference(kind, origin.key, origin.value)
+        except ReferenceError as error:
+            refused.append(Refusal(origin, getattr(error, "code", "bad_value"), str(error)))
+            return None
+        if isinstance(record, Location):
+            return self._judge_location(record, origin, refused)
+        if isinstance(record, Channel):
+            return self._judge_channel(record)
+        where = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms, origin.key, origin.value)
+        if isinstance(record, Item):
+            missing = self._unknown_location(code for code in record.safety_stock if code != "*")
+            if missing is None:
+                accepted.append(ItemRecord(record.item, "", _encode(item_facts_of(record)), where))
+            return missing
+        assert isinstance(record, ChannelItem)
+        if record.channel not in self.channels:
+            return f"channel: expected a channel of inventory.channels, got {record.channel}"
+        missing = self._unknown_location(code for code in record.safety_stock or {} if code != "*")
+        if missing is None:
+            accepted.append(ItemRecord(record.item, record.channel, _encode(override_facts_of(record)), where))
+        return missing
+
+    def _unknown_location(self, codes: object) -> str | None:
+        for code in codes:  # type: ignore[attr-defined]
+            if code not in self.locations:
+                return f"location: expected a location of inventory.locations, got {code}"
+        return None
+
+    def _judge_location(self, record: Location, origin: Origin, refused: list[Refusal]) -> str | None:
+        parent = record.parent or ""
+        if parent and has_cycle(record.location, parent, self.locations):
+            refused.append(
+                Refusal(origin, "bad_value", f"parent: expected no circle, got {parent}, which is beneath it")
+            )
+            return None
+        if parent and parent not in self.locations:
+            return f"parent: expected a location of inventory.locations, got {parent}"
+        facts = LocationFacts(parent, record.sellable, record.deducts_at)
+        if self.locations.get(record.location) != facts:
+            self.locations[record.location] = facts
+            self._changed = True
+        return None
+
+    def _judge_channel(self, record: Channel) -> str | None:
+        missing = self._unknown_location(record.locations)
+        if missing is not None:
+            return missing
+        given = record.model_fields_set
+        facts = ChannelFacts(
+            locations=tuple(record.locations),
+            priority=record.priority,
+            buffer_quantity=record.buffer_quantity,
+            buffer_percent=_fraction(record.buffer_percent),
+            cap=record.cap,
+            minimum=record.minimum,
+            low_stock_threshold=record.low_stock_threshold if "low_stock_threshold" in given else None,
+            horizon_days=record.horizon_days,
+            promise_in_transit=record.promise_in_transit,
+            protected_quantity=record.protected_quantity,
+            max_updates_per_second=(
+                float(record.max_updates_per_second) if record.max_updates_per_second is not None else None
+            ),
+        )
+        if self.channels.get(record.channel) != facts:
+            self.channels[record.channel] = facts
+            self._changed = True
+        return None
+
+    def _delete(self, kind: str, origin: Origin, accepted: list[ItemRecord]) -> None:
+        code = (origin.key or b"").decode("utf-8", "replace")
+        if kind == "locations":
+            self._changed |= self.locations.pop(code, None) is not None
+        elif kind == "channels":
+            self._changed |= self.channels.pop(code, None) is not None
+        elif kind == "items":
+            accepted.append(ItemRecord(code, "", None))
+        else:
+            channel, _, item = code.partition(":")
+            if channel and item:
+                accepted.append(ItemRecord(item, channel, None))
+
+
+def _fraction(value: object) -> Fraction | None:
+    return None if value is None else Fraction(str(value))
+
+
+def item_facts_of(record: Item) -> ItemFacts:
+    """The record in the item's own units, exact (the schema refused what is not)."""
+    factor = 10**record.scale
+    threshold = _fraction(record.low_stock_threshold)
+    return ItemFacts(
+        base_uom=record.base_uom,
+        scale=record.scale,
+        conversions=tuple(sorted((uom, Fraction(str(worth))) for uom, worth in record.conversions.items())),
+        safety_stock=tuple(
+            sorted((code, int(Fraction(str(quantity)) * factor)) for code, quantity in record.safety_stock.items())
+        ),
+        low_stock_threshold=None if threshold is None else int(threshold * factor),
+    )
+
+
+def override_facts_of(record: ChannelItem) -> OverrideFacts:
+    """The record's given values; scaled where the item's scale is known."""
+    stock = record.safety_stock
+    return OverrideFacts(
+        buffer_quantity=_fraction(record.buffer_quantity),
+        buffer_percent=_fraction(record.buffer_percent),
+        cap=_fraction(record.cap),
+        minimum=_fraction(record.minimum),
+        low_stock_threshold=_fraction(record.low_stock_threshold),
+        protected_quantity=_fraction(record.protected_quantity),
+        safety_stock=(
+            None if stock is None else tuple(sorted((code, Fraction(str(q))) for code, q in stock.items()))
+        ),
+        listed=record.listed,
+    )
+
+
+_ORDER = {"locations": 0, "channels": 1, "items": 2, "channel_items": 3}

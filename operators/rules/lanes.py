@@ -1,0 +1,27 @@
+"""How urgent a change is (contract section 6): by harm, a number that falls is worth more than one that rises."""
+
+from __future__ import annotations
+
+CRITICAL, HIGH, NORMAL, BULK = range(4)
+LANES = ("critical", "high", "normal", "bulk")
+
+Days = tuple[int, ...] | None
+
+
+def lane(before: tuple[int, Days] | None, atp: int, by_day: Days, low_stock_threshold: int, unhurried: bool) -> int:
+    """Judge a change against what Redis had before (None: nothing).
+
+    `unhurried`: caused by reference data, a day's turn or republishing, so that rises and first values are bulk.
+    """
+    if before is None:
+        return BULK if unhurried else NORMAL
+    previous, previous_by_day = before
+    if atp < previous:
+        return CRITICAL if atp == 0 or previous > low_stock_threshold >= atp else HIGH
+    if atp > previous:
+        if unhurried:
+            return BULK
+        return HIGH if previous == 0 else NORMAL
+    if by_day and previous_by_day and any(new < old for new, old in zip(by_day, previous_by_day, strict=False)):
+        return HIGH
+    return NORMAL

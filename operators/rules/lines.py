@@ -1,0 +1,142 @@
+"""What an order line claims and what it took from the shelf (contract section 4, Order line).
+
+At a location: A, R, P, S are sums of allocated, released, picked, shipped. D(t) = max(P(t), S(t)), or P(t), or S(t),
+as the location's `deducts_at` says. hard = max(0, A - R - D), soft = max(0, demand - sum of max(A - R, D)).
+"""
+
+from __future__ import annotations
+
+from schemas.state import Handling, Line, LineAt, Moment
+
+
+def deducted(at: LineAt) -> int:
+    """D(infinity): the units this line took from on_hand at this location."""
+    picked, shipped = at.picked, at.shipped
+    if at.deducts_at == "pick":
+        return picked
+    if at.deducts_at == "shipment":
+        return shipped
+    return picked if picked > shipped else shipped
+
+
+def hard_reserved(line: Line, at: LineAt) -> int:
+    """Units reserved for the line at this location and not yet taken."""
+    if line.cancelled:
+        return 0
+    left = at.allocated - at.released - deducted(at)
+    return left if left > 0 else 0
+
+
+def soft_allocated(line: Line) -> int:
+    """Units demanded that no location has reserved or given yet."""
+    if line.cancelled or line.lapsed:
+        return 0
+    left = line.demand
+    for at in line.at.values():
+        reserved, taken = at.allocated - at.released, deducted(at)
+        left -= reserved if reserved > taken else taken
+    return left if left > 0 else 0
+
+
+def is_closed(line: Line) -> bool:
+    """Nothing left to claim, now or (if it lapsed) ever again."""
+    return soft_allocated(line) == 0 and not any(hard_reserved(line, at) for at in line.at.values())
+
+
+def place(
+    line: Line,
+    word: Moment,
+    demand: int,
+    location: str,
+    channel: str,
+    expires_at: int | None,
+    requested_at: int | None,
+    now: int,
+) -> None:
+    """The newest order_placed says what is demanded, where, by whom and until when."""
+    if line.placed is not None and word <= line.placed:
+        return
+    line.placed = word
+    line.demand = demand
+    line.location = location
+    line.channel = channel
+    line.expires_at = expires_at
+    line.requested_at = requested_at
+    line.lapsed = expires_at is not None and expires_at <= now
+
+
+def handle(at: LineAt, handling: Handling, is_pick: bool) -> None:
+    """Add a pick or a shipment."""
+    if is_pick:
+        at.picks.append(handling)
+        at.picked += handling[3]
+    else:
+        at.shipments.append(handling)
+        at.shipped += handling[3]
+
+
+def takes_nothing(at: LineAt, handling: Handling, is_pick: bool) -> bool:
+    """True where a new handling surely changes no deduction: the usual shipment of what was picked before it."""
+    if is_pick:
+        return at.deducts_at == "shipment"
+    if at.deducts_at == "pick":
+        return True
+    if at.deducts_at == "shipment" or len(at.picks) != 1 or at.shipments:
+        return False
+    occurred_at, _, lot, quantity = at.picks[0]
+    return handling[0] >= occurred_at and handling[2] == lot and handling[3] <= quantity
+
+
+def deductions(at: LineAt) -> dict[tuple[str, int], int]:
+    """The steps of D by lot: (lot, occurred_at) -> units taken (negative where a later pick shifts the lot)."""
+    picks = [] if at.deducts_at == "shipment" else at.picks
+    shipments = [] if at.deducts_at == "pick" else at.shipments
+    if len(picks) + len(shipments) == 1:
+        occurred_at, _, lot, quantity = (picks or shipments)[0]
+        return {(lot, occurred_at): quantity}
+    lots = {unit[2] for unit in picks} | {unit[2] for unit in shipments}
+    if len(lots) == 1:
+        return _single_lot_steps(lots.pop(), picks, shipments)
+    return _lot_steps(sorted(picks), sorted(shipments))
+
+
+def _single_lot_steps(lot: str, picks: list[Handling], shipments: list[Handling]) -> dict[tuple[str, int], int]:
+    changes: dict[int, list[int]] = {}
+    for occurred_at, _, _, quantity in picks:
+        changes.setdefault(occurred_at, [0, 0])[0] += quantity
+    for occurred_at, _, _, quantity in shipments:
+        changes.setdefault(occurred_at, [0, 0])[1] += quantity
+    steps: dict[tuple[str, int], int] = {}
+    picked = shipped = before = 0
+    for occurred_at in sorted(changes):
+        picked += changes[occurred_at][0]
+        shipped += changes[occurred_at][1]
+        taken = max(picked, shipped)
+        if taken != before:
+            steps[lot, occurred_at] = taken - before
+            before = taken
+    return steps
+
+
+def _lot_steps(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[str, int], int]:
+    steps: dict[tuple[str, int], int] = {}
+    before: dict[str, int] = {}
+    for moment in sorted({unit[0] for unit in picks} | {unit[0] for unit in shipments}):
+        taken: dict[str, int] = {}
+        to_pass_over = 0
+        for occurred_at, _, lot, quantity in picks:
+            if occurred_at <= moment:
+                taken[lot] = taken.get(lot, 0) + quantity
+                to_pass_over += quantity
+        for occurred_at, _, lot, quantity in shipments:
+            if occurred_at <= moment:
+                passed = min(to_pass_over, quantity)
+                to_pass_over -= passed
+                if quantity > passed:
+                    taken[lot] = taken.get(lot, 0) + quantity - passed
+        for lot in taken.keys() | before.keys():
+            change = taken.get(lot, 0) - before.get(lot, 0)
+            if change:
+                steps[lot, moment] = change
+        before = taken
+    return steps

@@ -1,0 +1,680 @@
+"""One shard of items: admit, apply, promise. The stateful heart of the dataflow, without any IO.
+
+Order in one activation: reference data, then units, then timers, then one evaluation of every item they touched. So
+a hundred events on one item give one new number. What must survive a crash is in `snapshot()`: the ids beside the
+quantities they protect.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+
+from operators import ledger, position
+from operators.evaluate import Policies, evaluate, item_facts, override_facts, units_of
+from operators.ids import CONFLICT, DUPLICATE, HOUR, RememberedIds, content_fingerprint, unit_fingerprint
+from operators.reference import unpack_topology
+from operators.rules.quantities import QuantityError
+from schemas.messages import (
+    ExceptionNote,
+    Inbound,
+    ItemRecord,
+    ItemUpdate,
+    Outcome,
+    Republish,
+    TopologyRecord,
+    UnitBatch,
+)
+from schemas.state import Item
+from schemas.units import EventType, Origin, Refusal, Unit
+
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+#: Items a shard re-evaluates in one go when a policy changed or a day turned: with 64 shards that is 512 items, about
+#: 5 ms, before urgent work gets its turn again.
+SWEEP_SLICE = 8
+SWEEP_PAUSE = 2_000
+#: How many units may wait for reference data that may be on its way; what comes beyond is judged at once.
+PARKED_MAX = 1_000
+#: Unsealed bytes after which a shard's layers go to a segment file. 64 shards at half of it: 2 MB an epoch.
+SEAL_FROM = 64 * 1024
+#: Segment files after which a shard's newest are merged into one.
+MERGE_FROM = 6
+#: Snapshots that must follow before files no longer named are deleted: the one that stopped naming them is committed.
+RETIRE_AFTER = 3
+TIDY_EVERY = 600 * SECOND
+RECEIPT_RETENTION = 180 * DAY
+
+_decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
+_encode = msgspec.msgpack.encode
+
+
+class Ticket(Protocol):
+    """A segment being written; `result` is None until it is safe on disk, and raises if that failed."""
+
+    def result(self) -> tuple[str, int, int] | None: ...
+
+
+class Segments(Protocol):
+    """Where sealed layers are kept: immutable, checksummed files of one shard."""
+
+    def seal(self, shard: int, layers: list[bytes]) -> Ticket: ...
+    def merge(self, shard: int, segments: list[tuple[str, int, int]], ids_floor: int, is_oldest: bool) -> Ticket: ...
+    def read(self, shard: int, segment: tuple[str, int, int]) -> list[bytes]: ...
+    def retire(self, shard: int, segments: Iterable[tuple[str, int, int]]) -> None: ...
+    def keep_only(self, shard: int, segments: Iterable[tuple[str, int, int]]) -> None: ...
+
+
+class Horizon(Protocol):
+    """How far the slowest input partition has come: nothing recorded before it will be read again."""
+
+    def recorded(self) -> int | None: ...
+    def has_passed(self, part: str, offset: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ShardConfig:
+    """Settings a shard needs; durations in microseconds."""
+
+    shards: int
+    dedup_window: int
+    source_windows: dict[str, int] = field(default_factory=dict)
+    closed_line_retention: int = 7 * DAY
+    reference_grace: int = SECOND
+    breakdown: bool = False
+
+    def window(self, source: str) -> int:
+        """How late an event of the source may be."""
+        return self.source_windows.get(source, self.dedup_window)
+
+    @property
+    def widest_window(self) -> int:
+        """How late any event may be."""
+        return max(self.dedup_window, *self.source_windows.values(), 0)
+
+
+class Shard:
+    """The state of one shard and what changes it."""
+
+    def __init__(
+        self,
+        number: int,
+        config: ShardConfig,
+        segments: Segments,
+        clock: Callable[[], int],
+        horizon: Horizon,
+        resume: bytes | None = None,
+    ) -> None:
+        self.number = number
+        self.config = config
+        self.clock = clock
+        self.horizon = horizon
+        self._segments = segments
+        self.items: dict[str, Item | list[Any]] = {}
+        self.ids = RememberedIds()
+        self.reached: dict[str, int] = {}
+        self.policies: Policies | None = None
+        self._expiries: list[tuple[int, str, str, str]] = []
+        self._cold_wakes: list[tuple[int, str]] = []
+        self._parked: list[tuple[int, Unit]] = []
+        self._sweep: deque[tuple[str, str, str | None]] = deque()
+        #: (topology version, day) all items were last evaluated under, and will be when the sweep is through
+        self._evaluated: tuple[int, int] = (0, 0)
+        self._sweep_target: tuple[int, int] | None = None
+        self._touched: dict[str, Item] = {}
+        self._dirty: set[str] = set()
+        self._journal_horizon = -(1 << 62)
+        self._tidy_at = clock() + TIDY_EVERY
+        # what of the state is on disk
+        self._sealed: list[tuple[str, int, int]] = []
+        self._layers: list[bytes] = []
+        self._layers_size = 0
+        self._ids_from: dict[int, int] = {}
+        #: buckets of ids below this hour are forgotten, also those that sealed layers still hold
+        self._ids_floor = 0
+        self._sealing: tuple[Ticket, list[bytes]] | None = None
+        self._merging: tuple[Ticket, int, int] | None = None
+        self._retiring: list[tuple[int, list[tuple[str, int, int]]]] = []
+        self._snapshots = 0
+        self.counts: dict[tuple[str, str], int] = {}
+        self._refusals: list[Refusal] = []
+        self._notes: list[ExceptionNote] = []
+        #: a shard speaks once after each start, so that what the sink still holds of it is woken
+        self._is_new = True
+        self._replay_until: dict[str, int] = {}
+        if resume is not None:
+            self._resume(resume)
+
+    def replay(self, until: dict[str, int]) -> None:
+        """Speak of every item in full while the state is behind what a crashed run has published.
+
+        `until`: input partition -> the last offset that the published numbers include. Numbers that come back to
+        their old selves on the way would not be told otherwise, and what was published between would stand for ever.
+        """
+        self._replay_until = {part: offset for part, offset in until.items() if self.reached.get(part, -1) < offset}
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    def process(self, messages: Iterable[Inbound]) -> Outcome | None:
+        """Take what arrived, in the order of the module's first lines, and say what follows from it."""
+        now = self.clock()
+        reached: dict[str, int] = {}
+        batches: list[UnitBatch] = []
+        forced: dict[str, str] = {}
+        for message in messages:
+            if type(message) is UnitBatch:
+                batches.append(message)
+            elif type(message) is TopologyRecord:
+                self._take_topology(message, now)
+            elif type(message) is ItemRecord:
+                self._take_item_record(message, now)
+            elif type(message) is Republish:
+                self._take_republish(message, forced)
+        if batches:
+            context = self._context(now)
+            for batch in batches:
+                for unit in batch.units:
+                    self._take(unit, context)
+                for refusal in batch.refusals:
+                    self._refusals.append(refusal)
+                    key = (refusal.code, "unread")
+                    self.counts[key] = self.counts.get(key, 0) + 1
+                if batch.last_offset > self.reached.get(batch.partition, -1) and batch.partition:
+                    self.reached[batch.partition] = reached[batch.partition] = batch.last_offset
+        self._pass_time(now)
+        return self._outcome(now, reached, forced)
+
+    def wake(self) -> Outcome | None:
+        """A timer is due: expire, retry what is parked, go on with a sweep."""
+        now = self.clock()
+        self._pass_time(now)
+        forced = self._sweep_slice(now, SWEEP_SLICE)
+        return self._outcome(now, {}, forced)
+
+    def finish(self) -> Outcome | None:
+        """The input has ended and nothing more will come: do all that waits for time or for reference data."""
+        now = self.clock()
+        self._pass_time(now)
+        self._retry_parked(now, final=True)
+        forced = self._sweep_slice(now, len(self._sweep) + 1)
+        outcome = self._outcome(now, {}, forced)
+        if outcome is None:
+            outcome = Outcome(self.number, {}, [], [], [])
+        outcome.ended = True
+        return outcome
+
+    @property
+    def is_sweeping(self) -> bool:
+        """Is a change of policy or day still on its way through the items?"""
+        return bool(self._sweep)
+
+    def next_wake(self) -> int | None:
+        """When `wake` wants to be called, in UTC microseconds."""
+        if self._is_new:
+            return 0
+        if self.policies is None:
+            return None
+        if self._sweep:
+            return self.clock() + SWEEP_PAUSE
+        wakes = []
+        if self._expiries:
+            wakes.append(self._expiries[0][0])
+        if self._cold_wakes:
+            wakes.append(self._cold_wakes[0][0])
+        if self._parked:
+            wakes.append(self._parked[0][0])
+        if self.policies.has_horizon:
+            wakes.append((self._evaluated[1] + 1) * DAY)
+        if len(self.ids) or self.items:
+            wakes.append(self._tidy_at)
+        return min(wakes, default=None)
+
+    # --- units ---------------------------------------------------------------------------------------------------
+
+    def _context(self, now: int) -> position.Context:
+        assert self.policies is not None, f"shard {self.number}: an event came before the reference data"
+        return position.Context(self.policies.topology, now, self._journal_horizon)
+
+    def _take(
+        self, unit: Unit, context: position.Context, final: bool = False, deadline: int | None = None
+    ) -> None:
+        """Admit one unit and apply it, or refuse it and leave no trace."""
+        item = self.find(unit.item)
+        if item is None or item.policy is None:
+            if not final and self._park(unit, context.now, deadline):
+                return
+            self._refuse(unit, "unknown_item", f"item: expected an item of inventory.items, got {unit.item}")
+            return
+        units = units_of(item.policy)
+        quantity, quarantined = unit.quantity, unit.quarantined
+        try:
+            amount = units.convert(quantity, unit.uom, "quantity") if quantity is not None else 0
+            quarantine = units.convert(quarantined, unit.uom, "quarantined") if quarantined is not None else None
+        except QuantityError as error:
+            if error.code == "unknown_uom" and not final and self._park(unit, context.now, deadline):
+                return
+            self._refuse(unit, error.code, str(error))
+            return
+        if unit.verdict is not None:
+            self._refuse(unit, *unit.verdict, whole=unit.verdict[0] != "not_allowed")
+            return
+        until = unit.occurred_at + self.config.window(unit.source)
+        identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
+        content = content_fingerprint(content_of(unit, amount, quarantine))
+        known = self.ids.judge(identity, content, until)
+        if known == DUPLICATE:
+            self._count("duplicate", unit.type)
+            return
+        if known == CONFLICT:
+            self._refuse(unit, "conflict", f"event_id {unit.event_id}: expected the content applied before, got other")
+            self._notes.append(
+                ExceptionNote(
+                    "conflict",
+                    unit.item,
+                    unit.location,
+                    unit.event_id,
+                    {"quantity": amount},
+                    context.now,
+                    context.now,
+                    True,
+                    unit.source,
+                )
+            )
+            return
+        self.ids.remember(identity, content, until)
+        position.apply(item, unit, amount, quarantine, context)
+        item.cause = CAUSES[unit.type]
+        item.correlation_id = unit.correlation_id
+        self._touched[unit.item] = item
+        self._count("applied", unit.type)
+        if unit.type == EventType.ORDER_PLACED and unit.expires_at is not None and unit.expires_at > context.now:
+            heapq.heappush(self._expiries, (unit.expires_at, unit.item, unit.order_id, unit.line_id))
+
+    def _park(self, unit: Unit, now: int, deadline: int | None) -> bool:
+        """Let a unit wait for reference data that may be on its way; false if too many wait already."""
+        if len(self._parked) >= PARKED_MAX or not self.config.reference_grace:
+            return False
+        self._parked.append((deadline if deadline is not None else now + self.config.reference_grace, unit))
+        return True
+
+    def _retry_parked(self, now: int, final: bool = False, item: str | None = None) -> None:
+        parked, self._parked = self._parked, []
+        context = self._context(now) if parked else None
+        for deadline, unit in parked:
+            assert context is not None
+            if final or deadline <= now or unit.item == item:
+                self._take(unit, context, final or deadline <= now, deadline)
+            else:
+                self._parked.append((deadline, unit))
+
+    def _refuse(self, unit: Unit, code: str, message: str, whole: bool = False) -> None:
+        """Refuse a unit; `whole`: for what is wrong with all of its event. Only an order's lines are named."""
+        names_line = not whole and unit.type in ORDER_TYPES
+        self._refusals.append(Refusal(unit.origin, code, message, unit.line_id if names_line else None))
+        self._count(code, unit.type)
+
+    def _count(self, outcome: str, kind: int) -> None:
+        key = (outcome, CAUSES[kind])
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    # --- reference data ------------------------------------------------------------------------------------------
+
+    def _take_topology(self, message: TopologyRecord, now: int) -> None:
+        topology = unpack_topology(message.tables)
+        if self.policies is not None and topology.version == self.policies.topology.version:
+            return
+        self.policies = Policies(topology)
+        self._start_sweep(now)
+
+    def _start_sweep(self, now: int) -> None:
+        assert self.policies is not None
+        today = now // DAY
+        version = self.policies.topology.version
+        if self._evaluated == (version, today) or (self._evaluated[0] == version and not self.policies.has_horizon):
+            self._evaluated = (version, today)
+            return
+        cause = "reference" if self._evaluated[0] != version else "day_turn"
+        # What an older sweep still had to do for these causes, this one does; a forced republish stays asked for.
+        self._sweep = deque(entry for entry in self._sweep if entry[2] is not None)
+        self._sweep.extend((code, cause, None) for code in self.items)
+        self._sweep_target = (version, today)
+        # Until it is through, items stand under this policy and that: also after a crash all are looked at again.
+        self._evaluated = (0, today) if self.items else self._sweep_target
+
+    def _take_item_record(self, message: ItemRecord, now: int) -> None:
+        item = self.find(message.item)
+        if item is None:
+            if message.facts is None:
+                return
+            item = self.items[message.item] = Item(message.item)
+        if message.channel:
+            if item.overrides.get(message.channel) == message.facts:
+                return
+            if message.facts is None:
+                item.overrides.pop(message.channel)
+            elif not self._is_exact(item, message):
+                return
+            else:
+                item.overrides[message.channel] = message.facts
+        else:
+            if item.policy == message.facts:
+                return
+            if message.facts is not None and not self._may_measure(item, message):
+                return
+            item.policy = message.facts
+            item.overrides = dict(item.overrides)
+        item.policies = None
+        item.dirty.add(position.POLICIES)
+        item.cause = "reference"
+        self._touched[message.item] = item
+        if self._parked:
+            self._retry_parked(now, item=message.item)
+
+    def _is_exact(self, item: Item, message: ItemRecord) -> bool:
+        """False (and refused) where a quantity of the record is finer than the item's scale."""
+        if item.policy is None or message.facts is None:
+            return True
+        scale = item_facts(item.policy).scale
+        facts = override_facts(message.facts)
+        given = (facts.buffer_quantity, facts.cap, facts.minimum, facts.low_stock_threshold, facts.protected_quantity)
+        quantities = [*given, *(quantity for _, quantity in facts.safety_stock or ())]
+        if all(quantity is None or (quantity * 10**scale).denominator == 1 for quantity in quantities):
+            return True
+        message_text = f"quantities: expected at most {scale} decimals (the scale of {message.item}), got more"
+        self._refusals.append(Refusal(Origin(*message.refusal_origin), "bad_value", message_text))
+        return False
+
+    def _may_measure(self, item: Item, message: ItemRecord) -> bool:
+        """False (and refused) where the record changes how a quantity already kept is measured."""
+        assert message.facts is not None
+        new = item_facts(message.facts)
+        measure = f"{new.base_uom} {new.scale}"
+        if item.units is None or item.as_of < 0 or item.units == measure:
+            item.units = measure
+            return True
+        self._refusals.append(
+            Refusal(
+                Origin(*message.refusal_origin),
+                "bad_value",
+                f"base_uom, scale: expected {item.units} while the item has state, got {measure}",
+            )
+        )
+        return False
+
+    def _take_republish(self, message: Republish, forced: dict[str, str]) -> None:
+        if message.item:
+            item = self.find(message.item)
+            if item is not None:
+                item.cause = message.cause
+                self._touched[message.item] = item
+                forced[message.item] = message.channel
+            return
+        self._sweep.extend((code, message.cause, message.channel) for code in self.items)
+
+    # --- time ----------------------------------------------------------------------------------------------------
+
+    def _pass_time(self, now: int) -> None:
+        while self._cold_wakes and self._cold_wakes[0][0] <= now:
+            self.find(heapq.heappop(self._cold_wakes)[1])
+        while self._expiries and self._expiries[0][0] <= now:
+            _, code, order_id, line_id = heapq.heappop(self._expiries)
+            item = self.find(code)
+            if item is not None and position.expire(item, order_id, line_id, now):
+                item.cause = "expiry"
+                self._touched[code] = item
+        if self._parked and self._parked[0][0] <= now and self.policies is not None:
+            self._retry_parked(now)
+        if self.policies is not None and not self._sweep and self._evaluated[1] != now // DAY:
+            self._start_sweep(now)
+        if now >= self._tidy_at:
+            self._tidy(now)
+
+    def _sweep_slice(self, now: int, most: int) -> dict[str, str]:
+        forced: dict[str, str] = {}
+        taken = 0
+        while self._sweep and taken < most:
+            code, cause, channel = self._sweep.popleft()
+            if cause == "tidy":
+                self._tidy_item(code)
+            else:
+                item = self.find(code)
+                if item is not None:
+                    if code not in self._touched:
+                        item.cause = cause
+                    self._touched[code] = item
+                    if channel is not None:
+                        forced[code] = channel
+            taken += 1
+        if taken and not self._sweep and self._sweep_target is not None:
+            self._evaluated, self._sweep_target = self._sweep_target, None
+        return forced
+
+    def _tidy(self, now: int) -> None:
+        """Forget what the window allows; items in slices, behind everything else."""
+        self._tidy_at = now + TIDY_EVERY
+        clock = self.horizon.recorded()
+        if clock is None:
+            return
+        self.ids.forget(clock)
+        self._ids_floor = max(self._ids_floor, clock // HOUR)
+        self._ids_from = {hour: start for hour, start in self._ids_from.items() if hour in self.ids.buckets}
+        self._journal_horizon = max(self._journal_horizon, clock - self.config.widest_window)
+        if not self._sweep:
+            self._sweep.extend((code, "tidy", None) for code, item in self.items.items() if type(item) is Item)
+
+    def _tidy_item(self, code: str) -> None:
+        item = self.items.get(code)
+        if type(item) is Item:
+            horizon = self._journal_horizon
+            retention = max(self.config.closed_line_retention, self.config.widest_window)
+            position.forget(
+                item,
+                horizon,
+                horizon + self.config.widest_window - retention,
+                horizon + self.config.widest_window - RECEIPT_RETENTION,
+            )
+            if item.dirty:
+                self._dirty.add(code)
+
+    # --- what goes out -------------------------------------------------------------------------------------------
+
+    def _outcome(self, now: int, reached: dict[str, int], forced: dict[str, str]) -> Outcome | None:
+        updates: list[ItemUpdate] = []
+        notes = self._notes
+        if self._replay_until:
+            forced = dict.fromkeys(self._touched, "")
+            self._replay_until = {
+                part: offset
+                for part, offset in self._replay_until.items()
+                if self.reached.get(part, -1) < offset and not self.horizon.has_passed(part, offset)
+            }
+        if self._touched and self.policies is not None:
+            for code, item in self._touched.items():
+                update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(code))
+                if update is not None:
+                    updates.append(update)
+                if raised:
+                    notes.extend(raised)
+                if item.dirty:
+                    self._dirty.add(code)
+            self._touched.clear()
+        refusals, counts = self._refusals, self.counts
+        if not (updates or notes or refusals or reached or counts or self._is_new):
+            return None
+        self._is_new = False
+        self._refusals, self._notes, self.counts = [], [], {}
+        return Outcome(self.number, reached, updates, refusals, notes, counts)
+
+    def find(self, code: str) -> Item | None:
+        """The item, decoded if it was not yet touched in this run."""
+        item = self.items.get(code)
+        if type(item) is list:
+            decoded = ledger.decode_item(code, item)
+            self.items[code] = decoded
+            for order_id, line_id in decoded.expiring or ():
+                expires_at = decoded.lines[order_id, line_id].expires_at or 0
+                heapq.heappush(self._expiries, (expires_at, code, order_id, line_id))
+            return decoded
+        return item  # type: ignore[return-value]
+
+    # --- snapshot and resume -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Everything needed to go on from here: the changes not yet sealed, and the names of the sealed files."""
+        self._snapshots += 1
+        self._settle_files()
+        layer = self._new_layer()
+        if layer is not None:
+            self._layers.append(layer)
+            self._layers_size += len(layer)
+        if self._layers_size >= SEAL_FROM and self._sealing is None:
+            self._sealing = (self._segments.seal(self.number, self._layers), self._layers)
+            self._layers, self._layers_size = [], 0
+        return _encode(
+            (
+                ledger.FORMAT,
+                self.config.shards,
+                self.number,
+                self.reached,
+                self._evaluated,
+                self._journal_horizon,
+                self._ids_floor,
+                self._sealed,
+                [*self._sealing[1], *self._layers] if self._sealing is not None else self._layers,
+                self._parked,
+            )
+        )
+
+    def _new_layer(self) -> bytes | None:
+        """What changed since the last snapshot; None if nothing did."""
+        items: dict[str, dict[str, Any]] = {}
+        wakes: dict[str, int | None] = {}
+        for code in self._dirty:
+            item = self.items[code]
+            assert type(item) is Item
+            items[code] = ledger.records_of(item)
+            expiring = item.expiring
+            wakes[code] = min(item.lines[key].expires_at or 0 for key in expiring) if expiring else None
+        self._dirty.clear()
+        ids = {}
+        for hour, bucket in self.ids.buckets.items():
+            start = self._ids_from.get(hour, 0)
+            if start < len(bucket):
+                ids[hour] = bytes(bucket[start:])
+                self._ids_from[hour] = len(bucket)
+        return _encode((items, ids, wakes)) if items or ids else None
+
+    def _settle_files(self) -> None:
+        """Name what was written since the last snapshot; let go of what two committed snapshots no longer name."""
+        if self._sealing is not None:
+            segment = self._sealing[0].result()
+            if segment is not None:
+                self._sealed.append(segment)
+                self._sealing = None
+        if self._merging is not None:
+            merged = self._merging[0].result()
+            if merged is not None:
+                _, start, end = self._merging
+                replaced = self._sealed[start:end]
+                self._sealed[start:end] = [merged]
+                self._retiring.append((self._snapshots + RETIRE_AFTER, replaced))
+                self._merging = None
+        else:
+            start, end = first_to_merge(self._sealed), len(self._sealed)
+            if end - start >= MERGE_FROM:
+                ticket = self._segments.merge(self.number, self._sealed[start:end], self._ids_floor, start == 0)
+                self._merging = (ticket, start, end)
+        while self._retiring and self._retiring[0][0] <= self._snapshots:
+            self._segments.retire(self.number, self._retiring.pop(0)[1])
+
+    def _resume(self, raw: bytes) -> None:
+        (
+            version,
+            shards,
+            _,
+            self.reached,
+            evaluated,
+            self._journal_horizon,
+            self._ids_floor,
+            sealed,
+            inline,
+            parked,
+        ) = msgspec.msgpack.decode(raw)
+        if version != ledger.FORMAT or shards != self.config.shards:
+            raise ValueError(
+                f"shard {self.number}: the state was written in format {version} for {shards} shards, this engine "
+                f"reads format {ledger.FORMAT} for {self.config.shards}: set shards={shards} or start with an empty "
+                "state.dir"
+            )
+        self._evaluated = (evaluated[0], evaluated[1])
+        self._sealed = [(name, size, checksum) for name, size, checksum in sealed]
+        self._segments.keep_only(self.number, self._sealed)
+        wakes: dict[str, int | None] = {}
+        for segment in self._sealed:
+            for layer in self._segments.read(self.number, segment):
+                self._load(layer, wakes)
+        for layer in inline:
+            self._load(layer, wakes)
+        self._layers, self._layers_size = inline, sum(len(layer) for layer in inline)
+        self._ids_from = {hour: len(bucket) for hour, bucket in self.ids.buckets.items()}
+        self._parked = [(deadline, msgspec.convert(unit, Unit)) for deadline, unit in parked]
+        self._cold_wakes = [(due, code) for code, due in wakes.items() if due is not None]
+        heapq.heapify(self._cold_wakes)
+
+    def _load(self, layer: bytes, wakes: dict[str, int | None]) -> None:
+        items, ids, due = _decoder.decode(layer)
+        for code, records in items.items():
+            known = self.items.get(code)
+            if known is None:
+                self.items[code] = [records]
+            else:
+                assert type(known) is list
+                known.append(records)
+        for hour, pairs in ids.items():
+            if hour >= self._ids_floor:
+                self.ids.restore(hour, pairs)
+        wakes.update(due)
+
+
+def first_to_merge(segments: list[tuple[str, int, int]]) -> int:
+    """Give where the newest run of segments begins of which each is no larger than all newer ones together.
+
+    So a byte is written again about once for every doubling of its shard, and not at every merge.
+    """
+    start, total = len(segments), 0
+    while start and (segments[start - 1][1] <= total or len(segments) - start < MERGE_FROM):
+        start -= 1
+        total += segments[start][1]
+    return start
+
+
+def number_in(snapshot: bytes) -> int:
+    """Which shard a snapshot is of."""
+    number: int = msgspec.msgpack.decode(snapshot)[2]
+    return number
+
+
+def content_of(unit: Unit, quantity: int, quarantined: int | None) -> str:
+    """What a repeat must say again: everything but reason, correlation_id, schema_version and a return's order_id."""
+    if unit.type in ORDER_TYPES:
+        return (
+            f"{unit.type}\x1f{unit.occurred_at}\x1f{quantity}\x1f{unit.location}\x1f{unit.order_id}\x1f{unit.channel}"
+            f"\x1f{unit.expires_at}\x1f{unit.requested_at}"
+        )
+    order_id = "" if unit.type == EventType.RETURN_RECEIVED else unit.order_id
+    return (
+        f"{unit.type}\x1f{unit.occurred_at}\x1f{quantity}\x1f{quarantined}\x1f{unit.location}\x1f{unit.lot}\x1f"
+        f"{unit.status}\x1f{order_id}\x1f{unit.transfer_id}\x1f{unit.receipt_id}\x1f{unit.to_location}\x1f{unit.eta}"
+    )
+
+
+ORDER_TYPES = frozenset(
+    int(kind)
+    for kind in (EventType.ORDER_PLACED, EventType.ORDER_ALLOCATED, EventType.ORDER_RELEASED, EventType.ORDER_CANCELLED)
+)
+CAUSES = {int(kind): kind.name.lower() for kind in EventType}

@@ -1,0 +1,213 @@
+"""Decides whether configuration, Kafka, Redis and the state directory fit together, before anything runs on them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its list of exports
+    AdminClient,
+    ConfigResource,
+    ResourceType,
+)
+
+from flows.kafka import CONNECT_TIMEOUT_S, client_config
+from flows.topics import plan, unreachable
+from schemas.setting_values import mask_url
+from schemas.settings import Settings
+from schemas.topics import INPUTS, REFERENCE
+
+CREATE = "run: atp topics create"
+REDIS_MAJOR_MIN = 7
+REDIS_TIMEOUT_S = 5
+#: A library of our own name, loaded, called and removed again: the only true test of rights.
+PROBE = "#!lua name=atp_check\nredis.register_function('atp_check', function() return 'usable' end)\n"
+
+
+class Finding(NamedTuple):
+    """One line of the answer: what was looked at, whether it is right, what was seen, what would do."""
+
+    subject: str
+    is_ok: bool
+    seen: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything; never raises for what is wrong."""
+    yield Finding("configuration", True, "read, every setting known and in range")
+    yield from _kafka(settings)
+    yield from _redis(settings)
+    yield from _state(settings)
+
+
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    admin = AdminClient(client_config(settings, log_level=0))
+    try:
+        known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+    except KafkaException as error:
+        said, _, remedy = str(unreachable(settings, error)).partition("): ")
+        yield Finding("kafka", False, f"{said})", remedy)
+        return
+    yield Finding("kafka", True, f"{settings.kafka.bootstrap_servers} answers")
+    wanted = plan(settings)
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        yield Finding("topics", False, f"missing: {', '.join(missing)}", CREATE)
+    else:
+        yield Finding("topics", True, f"all {len(wanted)} exist")
+    there = [name for name in wanted if name in known]
+    try:
+        configs = _configs(admin, there)
+    except KafkaException as error:
+        yield Finding("topic settings", False, f"cannot be read ({error})", "allow DescribeConfigs on the topics")
+        return
+    yield from _inputs(settings, configs)
+    yield from _reference(settings, configs, {name: len(known[name].partitions) for name in there})
+    small = [
+        f"{name} takes {configs[name]['max.message.bytes']} bytes a batch"
+        for name in there
+        if int(configs[name]["max.message.bytes"]) < settings.max_message_bytes
+        and name in {settings.topic(n) for n in (*INPUTS, "inventory.dead_letters")}
+    ]
+    if small:
+        yield Finding(
+            "largest message", False, "; ".join(small), f"set max.message.bytes above {settings.max_message_bytes}"
+        )
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    found: dict[str, dict[str, str]] = {}
+    for resource, answer in admin.describe_configs(resources, request_timeout=CONNECT_TIMEOUT_S).items():
+        entries: dict[str, Any] = answer.result(CONNECT_TIMEOUT_S)
+        found[str(resource.name)] = {name: str(entry.value) for name, entry in entries.items()}
+    return found
+
+
+def _inputs(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:
+    for name in (settings.topic(name) for name in INPUTS):
+        if name not in configs:
+            continue
+        kind = configs[name]["message.timestamp.type"]
+        if kind == "LogAppendTime":
+            yield Finding(name, True, "log-append time")
+        else:
+            yield Finding(
+                name,
+                False,
+                f"message.timestamp.type is {kind}: one record dated too late makes all later events late",
+                f"kafka-configs.sh --alter --topic {name} --add-config message.timestamp.type=LogAppendTime",
+            )
+
+
+def _reference(settings: Settings, configs: dict[str, dict[str, str]], partitions: dict[str, int]) -> Iterator[Finding]:
+    for name in (settings.topic(name) for name in REFERENCE):
+        if name not in partitions:
+            continue
+        if partitions[name] != 1:
+            yield Finding(
+                name,
+                False,
+                f"{partitions[name]} partitions: reference data is ordered by offset and wants one",
+                f"delete the topic, then {CREATE}",
+            )
+        elif "compact" not in configs[name]["cleanup.policy"]:
+            yield Finding(
+                name,
+                False,
+                f"cleanup.policy is {configs[name]['cleanup.policy']}: records would expire",
+                f"kafka-configs.sh --alter --topic {name} --add-config cleanup.policy=compact",
+            )
+        else:
+            yield Finding(name, True, "one partition, compacted")
+
+
+def _redis(settings: Settings) -> Iterator[Finding]:
+    where = mask_url(settings.redis.url)
+    client = redis.Redis.from_url(
+        settings.redis.url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+    )
+    try:
+        facts: dict[str, Any] = client.info()
+    except (redis.RedisError, OSError) as error:
+        yield Finding(
+            "redis", False, f"{where} does not answer ({error})", "start Redis 7.0 or later or Valkey, or set redis.url"
+        )
+        return
+    name, version = _product(facts)
+    if int(str(facts.get("redis_version", "0")).partition(".")[0]) < REDIS_MAJOR_MIN:
+        yield Finding(
+            "redis", False, f"{name} {version} at {where} has no functions", "use Redis 7.0 or later, or Valkey"
+        )
+        return
+    yield Finding("redis", True, f"{name} {version} at {where}")
+    if int(facts.get("cluster_enabled", 0)):
+        yield Finding("redis cluster", False, "cluster mode: a slice spans hash slots", "name a server without it")
+    try:
+        client.function_load(PROBE, replace=True)
+        client.fcall("atp_check", 0)
+        client.function_delete("atp_check")
+    except (redis.RedisError, OSError) as error:
+        yield Finding(
+            "redis functions",
+            False,
+            f"not usable ({error})",
+            "name a primary, and a user with the rights +function +fcall +@hash",
+        )
+    else:
+        yield Finding("redis functions", True, "can be loaded and called")
+    policy = str(facts.get("maxmemory_policy", "noeviction"))
+    if policy.startswith("allkeys"):
+        yield Finding("redis memory", False, f"maxmemory-policy {policy} throws numbers away", "set it to noeviction")
+    client.close()
+
+
+def _product(facts: dict[str, Any]) -> tuple[str, str]:
+    if "valkey_version" in facts:
+        return "Valkey", str(facts["valkey_version"])
+    return "Redis", str(facts.get("redis_version", "?"))
+
+
+def _state(settings: Settings) -> Iterator[Finding]:
+    path = settings.state.dir
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):  # the answer of the file system, not of its permission bits
+            is_writable = place.is_dir()
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        yield Finding(
+            "state directory",
+            False,
+            f"{path} cannot be written",
+            "name a directory that this user may write, on a local disk, in state.dir",
+        )
+        return
+    yield Finding("state directory", True, f"{path} is writable" if path.exists() else f"{path} will be made")
+    if not (path / "engine.json").is_file():
+        return
+    from flows.state_folder import StateFolder
+
+    try:
+        shards = StateFolder(settings).facts().shards
+    except Exception as error:  # whatever is wrong with the file, it is not one of ours
+        yield Finding("state", False, f"{path / 'engine.json'} cannot be read ({error})", "name another state.dir")
+        return
+    if shards == settings.shards:
+        yield Finding("state", True, f"made with shards={shards}")
+    else:
+        yield Finding(
+            "state",
+            False,
+            f"made with shards={shards}, set is shards={settings.shards}",
+            f"set shards={shards}, or name an empty state.dir and replay",
+        )

@@ -1,0 +1,309 @@
+"""The command line `atp`: reads flags, hands them to the module that does the work, turns what came of it into words.
+
+Exit codes: 0 done, 1 failed while running, 2 wrong configuration or usage. What a command needs is imported inside it,
+so that `--help` does not wait for Kafka's client.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+
+FAILED, MISUSED = 1, 2
+
+app = typer.Typer(
+    name="atp",
+    help="Keeps available-to-promise right: events in, what each channel may still promise out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+topics_app = typer.Typer(help="The topics that the engine reads and writes.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: ./atp.toml if it is there).")]
+Kafka = Annotated[str | None, typer.Option("--kafka", help="kafka.bootstrap_servers, such as localhost:9092.")]
+Redis = Annotated[str | None, typer.Option("--redis", help="redis.url, such as redis://localhost:6379/0.")]
+StateDir = Annotated[str | None, typer.Option("--state-dir", help="state.dir: where the engine keeps its state.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="For a script: JSON.")]
+
+
+@app.command()
+def run(
+    config: Config = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    state_dir: StateDir = None,
+    settings: Set = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Worker processes.")] = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="Stop when what is in the topics now is published.")
+    ] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Keep trying while Kafka or Redis is not there.")] = False,
+) -> None:
+    """Run the engine until SIGTERM or Ctrl-C."""
+    with reporting():
+        loaded = load(config, kafka, redis, state_dir, settings, workers)
+        from flows import supervisor
+
+        raise typer.Exit(supervisor.run(loaded, until_caught_up=until_caught_up, wait=wait))
+
+
+@topics_app.command("create")
+def create_topics(config: Config = None, kafka: Kafka = None, settings: Set = None) -> None:
+    """Make the topics that are missing; what exists is left as it is."""
+    with reporting():
+        loaded = load(config, kafka, settings=settings)
+        from flows import topics
+
+        made = topics.create(loaded)
+        for name in made:
+            print(f"created {name}")
+        print(f"{len(made)} created, {len(topics.plan(loaded)) - len(made)} were there")
+
+
+@app.command()
+def check(
+    config: Config = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    state_dir: StateDir = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether configuration, Kafka, Redis and state fit together."""
+    with reporting():
+        loaded = load(config, kafka, redis, state_dir, settings)
+        from flows.check import Finding, examine
+
+        findings: list[Finding] = []
+        for finding in examine(loaded):
+            findings.append(finding)
+            if not as_json:
+                mark = "ok   " if finding.is_ok else "WRONG"
+                remedy = f"\n        -> {finding.remedy}" if finding.remedy else ""
+                print(f"{mark}  {finding.subject}: {finding.seen}{remedy}", flush=True)
+        wrong = [finding for finding in findings if not finding.is_ok]
+        if as_json:
+            facts = {
+                "ok": not wrong,
+                "findings": [
+                    {"subject": f.subject, "ok": f.is_ok, "seen": f.seen, "remedy": f.remedy} for f in findings
+                ],
+                "settings": loaded.shown(),
+            }
+            print(json.dumps(facts, indent=2))
+        raise typer.Exit(FAILED if wrong else 0)
+
+
+@app.command()
+def schema(
+    name: Annotated[str | None, typer.Argument(help="One shape; without it, all of them.")] = None,
+) -> None:
+    """Print the JSON Schema of every event, reference record, output and setting."""
+    from schemas.codes import near_match
+    from schemas.outputs import all_schemas
+
+    schemas = all_schemas()
+    if name is None:
+        print(json.dumps(schemas, indent=2))
+    elif name in schemas:
+        print(json.dumps(schemas[name], indent=2))
+    else:
+        complain(f"no shape is called {name}{near_match(name, schemas)}; there are: {', '.join(schemas)}")
+        raise typer.Exit(MISUSED)
+
+
+@app.command("load")
+def send_load(
+    config: Config = None,
+    kafka: Kafka = None,
+    settings: Set = None,
+    rate: Annotated[int, typer.Option(min=0, help="Messages a second; 0: as fast as Kafka takes them.")] = 1000,
+    events: Annotated[int | None, typer.Option(min=1, help="How many messages (default: 10 s of them).")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Or for how long, at --rate.")] = None,
+    items: Annotated[int, typer.Option(min=1, max=10_000_000)] = 1000,
+    locations: Annotated[int, typer.Option(min=1, max=1000)] = 5,
+    channels: Annotated[int, typer.Option(min=1, max=1000)] = 4,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed sends the same traffic (default: another each time).")
+    ] = None,
+    zipf: Annotated[float, typer.Option(min=0.7, max=1.1, help="Exponent of the items' popularity.")] = 1.0,
+    flash_sale: Annotated[str | None, typer.Option(metavar="ITEM", help="An item half of all orders want.")] = None,
+    duplicates: Annotated[float, typer.Option(min=0, max=0.5, help="Share of messages sent twice.")] = 0.015,
+    invalid: Annotated[float, typer.Option(min=0, max=0.5, help="Share of unusable messages.")] = 0.001,
+    shuffled: Annotated[float, typer.Option(min=0, max=0.5, help="Share delivered out of order.")] = 0.02,
+    reference: Annotated[
+        bool, typer.Option("--reference/--no-reference", help="Send items, locations and channels first.")
+    ] = True,
+) -> None:
+    """Send realistic traffic: orders that live and die, receipts, transfers, counts, and what goes wrong."""
+    if events is not None and seconds is not None:
+        raise typer.BadParameter("give --events or --seconds, not both")
+    if seconds is not None and not rate:
+        raise typer.BadParameter("--seconds needs a --rate above 0; without one, give --events")
+    with reporting():
+        loaded = load(config, kafka, settings=settings)
+        from flows.load import send
+        from flows.traffic import Profile
+
+        # Not a fixed default: the same ids with other times, a minute later, would all be conflicts.
+        chosen = seed if seed is not None else time.time_ns() % 1_000_000_007
+        profile = Profile(
+            events=events or int((seconds or 10.0) * (rate or 10_000)),
+            items=items,
+            locations=locations,
+            channels=channels,
+            seed=chosen,
+            zipf=zipf,
+            flash_sale=flash_sale,
+            duplicates=duplicates,
+            invalid=invalid,
+            shuffled=shuffled,
+        )
+        report = send(loaded, profile, rate, reference)
+        speed = report.events / report.seconds
+        print(f"sent {report.events:,} events in {report.seconds:.1f} s ({speed:,.0f}/s), seed {chosen}")
+
+
+@app.command()
+def get(
+    item: str,
+    channel: Annotated[str | None, typer.Argument(help="Print this channel's number alone.")] = None,
+    config: Config = None,
+    redis: Redis = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Read what may be promised of an item, as a channel would."""
+    with reporting():
+        loaded = load(config, redis=redis, settings=settings)
+        from flows.lookup import show
+
+        raise typer.Exit(show(loaded, item, channel, as_json))
+
+
+@app.command()
+def watch(
+    config: Config = None,
+    kafka: Kafka = None,
+    settings: Set = None,
+    lane: Annotated[list[str] | None, typer.Option(help="Only this lane (repeatable).")] = None,
+    item: Annotated[str | None, typer.Option(help="Only this item.")] = None,
+    channel: Annotated[str | None, typer.Option(help="Only this channel.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="End after that many.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Follow what is published, live, by lane; Ctrl-C ends it."""
+    from schemas.topics import LANES
+
+    for name in lane or ():
+        if name not in LANES:
+            raise typer.BadParameter(f"--lane: expected one of {', '.join(LANES)}, got {name}")
+    with reporting():
+        loaded = load(config, kafka, settings=settings)
+        from flows.watch import follow
+
+        try:
+            follow(loaded, tuple(lane or LANES), item, channel, limit, as_json)
+        except KeyboardInterrupt:
+            raise typer.Exit(0) from None
+
+
+@app.command()
+def demo(
+    seconds: Annotated[int, typer.Option(min=20, max=600, help="How long the trading day takes.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed plays the same day.")] = 1,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep servers and data until Ctrl-C, to look around.")] = False,
+) -> None:
+    """Play a hard trading day on a real Kafka and Valkey, and check every number at its end."""
+    with reporting():
+        from flows.demo.run import play
+
+        raise typer.Exit(play(seconds, seed, keep))
+
+
+def load(
+    config: Path | None = None,
+    kafka: str | None = None,
+    redis: str | None = None,
+    state_dir: str | None = None,
+    settings: list[str] | None = None,
+    workers: int | None = None,
+) -> Settings:
+    """Read the settings: file, environment, then these flags; a flag of its own wins over --set."""
+    from schemas.settings import load_settings
+
+    overrides: dict[str, object] = {}
+    for pair in settings or ():
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise typer.BadParameter(f"--set: expected NAME=VALUE such as workers=2, got {pair}")
+        overrides[name.strip()] = value
+    flags = {"kafka.bootstrap_servers": kafka, "redis.url": redis, "state.dir": state_dir, "workers": workers}
+    overrides |= {name: value for name, value in flags.items() if value is not None}
+    return load_settings(config, overrides)
+
+
+@contextmanager
+def reporting() -> Iterator[None]:
+    """Turn what went wrong into one sentence and the exit code that the contract gives it."""
+    from schemas.settings import SettingsError
+
+    try:
+        yield
+    except SettingsError as error:
+        complain(str(error))
+        raise typer.Exit(MISUSED) from None
+    except KeyboardInterrupt:
+        complain("interrupted")
+        raise typer.Exit(FAILED) from None
+    except BrokenPipeError:
+        # `atp watch | head`: the reader has what it wanted. Python would complain once more at exit.
+        sys.stdout = None
+        raise typer.Exit(0) from None
+    except _problems() as error:
+        complain(str(error))
+        raise typer.Exit(FAILED) from None
+
+
+def _problems() -> tuple[type[Exception], ...]:
+    """Give the errors whose text is meant for people, of modules that are loaded: others cannot have raised."""
+    names = (
+        ("flows.kafka", "KafkaProblem"),
+        ("flows.store", "StoreError"),
+        ("flows.children", "ServerError"),
+        ("flows.lookup", "LookupProblem"),
+        ("flows.demo.engine", "EngineError"),
+        ("flows.demo.audit", "AuditError"),
+        ("flows.load", "LoadError"),
+    )
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+
+
+def complain(sentence: str) -> None:
+    """Say what is wrong, where errors go."""
+    print(f"atp: {sentence}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Entry point of the `atp` command."""
+    app(prog_name="atp")
+
+
+if __name__ == "__main__":
+    main()

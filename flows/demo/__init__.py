@@ -1,0 +1,1 @@
+"""A trading day in a minute: a scripted warehouse and live shoppers against the real engine, then an audit."""

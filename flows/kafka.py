@@ -1,0 +1,100 @@
+"""Kafka clients: their common settings, what partitions there are, and where they end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from schemas.settings import Settings
+from schemas.topics import INPUTS, REFERENCE
+
+CONNECT_TIMEOUT_S = 8.0
+
+
+class KafkaProblem(RuntimeError):
+    """Kafka cannot be used as configured; the text says why and what would do."""
+
+
+def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
+    """Give the settings all clients share, then the user's own (security), then `more`."""
+    return {
+        "bootstrap.servers": settings.kafka.bootstrap_servers,
+        "client.id": "atp-engine",
+        "log.connection.close": False,
+        "socket.nagle.disable": True,
+        **settings.kafka.options,
+        **more,
+    }
+
+
+def consumer_config(settings: Settings, **more: Any) -> dict[str, Any]:
+    """Give the settings of consumers whose positions are kept by recovery and not by Kafka."""
+    return client_config(
+        settings,
+        **{
+            "group.id": settings.kafka.group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            # What librdkafka may hold in advance of us; 32 MB keep a worker busy for longer than a fetch takes.
+            "queued.max.messages.kbytes": 32768,
+            "fetch.wait.max.ms": 20,
+            "fetch.queue.backoff.ms": 5,
+            "fetch.message.max.bytes": 2_097_152,
+        }
+        | more,
+    )
+
+
+def partitions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
+    """Map each full topic name to its number of partitions; KafkaProblem if a topic or Kafka is missing."""
+    consumer = Consumer(consumer_config(settings, log_level=0))  # what fails is said once, by us
+    try:
+        known = consumer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise KafkaProblem(
+            f"Kafka at {settings.kafka.bootstrap_servers} does not answer ({_text(error)}): start it, or set "
+            "kafka.bootstrap_servers"
+        ) from error
+    finally:
+        consumer.close()
+    found = {}
+    for name in names:
+        topic = known.get(settings.topic(name))
+        if topic is None or topic.error is not None:
+            raise KafkaProblem(f"topic {settings.topic(name)} does not exist: run `atp topics create`")
+        found[settings.topic(name)] = len(topic.partitions)
+    return found
+
+
+def input_ends(settings: Settings) -> dict[str, int]:
+    """Map every input partition "topic/partition" to its end offset now."""
+    parts = partitions_of(settings, INPUTS)
+    for name, count in partitions_of(settings, REFERENCE).items():
+        if count != 1:
+            raise KafkaProblem(
+                f"topic {name} has {count} partitions, expected 1 (reference data is ordered by offset): create it "
+                "again with one"
+            )
+    ends = {}
+    consumer = Consumer(consumer_config(settings, log_level=0))
+    try:
+        for name, count in parts.items():
+            for partition in range(count):
+                _, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=CONNECT_TIMEOUT_S)
+                ends[f"{name}/{partition}"] = high
+    except KafkaException as error:
+        raise KafkaProblem(
+            f"Kafka does not tell where {settings.topics.prefix}inventory.* end ({_text(error)})"
+        ) from error
+    finally:
+        consumer.close()
+    return dict(sorted(ends.items()))
+
+
+def _text(error: KafkaException) -> str:
+    inner = error.args[0] if error.args else error
+    return inner.str() if isinstance(inner, KafkaError) else str(inner)

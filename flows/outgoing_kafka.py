@@ -1,0 +1,125 @@
+"""The Kafka side of the sink: produces, and knows when everything is delivered.
+
+Delivery: at least once, in order within a key. An update that cannot be delivered fails the epoch, so that no snapshot
+runs ahead of what was written; an outage is waited out by librdkafka itself, which never gives a message up.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from flows.encode import dead_letter_headers, exception_json, position_json, update_json
+from flows.kafka import client_config
+from flows.runtime import Stop
+from operators.lane_queue import Outgoing
+from operators.rules.lanes import LANES
+from schemas.messages import ExceptionNote, ItemUpdate
+from schemas.settings import Settings
+from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
+from schemas.units import Refusal
+
+log = logging.getLogger(__name__)
+
+#: What may wait in the producer: seconds of full load, and a bound on memory while Kafka is away.
+QUEUE_MESSAGES = 200_000
+QUEUE_KBYTES = 131_072
+#: How long a process that was asked to end waits for Kafka before it gives up (the next run sends it again).
+LAST_WAIT_S = 10.0
+
+
+class DeliveryError(RuntimeError):
+    """Kafka refused a message for good."""
+
+
+class OutgoingKafka:
+    """One producer a process. Used by the publisher's thread alone."""
+
+    def __init__(self, settings: Settings, stop: Stop) -> None:
+        self._stop = stop
+        self._lanes = [settings.topic(f"atp.updates.{lane}") for lane in LANES]
+        self._positions = settings.topic(POSITIONS)
+        self._exceptions = settings.topic(EXCEPTIONS)
+        self._dead_letters = settings.topic(DEAD_LETTERS)
+        self._failure: str | None = None
+        config: dict[str, Any] = client_config(
+            settings,
+            **{
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 2,
+                "batch.num.messages": 10_000,
+                "queue.buffering.max.messages": QUEUE_MESSAGES,
+                "queue.buffering.max.kbytes": QUEUE_KBYTES,
+                "message.timeout.ms": 0,
+                "message.max.bytes": 1_000_000_000,
+                "compression.type": "lz4",
+                # Only failures come back: cheaper than a callback a message, and as safe.
+                "delivery.report.only.error": True,
+                "on_delivery": self._report,
+            },
+        )
+        self._producer = Producer(config)
+
+    def send_update(self, update: Outgoing) -> bytes:
+        """Send one number; returns its JSON."""
+        value = update_json(update)
+        self._send(self._lanes[update.change.lane], f"{update.item}:{update.change.channel}", value)
+        return value
+
+    def send_position(self, update: ItemUpdate, version: int, processed_at: int) -> None:
+        """Send an item's whole position."""
+        self._send(self._positions, update.item, position_json(update, version, processed_at))
+
+    def send_exception(self, note: ExceptionNote) -> None:
+        """Send an exception raised or over."""
+        self._send(self._exceptions, note.item or note.source, exception_json(note))
+
+    def send_refusal(self, refusal: Refusal) -> None:
+        """Keep what could not be used, with its bytes."""
+        origin = refusal.origin
+        self._send(self._dead_letters, origin.key, origin.value, dead_letter_headers(refusal))
+
+    def poll(self) -> None:
+        """Let librdkafka tell what failed."""
+        self._producer.poll(0)
+        self._check()
+
+    def flush(self) -> None:
+        """Wait until everything sent is delivered."""
+        waited = 0
+        while self._producer.flush(1.0) > 0:
+            self._check()
+            waited += 1
+            if waited % 10 == 0:
+                log.warning("Kafka has not taken %d messages for %d s; waiting", len(self._producer), waited)
+            if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
+                raise DeliveryError("Kafka did not take everything before the end: the next run sends it again")
+        self._check()
+
+    def _send(
+        self, topic: str, key: str | bytes | None, value: bytes | None, headers: list[Any] | None = None
+    ) -> None:
+        while True:
+            try:
+                if headers is None:
+                    self._producer.produce(topic, value, key)
+                else:
+                    self._producer.produce(topic, value, key, headers=headers)
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+                self._check()
+                if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
+                    raise DeliveryError("Kafka takes nothing: the next run sends it again") from None
+
+    def _report(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self._failure is None:
+            self._failure = f"{message.topic()} refused a message of {len(message.value() or b'')} bytes: {error.str()}"
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise DeliveryError(self._failure)

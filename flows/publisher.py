@@ -1,0 +1,477 @@
+"""The one writer of a process: Redis in slices, most urgent first, then Kafka; a barrier before each snapshot.
+
+The protocol, numbered here and below:
+1. What shards say is merged in the outbox (or held back, while a resumed shard is behind what is published).
+2. A slice is written to Redis: token checked, all or nothing; the first of a flush carries the offsets reached.
+3. What Redis took goes to the lane queue, and from there to Kafka when its lane and its channel's budget allow.
+4. `snapshot` of any shard waits until 1 to 3 are done and Kafka has confirmed: no snapshot runs ahead of the writes.
+An outage is waited out with everything kept; a newer run's token ends this process.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from flows.control import Control
+from flows.encode import slice_arguments
+from flows.kafka_tail import Tail, updates_since
+from flows.metrics import Metrics
+from flows.outgoing_kafka import LAST_WAIT_S, OutgoingKafka
+from flows.progress import PartProgress, Progress
+from flows.runtime import Book, Run, Stop, now, shard_key
+from flows.store import Behind, Outage, Store
+from operators.holdback import HeldShard, Value, restate
+from operators.lane_queue import LaneQueue, LaneTimes, Outgoing
+from operators.outbox import Outbox, is_unchanged
+from operators.rules.lanes import CRITICAL, LANES
+from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Republish
+
+log = logging.getLogger(__name__)
+
+#: Fields a slice writes: 100 to 200 keep Redis free for others (a call of 1000 holds it for 2 ms).
+SLICE_FIELDS = 160
+HEARTBEAT_S = 1.0
+HELD_CHECK_S = 0.05
+#: Outcomes that may wait before the dataflow is made to wait: a bound on memory while Redis is away.
+INBOX_MAX = 20_000
+COUNTER_MAX = (1 << 32) - 1
+
+_state = msgspec.msgpack.Decoder(
+    tuple[int, list[Outgoing], dict[str, int], tuple[dict[str, int], list[ItemUpdate]] | None]
+)
+_offsets = msgspec.msgpack.Decoder(dict[str, int])
+_encode = msgspec.msgpack.encode
+
+
+class PublisherError(RuntimeError):
+    """The writer has ended; the reason is its cause."""
+
+
+class _Shard:
+    """What the writer knows of one shard."""
+
+    __slots__ = ("held", "is_resumed", "reached")
+
+    def __init__(self, reached: dict[str, int], held: HeldShard | None, is_resumed: bool) -> None:
+        self.reached = reached
+        self.held = held
+        self.is_resumed = is_resumed
+
+
+class Publisher:
+    """Takes outcomes from the dataflow's thread, writes them from its own."""
+
+    def __init__(
+        self, run: Run, book: Book, progress: Progress, control: Control, stop: Stop, metrics: Metrics
+    ) -> None:
+        settings = run.settings
+        self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
+        self._metrics = metrics
+        self._store = Store(settings.redis.url, settings.redis.prefix, run.token, str(run.worker))
+        self._reader: Store | None = None
+        self._kafka = OutgoingKafka(settings, stop)
+        self._prefix = settings.redis.prefix
+        self._pubsub = settings.updates.pubsub
+        lanes = settings.lanes
+        self._lanes = LaneQueue(LaneTimes(lanes.linger_normal, lanes.linger_bulk, lanes.max_wait))
+        self._positions_linger = lanes.linger_positions
+        self._outbox = Outbox()
+        self._shards: dict[int, _Shard] = {}
+        self._positions: dict[str, tuple[ItemUpdate, int]] = {}
+        self._positions_due: deque[tuple[int, str]] = deque()
+        self._restated: set[str] = set()
+        self._redis_had: dict[tuple[str, str], Value] = {}
+        self._tail: Tail | None = None
+        #: what waited for Kafka when the last run's snapshots were taken
+        self._restored: list[Outgoing] = []
+        #: when the last run's newest snapshot was taken
+        self._saved_at = 0
+        self._counter = 0
+        self._budgeted: object = None
+        self._beat_at = 0.0
+        self._wrote_since_beat = False
+        # between the two threads
+        self._condition = threading.Condition()
+        self._inbox: list[tuple[str, int, Any]] = []
+        self._barrier_wanted = False
+        self._drain = False
+        self._failure: BaseException | None = None
+        self._is_clean = True
+        self._states: dict[int, list[Outgoing]] = {}
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._main, name="publisher", daemon=True)
+        self._is_started = False
+
+    # --- the dataflow's side -----------------------------------------------------------------------------------------
+
+    def published(self, shard: int) -> dict[str, int]:
+        """Read which input offsets the published numbers of a shard include. By a connection of its own."""
+        if self._reader is None:
+            self._reader = Store(self._run.settings.redis.url, self._run.settings.redis.prefix)
+        raw = self._patiently(self._reader.reached, shard)
+        return _offsets.decode(raw) if raw else {}
+
+    def open(self, shard: int, state: bytes | None) -> None:
+        """Take a shard up where the last run's snapshot left it."""
+        if not self._is_started:
+            self._is_started = True
+            self._thread.start()
+        self._post("open", shard, state)
+
+    def take(self, shard: int, outcome: Outcome) -> None:
+        """Take what a shard said; waits if the writer is too far behind."""
+        self._post("outcome", shard, outcome)
+
+    def snapshot(self, shard: int) -> bytes:
+        """Wait until all that was taken is written (step 4); give what of the shard still waits, by design."""
+        with self._condition:
+            while not self._is_clean:
+                self._raise_failure()
+                self._barrier_wanted = True
+                self._condition.notify_all()
+                self._condition.wait(1.0)
+            self._raise_failure()
+            known = self._shards[shard]
+            held = None if known.held is None else (known.held.until, list(known.held.updates.values()))
+            return _encode((now(), self._states.get(shard, []), known.reached, held))
+
+    def drain(self) -> None:
+        """The input has ended: from now on nothing lingers; without a stop, budgets are waited for too."""
+        with self._condition:
+            self._drain = True
+
+    def close(self) -> None:
+        """End the writer, everything written that can be."""
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify_all()
+        if self._is_started:
+            self._thread.join()
+        self._store.close()
+        if self._reader is not None:
+            self._reader.close()
+
+    def _post(self, kind: str, shard: int, what: Any) -> None:
+        with self._condition:
+            while len(self._inbox) >= INBOX_MAX and self._failure is None:
+                self._condition.wait(1.0)
+            self._raise_failure()
+            self._is_clean = False
+            self._inbox.append((kind, shard, what))
+            self._condition.notify_all()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise PublisherError(str(self._failure)) from self._failure
+
+    # --- the writer's side -------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            self._join()
+            while True:
+                with self._condition:
+                    if not (self._inbox or self._barrier_wanted or self._is_closing):
+                        self._condition.wait(self._patience_s())
+                    if self._is_closing and not self._inbox and not self._barrier_wanted:
+                        return
+                self._work()
+                if self._barrier_wanted:
+                    self._settle()
+        except BaseException as error:  # handed to the dataflow's thread, which raises it
+            log.error("the writer ended: %s", error)
+            with self._condition:
+                self._failure = error
+                self._condition.notify_all()
+
+    def _patience_s(self) -> float:
+        patience = max(0.0, self._beat_at + HEARTBEAT_S - time.monotonic())
+        if any(shard.held is not None for shard in self._shards.values()):
+            patience = min(patience, HELD_CHECK_S)
+        moment = now()
+        dues = [self._lanes.next_due(), self._positions_due[0][0] if self._positions_due else None]
+        for due in dues:
+            if due is not None:
+                patience = min(patience, max(0, due - moment) / 1e6)
+        return patience
+
+    def _work(self) -> None:
+        """Write what is there, urgent first; return when nothing is left to be written now."""
+        self._take_inbox()
+        self._release_held()
+        while self._outbox:
+            self._write_slice()
+            self._take_inbox()
+        self._send_due()
+        if time.monotonic() - self._beat_at >= HEARTBEAT_S:
+            self._beat()
+        self._kafka.poll()
+
+    def _settle(self) -> None:
+        """Step 4: everything that may leave has left, and Kafka has confirmed it."""
+        self._restore()
+        patient = self._drain and not self._stop.is_set() and self._run.until_caught_up
+        while True:
+            self._send_due(linger=False)
+            if not patient or not self._lanes or self._stop.is_set():
+                break
+            time.sleep(0.05)  # a budget holds updates up, and nothing may be left waiting at the end
+        self._kafka.flush()
+        by_shard: dict[int, list[Outgoing]] = {}
+        for update in self._lanes.waiting():
+            by_shard.setdefault(update.shard, []).append(update)
+        # State is a forest of long-lived objects without cycles: what is alive now need not be looked through again.
+        gc.collect()
+        gc.freeze()
+        with self._condition:
+            self._states = by_shard
+            self._barrier_wanted = False
+            self._is_clean = not self._inbox
+            self._condition.notify_all()
+
+    # 1. what shards say
+
+    def _take_inbox(self) -> None:
+        if not self._inbox:
+            return
+        with self._condition:
+            entries, self._inbox = self._inbox, []
+            if len(entries) >= INBOX_MAX:
+                self._condition.notify_all()
+        for kind, shard, what in entries:
+            if kind == "outcome":
+                self._take_outcome(shard, what)
+            else:
+                self._open(shard, what)
+
+    def _take_outcome(self, number: int, outcome: Outcome) -> None:
+        shard = self._shards[number]
+        shard.reached.update(outcome.reached)
+        for refusal in outcome.refusals:
+            self._kafka.send_refusal(refusal)
+        for note in outcome.exceptions:
+            self._kafka.send_exception(note)
+        self._metrics.count(outcome)
+        if shard.held is None:
+            if outcome.updates:
+                self._outbox.add(number, outcome.updates, shard.reached)
+        else:
+            shard.held.note(outcome.reached)
+            shard.held.add(outcome.updates)
+
+    def _open(self, number: int, raw: bytes | None) -> None:
+        waiting: list[Outgoing] = []
+        reached: dict[str, int] = {}
+        kept: tuple[dict[str, int], list[ItemUpdate]] | None = None
+        if raw is not None:
+            saved_at, waiting, reached, kept = _state.decode(raw)
+            self._saved_at = max(self._saved_at, saved_at)
+        published = self._patiently(self._store.reached, number)
+        if published is None and reached:
+            log.warning("shard %s: Redis does not have what was published: filling it again", number)
+            self._control.put([(shard_key(number), Republish(cause="refill"))])
+        until = _offsets.decode(published) if published else {}
+        held = HeldShard(until, reached, kept[1] if kept else ())
+        self._shards[number] = _Shard(reached, held if held.until or held.updates else None, raw is not None)
+        self._restored += waiting
+
+    def _release_held(self) -> None:
+        for number, shard in self._shards.items():
+            held = shard.held
+            if held is None or not held.is_through(self._progress.has_passed):
+                continue
+            updates = list(held.updates.values())
+            if updates:
+                if shard.is_resumed:
+                    self._read_tail()
+                updates = [self._with_leftovers(update) for update in updates]
+                self._restated.update(update.item for update in updates)
+            with self._condition:  # a snapshot sees it held back or written, never in between
+                self._outbox.add(number, updates, shard.reached)
+                shard.held = None
+                self._is_clean = False
+            log.info("shard %s has caught up with what is published: %d items differ", number, len(updates))
+
+    def _read_tail(self) -> Tail:
+        if self._tail is None:
+            self._tail = updates_since(self._run.settings, self._saved_at)
+        return self._tail
+
+    def _restore(self) -> None:
+        """Take up what waited, once all shards of the last run are known: but for what left after their snapshots."""
+        waiting, self._restored = self._restored, []
+        if waiting:
+            tail = self._read_tail()
+            none = (0, None)
+            fresh = [u for u in waiting if tail.get((u.item, u.change.channel), none)[0] < u.version]
+            self._lanes.restore(fresh, now())
+
+    def _with_leftovers(self, update: ItemUpdate) -> ItemUpdate:
+        """Compare an update that speaks of all its channels with what Redis holds; unlist what is there besides."""
+        if not update.channels:
+            return update
+        held = self._patiently(self._store.all_of, f"{self._prefix}atp:{update.item}")
+        spoken = {change.channel for change in update.channels}
+        leftovers = []
+        for raw, value in held.items():
+            name = raw.decode()
+            if name.startswith("_") or ":" in name:
+                continue
+            days = held.get(f"{name}:by_day".encode())
+            by_day = tuple(msgspec.json.decode(days, type=list[int])) if days is not None else None
+            self._redis_had[update.item, name] = (int(value), by_day)
+            if name not in spoken:
+                leftovers.append(ChannelUpdate(name, 0, int(value), None, CRITICAL, "unlisted", True))
+        return msgspec.structs.replace(update, channels=[*update.channels, *leftovers]) if leftovers else update
+
+    # 2. Redis
+
+    def _write_slice(self) -> None:
+        taken, reached = self._outbox.slice(SLICE_FIELDS)
+        if self._counter >= COUNTER_MAX:
+            raise PublisherError("this run has used up its versions: the next one goes on with new ones")
+        self._counter += 1
+        version = (self._run.token << 32) + self._counter
+        moment = now()
+        updates = [update for _, update in taken]
+        keys, arguments = slice_arguments(updates, self._prefix, version, moment)
+        if reached:
+            keys.insert(0, self._store.reached_key())
+            offsets: list[Any] = [len(reached)]
+            for shard, parts in reached.items():
+                offsets += (shard_key(shard), _encode(parts))
+            arguments = [*offsets, 0, *arguments]
+        self._write(keys, arguments)
+        for shard, update in taken:
+            self._forward(shard, update, version, moment)
+
+    def _write(self, keys: list[str], arguments: list[Any]) -> None:
+        """Write until Redis has taken it."""
+        pause_s, since = 0.02, time.monotonic()
+        is_told = False
+        while True:
+            try:
+                self._store.write(keys, arguments)
+                self._wrote_since_beat = True
+                if is_told:
+                    log.info("Redis is back after %.1f s", time.monotonic() - since)
+                return
+            except Behind as error:
+                log.warning("Redis lost what this run wrote (%s): filling it again", error)
+                self._refill()
+            except Outage as error:
+                if not is_told:
+                    log.warning("%s; waiting, with everything kept", error)
+                    is_told = True
+                self._wait_or_end(pause_s, error)
+                pause_s = min(1.0, pause_s * 2)
+
+    def _wait_or_end(self, pause_s: float, error: Exception) -> None:
+        if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
+            raise error
+        time.sleep(pause_s)
+
+    def _patiently(self, ask: Any, *arguments: Any) -> Any:
+        pause_s = 0.02
+        while True:
+            try:
+                return ask(*arguments)
+            except Outage as error:
+                log.warning("%s; waiting", error)
+                self._wait_or_end(pause_s, error)
+                pause_s = min(1.0, pause_s * 2)
+
+    def _refill(self) -> None:
+        if self._run.until_caught_up and self._counter:
+            raise PublisherError("Redis lost what was written while catching up: run again")
+        self._patiently(self._store.reclaim)
+        self._control.put((shard_key(shard), Republish(cause="refill")) for shard in self._shards)
+
+    def _join(self) -> None:
+        try:
+            self._patiently(self._store.join)
+        except Behind:
+            self._patiently(self._store.reclaim)
+
+    # 3. Kafka
+
+    def _forward(self, shard: int, update: ItemUpdate, version: int, moment: int) -> None:
+        is_restated = update.item in self._restated
+        if is_restated:
+            self._restated.discard(update.item)
+        for change in update.channels:
+            if is_restated:
+                restated = restate(change, self._before(shard, update.item, change))
+                if restated is None:
+                    continue
+                change = restated
+            elif change.forced and change.cause != "republish" and is_unchanged(change):
+                continue  # written again for Redis' sake; Kafka has it
+            self._lanes.add(
+                Outgoing(shard, update.item, change, update.as_of, update.correlation_id, version, moment, moment),
+                moment,
+            )
+        if update.places is not None:
+            if update.item not in self._positions:
+                self._positions_due.append((moment + self._positions_linger, update.item))
+            self._positions[update.item] = (update, version)
+
+    def _before(self, shard: int, item: str, change: Any) -> Value | None:
+        """Give what readers had before a resumed shard's change."""
+        key = (item, change.channel)
+        if self._shards[shard].is_resumed:
+            assert self._tail is not None
+            if key in self._tail:
+                return self._tail[key][1]
+            return None if change.previous is None else (change.previous, change.previous_by_day)
+        return self._redis_had.pop(key, None)
+
+    def _send_due(self, linger: bool = True) -> None:
+        topology = self._book.topology
+        if topology is not None and topology is not self._budgeted:
+            self._budgeted = topology
+            self._lanes.limit(
+                {
+                    code: facts.max_updates_per_second / self._run.workers
+                    for code, facts in topology.channels.items()
+                    if facts.max_updates_per_second is not None
+                }
+            )
+        moment = now()
+        updates = self._lanes.due(moment, linger)
+        heard: list[tuple[str, bytes]] = []
+        for update in updates:
+            value = self._kafka.send_update(update)
+            if self._pubsub:
+                heard.append((f"{self._prefix}atp.{LANES[update.change.lane]}", value))
+        if updates:
+            self._metrics.sent(updates)
+        if heard:
+            self._patiently(self._store.publish, heard)
+        while self._positions_due and (not linger or self._positions_due[0][0] <= moment):
+            whole, version = self._positions.pop(self._positions_due.popleft()[1])
+            self._kafka.send_position(whole, version, moment)
+
+    def _beat(self) -> None:
+        """Once a second: notice a Redis that lost its data although nothing is written, tell and hear progress."""
+        self._beat_at = time.monotonic()
+        if not self._wrote_since_beat:
+            self._write([], [])
+        self._wrote_since_beat = False
+        if self._run.workers > 1:
+            key = self._store.progress_key()
+            token = self._run.token
+            mine = {part: _encode((token, row)) for part, row in self._progress.rows().items()}
+            self._patiently(self._store.put, key, mine)
+            for part, raw in self._patiently(self._store.all_of, key).items():
+                of, row = msgspec.msgpack.decode(raw, type=tuple[int, PartProgress])
+                if of == token:
+                    self._progress.note(part.decode(), row)
+        self._metrics.state(len(self._outbox), len(self._lanes))

@@ -1,0 +1,146 @@
+"""The four reference topics as one source partition: read to their end in one batch, then followed.
+
+What was accepted (locations, channels) and what waits is in its own snapshot: after compaction the older, right record
+that a wrong newer one did not replace may be gone from Kafka.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from bytewax.inputs import StatefulSourcePartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from flows.kafka import KafkaProblem, consumer_config
+from flows.runtime import Run, Stop, now, shard_key, shard_of
+from operators.reference import ReferenceTables
+from schemas.messages import SourcesSeen, TopologyRecord, UnitBatch
+from schemas.topics import REFERENCE
+from schemas.units import Origin
+
+log = logging.getLogger(__name__)
+
+LISTENERS_KEY = "listener"
+SOURCES_KEY = "sources"
+#: Keys enough that every process of a cluster of 64 hosts one (chance that one has none: 64 x (63/64)^1024 = 6e-6).
+LISTENERS = 1024
+FOLLOW_EVERY = timedelta(milliseconds=10)
+READ_TIMEOUT_S = 60.0
+FOREVER = 1 << 62
+
+_state = msgspec.msgpack.Decoder(tuple[dict[str, int], bytes, list[tuple[str, Origin, int]]])
+
+
+class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
+    """Reads, judges and hands on reference records."""
+
+    def __init__(self, run: Run, stop: Stop, state: bytes | None) -> None:
+        self._run, self._stop = run, stop
+        settings = run.settings
+        self._kinds = {settings.topic(name): name.removeprefix("inventory.") for name in REFERENCE}
+        self._positions: dict[str, int] = {}
+        self._tables = ReferenceTables()
+        if state is not None:
+            self._positions, tables, waiting = _state.decode(state)
+            self._tables = ReferenceTables(tables)
+            self._tables.waiting = waiting
+        self._is_first = True
+        self._consumer = Consumer(
+            # A position that is gone is no loss here: what stands is read again, and the same record changes nothing.
+            consumer_config(
+                settings, **{"auto.offset.reset": "earliest", "group.id": f"{settings.kafka.group}-reference"}
+            )
+        )
+        self._consumer.assign(
+            [TopicPartition(topic, 0, self._positions.get(topic, OFFSET_BEGINNING)) for topic in self._kinds]
+        )
+
+    def next_batch(self) -> Iterable[tuple[str, Any]]:
+        """Give everything up to the topics' ends at first, what is new after that."""
+        if self._stop.is_set():
+            raise StopIteration
+        if self._is_first:
+            records = self._read_to_end()
+            grace = 0 if self._run.until_caught_up else self._run.settings.reference_grace
+        else:
+            if self._run.until_caught_up:
+                raise StopIteration
+            records = self._read()
+            if not records and not self._tables.waiting:
+                return []
+            grace = self._run.settings.reference_grace
+        accepted, refusals, changed = self._tables.judge(records, now(), grace)
+        out: list[tuple[str, Any]] = []
+        shards = self._run.settings.shards
+        if changed or self._is_first:
+            tables = self._tables.pack()
+            message = TopologyRecord(tables)
+            out.extend((f"{LISTENERS_KEY}{number}", message) for number in range(LISTENERS))
+            out.extend((shard_key(shard), TopologyRecord(tables, shard)) for shard in range(shards))
+            if self._is_first and any(source.stale_after for source in self._run.settings.sources.values()):
+                out.append((SOURCES_KEY, SourcesSeen({})))
+        self._is_first = False
+        out.extend((shard_key(shard_of(record.item, shards)), record) for record in accepted)
+        if refusals:
+            out.append((shard_key(0), UnitBatch("", -1, [], refusals)))
+        return out
+
+    def _read_to_end(self) -> list[tuple[str, Origin]]:
+        records: list[tuple[str, Origin]] = []
+        unread = set(self._kinds)
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        while unread:
+            before = len(records)
+            unread -= self._consume(records, 0.1)
+            if len(records) > before:
+                deadline = time.monotonic() + READ_TIMEOUT_S
+            elif time.monotonic() > deadline:
+                raise KafkaProblem(f"reference topics {sorted(unread)} could not be read to their end: Kafka is silent")
+            if self._stop.is_set():
+                raise StopIteration
+        return records
+
+    def _read(self) -> list[tuple[str, Origin]]:
+        records: list[tuple[str, Origin]] = []
+        self._consume(records, 0)
+        return records
+
+    def _consume(self, records: list[tuple[str, Origin]], timeout_s: float) -> set[str]:
+        """Append what came; returns the topics whose end was reached."""
+        ended = set()
+        try:
+            messages: list[Any] = self._consumer.consume(10_000, timeout_s)
+        except KafkaException as problem:
+            raise KafkaProblem(f"reference topics cannot be read: {problem}") from problem
+        for message in messages:
+            error = message.error()
+            topic = message.topic()
+            if error is not None:
+                if error.code() == KafkaError._PARTITION_EOF:
+                    ended.add(topic)
+                    self._positions[topic] = message.offset()
+                else:
+                    log.warning("reference data: %s", error)
+                continue
+            self._positions[topic] = message.offset() + 1
+            origin = Origin(topic, 0, message.offset(), message.timestamp()[1], message.key(), message.value())
+            records.append((self._kinds[topic], origin))
+            ended.discard(topic)
+        return ended
+
+    def next_awake(self) -> datetime | None:
+        """Look for changes every 10 ms: enough for reference data, and the consumer costs nothing between."""
+        return None if self._is_first else datetime.now(UTC) + FOLLOW_EVERY
+
+    def snapshot(self) -> bytes:
+        """Give positions, accepted tables and what waits."""
+        return msgspec.msgpack.encode((self._positions, self._tables.pack(), self._tables.waiting))
+
+    def close(self) -> None:
+        """Let go of the topics."""
+        self._consumer.close()

@@ -1,0 +1,71 @@
+"""What the steps of one worker process share: settings, what is known, and the connections. One instance a process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from zlib import crc32
+
+from operators import decode
+from operators.rules.topology import Topology
+from schemas.settings import Settings
+
+
+def now() -> int:
+    """Give the wall clock in UTC microseconds."""
+    return time.time_ns() // 1000
+
+
+def shard_of(item: str, shards: int) -> int:
+    """Give the item's shard. A storage format: a change would send events to shards without the item's state."""
+    return crc32(item.encode()) % shards
+
+
+def shard_key(shard: int) -> str:
+    """Give the Bytewax key of a shard."""
+    return f"{shard:04d}"
+
+
+class Book(decode.Book):
+    """Codes that events may name; replaced as a whole when the topology changes."""
+
+    def __init__(self) -> None:
+        super().__init__(frozenset(), frozenset())
+        self.topology: Topology | None = None
+
+    def update(self, topology: Topology) -> None:
+        """Take what is in force now."""
+        self.topology = topology
+        self.locations = frozenset(topology.locations)
+        self.channels = frozenset(topology.channels)
+
+
+@dataclass(slots=True)
+class Run:
+    """What a worker process is told at its start."""
+
+    settings: Settings
+    token: int = 0
+    worker: int = 0
+    workers: int = 1
+    until_caught_up: bool = False
+    #: input partition "topic/partition" -> end offset when the run began
+    ends: dict[str, int] = field(default_factory=dict)
+
+
+class Stop:
+    """The wish to end: set by a signal, seen by the sources."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.since = 0.0
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self.since = time.monotonic()
+        self._event.set()
+
+    def is_set(self) -> bool:
+        """Was the end asked for?"""
+        return self._event.is_set()

@@ -1,0 +1,113 @@
+"""The state directory: one engine at a time, one shard count for life, and the token of the last run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from operators.ledger import FORMAT
+from schemas.settings import Settings, SettingsError
+
+#: Orphans of a killed supervisor end within a second; a live engine does not.
+LOCK_WAIT_S = 10.0
+
+
+class Busy(RuntimeError):
+    """Another engine runs on this state directory."""
+
+
+class _Facts(msgspec.Struct):
+    format: int
+    shards: int
+    token: int = 0
+
+
+class StateFolder:
+    """Locked from `open` until every process that inherited the lock is gone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.path: Path = settings.state.dir
+        self._lock: IO[str] | None = None
+
+    def open(self) -> None:
+        """Make, lock and check it; SettingsError if it belongs to other settings, Busy if it is in use."""
+        from bytewax.recovery import init_db_dir
+
+        from flows.worker import recovery_folder
+
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise SettingsError(
+                f"state.dir: {self.path} cannot be written ({error.strerror}): name a directory that this user may "
+                "write, on a local disk"
+            ) from error
+        self._take_lock()
+        facts = self.facts()
+        if facts.shards != self._settings.shards or facts.format != FORMAT:
+            raise SettingsError(
+                f"shards: {self._settings.shards}, but {self.path} was made with shards={facts.shards} in format "
+                f"{facts.format} (this engine reads format {FORMAT}): set shards={facts.shards}, or name an empty "
+                "state.dir and replay"
+            )
+        folder = recovery_folder(self.path)
+        if not folder.is_dir():
+            fresh = folder.with_suffix(".new")
+            fresh.mkdir(exist_ok=True)
+            for left in fresh.iterdir():
+                left.unlink()
+            init_db_dir(  # type: ignore[no-untyped-call]  # Bytewax does not type it
+                fresh, self._settings.state.recovery_partitions
+            )
+            fresh.rename(folder)
+
+    def _take_lock(self) -> None:
+        assert self._lock is not None
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Busy(
+                        f"state.dir {self.path} is in use by another engine: stop it first, or name another state.dir"
+                    ) from None
+                time.sleep(0.1)
+
+    @property
+    def lock_descriptor(self) -> int:
+        """Give the lock's file descriptor, for workers to inherit: the lock lasts as long as any of them."""
+        assert self._lock is not None
+        return self._lock.fileno()
+
+    def facts(self) -> _Facts:
+        """Read what the directory says of itself; of a new one, what it will say."""
+        path = self.path / "engine.json"
+        if path.is_file():
+            return msgspec.json.decode(path.read_bytes(), type=_Facts)
+        return _Facts(FORMAT, self._settings.shards)
+
+    def keep_token(self, token: int) -> None:
+        """Remember the token, safe on disk, before anything is written with it."""
+        facts = self.facts()
+        facts.token = token
+        temporary = self.path / "engine.json.tmp"
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.encode(facts))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(self.path / "engine.json")
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None

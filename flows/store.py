@@ -1,0 +1,200 @@
+"""The read model in Redis (or Valkey): one fenced, ordered stream of writes from this process.
+
+Delivery: at least once, in the order given, and never from a run whose token is not the newest. A write that may or
+may not have arrived is repeated; the flush number tells whether it had.
+
+    StoreError
+    ├── Fenced        a newer run holds the token: this process must stop
+    ├── Behind        Redis lost writes of this run (restarted empty, or failed over): fill it again
+    └── Outage        Redis does not answer or refuses for now: wait and repeat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import redis
+from redis.connection import ConnectionPool
+
+Argument = str | bytes | int
+CONNECT_TIMEOUT_S = 3
+#: Longer than any slice takes, and short enough that a Redis which hangs is noticed within one health check.
+ANSWER_TIMEOUT_S = 5
+
+
+class StoreError(RuntimeError):
+    """Something is wrong with the read model."""
+
+
+class Fenced(StoreError):
+    """A newer run of the engine holds the token."""
+
+
+class Behind(StoreError):
+    """Redis does not hold what this run wrote last."""
+
+
+class Outage(StoreError):
+    """Redis cannot be reached, or says that it cannot serve now."""
+
+
+def library() -> str:
+    """Give the server-side functions' source."""
+    return resources.files("flows").joinpath("library.lua").read_text("utf-8")
+
+
+class Store:
+    """One connection to the read model, and the fence in front of it. Not for use by two threads at once."""
+
+    def __init__(self, url: str, prefix: str = "", token: int = 0, writer: str = "0") -> None:
+        self.prefix = prefix
+        self.token = token
+        self._writer = f"flush:{writer}"
+        self._flush = 0
+        self._pool = ConnectionPool.from_url(
+            url,
+            protocol=2,
+            decode_responses=False,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_keepalive=True,
+            client_name=f"atp-engine-{writer}",
+        )
+        self._connection: Any = None
+        self._fence = f"{prefix}engine:fence"
+
+    def reached_key(self) -> str:
+        """Name the hash that says, by shard, which input offsets the numbers here include."""
+        return f"{self.prefix}engine:reached"
+
+    def progress_key(self) -> str:
+        """Name the hash through which the processes of a run tell each other how far their partitions are."""
+        return f"{self.prefix}engine:progress"
+
+    # --- the fence ---------------------------------------------------------------------------------------------------
+
+    def claim(self, at_least: int) -> int:
+        """Take the token of a new run: above `at_least` and above every run that Redis knows."""
+        self._load_library()
+        self.token = int(self._ask("FCALL", "atp_claim", 1, self._fence, at_least))
+        self._flush = 0
+        return self.token
+
+    def reclaim(self) -> None:
+        """Go on with this run's token in a Redis that lost it."""
+        self._load_library()
+        self._ask("FCALL", "atp_reclaim", 1, self._fence, self.token)
+        self._flush = 0
+
+    def write(self, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+        """Write one slice, all or nothing: `arguments` for each key as `atp_write` wants them."""
+        flush = self._flush + 1
+        try:
+            self._ask(
+                "FCALL",
+                "atp_write",
+                len(keys) + 1,
+                self._fence,
+                *keys,
+                self.token,
+                self._writer,
+                self._flush or "0",
+                flush,
+                *arguments,
+            )
+        except Behind as error:
+            # The answer to an earlier try was lost, not the write.
+            if str(error) != f"BEHIND flush {flush}":
+                raise
+        self._flush = flush
+
+    def join(self) -> None:
+        """Begin writing in a run whose token others took: find where this writer's flushes stand."""
+        held = self._ask("HMGET", self._fence, "token", self._writer)
+        if held[0] is None or int(held[0]) < self.token:
+            raise Behind(f"BEHIND token {held[0]!r}")
+        if int(held[0]) > self.token:
+            raise Fenced(f"FENCED {int(held[0])}")
+        self._flush = int(held[1] or 0)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def reached(self, shard: int) -> bytes | None:
+        """Read which offsets the shard's published numbers include."""
+        answer: bytes | None = self._ask("HGET", self.reached_key(), f"{shard:04d}")
+        return answer
+
+    def values(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[list[bytes | None]]:
+        """Read fields of several hashes in one round trip."""
+        return self._ask_all([("HMGET", key, *fields) for key, fields in wanted])
+
+    def all_of(self, key: str) -> dict[bytes, bytes]:
+        """Read a whole hash."""
+        flat = self._ask("HGETALL", key)
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def put(self, key: str, fields: dict[str, bytes]) -> None:
+        """Write fields that are no published numbers, unfenced."""
+        if fields:
+            self._ask("HSET", key, *[part for pair in fields.items() for part in pair])
+
+    def publish(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Send Pub/Sub messages in one round trip. Whoever does not listen misses them."""
+        self._ask_all([("PUBLISH", channel, message) for channel, message in messages])
+
+    def ask(self, *command: Argument) -> Any:
+        """Send any command; the answer as Redis gives it."""
+        return self._ask(*command)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._drop()
+        self._pool.disconnect()
+
+    # --- the wire ----------------------------------------------------------------------------------------------------
+
+    def _load_library(self) -> None:
+        self._ask("FUNCTION", "LOAD", "REPLACE", library())
+
+    def _ask(self, *command: Argument) -> Any:
+        return self._ask_all([command])[0]
+
+    def _ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        if not commands:
+            return []
+        answers = []
+        try:
+            connection = self._connection
+            if connection is None:
+                connection = self._connection = self._pool.get_connection()
+            connection.send_packed_command([b"".join(connection.pack_command(*command)) for command in commands])
+            for _ in commands:
+                try:
+                    answers.append(connection.read_response())
+                except redis.ResponseError as error:
+                    answers.append(error)
+        except (redis.RedisError, OSError) as error:
+            self._drop()
+            raise Outage(f"Redis does not answer: {error}") from error
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise self._error(answer)
+        return answers
+
+    def _error(self, error: Exception) -> StoreError:
+        text = str(error)
+        for word, kind in (("FENCED", Fenced), ("BEHIND", Behind)):
+            at = text.find(word)
+            if at >= 0:
+                return kind(text[at:].split(" script:", maxsplit=1)[0].strip())
+        if "Function not found" in text:
+            return Behind("BEHIND functions")
+        return Outage(f"Redis refused: {text}")
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()
+            self._pool.release(connection)

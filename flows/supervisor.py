@@ -1,0 +1,221 @@
+"""Runs the engine: one token a start, one process a worker, all of them started again when one dies."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from flows.kafka import KafkaProblem, input_ends
+from flows.log import configure
+from flows.runtime import Run
+from flows.state_folder import Busy, StateFolder
+from flows.store import Outage, Store, StoreError
+from flows.worker import INCURABLE, Errand
+from schemas.setting_values import mask_url
+from schemas.settings import Settings, SettingsError
+
+log = logging.getLogger(__name__)
+
+RESTART_PAUSES_S = (0.2, 1.0, 2.0, 5.0, 10.0)
+#: A cluster that ran this long had recovered: the next death starts the pauses anew.
+HEALTHY_AFTER_S = 60.0
+#: Deaths in a row after which catching up is given up: a script waits for the answer.
+CATCH_UP_TRIES = 5
+WAIT_PAUSE_S = 1.0
+END_PATIENCE_S = 30.0
+
+
+class StartError(RuntimeError):
+    """The engine cannot start; the text says why and what would do."""
+
+
+def run(settings: Settings, until_caught_up: bool = False, wait: bool = False) -> int:
+    """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
+
+    `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence.
+    """
+    configure(settings)
+    folder = StateFolder(settings)
+    signals = _Signals()
+    try:
+        folder.open()
+        return _Supervisor(settings, folder, signals, until_caught_up, wait).run()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (StartError, Busy) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        signals.restore()
+        folder.close()
+
+
+class _Signals:
+    """SIGTERM and SIGINT as an event."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._before = {
+            number: signal.signal(number, lambda *_: self.asked.set()) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+
+    def restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class _Supervisor:
+    def __init__(
+        self, settings: Settings, folder: StateFolder, signals: _Signals, until_caught_up: bool, wait: bool
+    ) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._asked = signals.asked
+        self._until_caught_up = until_caught_up
+        self._wait = wait
+        self._ends: dict[str, int] | None = None
+
+    def run(self) -> int:
+        deaths = 0
+        while not self._asked.is_set():
+            try:
+                errands = self._prepare()
+            except StartError as error:
+                if not (self._wait or deaths):
+                    raise
+                log.warning("%s; trying again", error)
+                self._asked.wait(WAIT_PAUSE_S)
+                continue
+            started = time.monotonic()
+            codes = self._cluster(errands)
+            if all(code == 0 for code in codes):
+                return 0
+            if INCURABLE in codes or (self._asked.is_set() and self._until_caught_up):
+                return 1
+            if self._asked.is_set():
+                return 1
+            deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
+            if self._until_caught_up and deaths >= CATCH_UP_TRIES:
+                log.error("the engine died %d times while catching up: giving up", deaths)
+                return 1
+            pause = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1]
+            log.warning("a worker died (exit codes %s); starting again in %.1f s", codes, pause)
+            self._asked.wait(pause)
+        return 0
+
+    def _prepare(self) -> list[Errand]:
+        """Take a token and find out what there is to read."""
+        settings = self._settings
+        try:
+            ends = input_ends(settings)
+        except KafkaProblem as error:
+            raise StartError(str(error)) from error
+        if self._ends is None or not self._until_caught_up:
+            self._ends = ends
+        workers = settings.workers
+        if workers > len(ends):
+            raise SettingsError(
+                f"workers: expected at most the number of input partitions ({len(ends)}), got {workers}: a worker more "
+                "would have nothing to read; set fewer, or add partitions"
+            )
+        token = self._claim()
+        self._folder.keep_token(token)
+        addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
+        return [
+            Errand(Run(settings, token, worker, workers, self._until_caught_up, self._ends), addresses)
+            for worker in range(workers)
+        ]
+
+    def _claim(self) -> int:
+        settings = self._settings
+        store = Store(settings.redis.url, settings.redis.prefix)
+        try:
+            return store.claim(self._folder.facts().token)
+        except Outage as error:
+            raise StartError(
+                f"Redis at {mask_url(settings.redis.url)} cannot be used ({error}): start Redis 7.0 or later "
+                "or Valkey there, or set redis.url"
+            ) from error
+        except StoreError as error:
+            raise StartError(f"Redis did not give a run token: {error}") from error
+        finally:
+            store.close()
+
+    def _cluster(self, errands: list[Errand]) -> list[int]:
+        """Run one process an errand until they all end; when one fails the others are ended too."""
+        children: list[subprocess.Popen[bytes]] = []
+        try:
+            for errand in errands:
+                children.append(self._start(errand))
+            return self._watch(children)
+        finally:
+            for child in children:
+                if child.poll() is None:
+                    child.kill()
+                child.wait()
+                if child.stdin is not None:
+                    child.stdin.close()
+
+    def _start(self, errand: Errand) -> subprocess.Popen[bytes]:
+        root = str(Path(__file__).resolve().parent.parent)
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        # Blocked from the worker's first moment, when it could not yet answer: what comes then waits until it can.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-m", "flows.worker"],
+                stdin=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                pass_fds=(self._folder.lock_descriptor,),
+                # Signals of a terminal go to the supervisor alone, which passes one on.
+                process_group=0,
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        assert child.stdin is not None
+        pickle.dump(errand, child.stdin)
+        child.stdin.flush()  # and kept open: the worker ends when it closes
+        return child
+
+    def _watch(self, children: list[subprocess.Popen[bytes]]) -> list[int]:
+        asked_at: float | None = None
+        while True:
+            codes = [child.poll() for child in children]
+            if all(code is not None for code in codes):
+                return [code for code in codes if code is not None]
+            if any(code not in (None, 0) for code in codes):
+                return [code if code is not None else 0 for code in codes] + [1]
+            if self._asked.is_set():
+                if asked_at is None:
+                    asked_at = time.monotonic()
+                    for child in children:
+                        child.send_signal(signal.SIGTERM)
+                elif time.monotonic() - asked_at > END_PATIENCE_S:
+                    log.error("workers did not end within %.0f s: ended by force", END_PATIENCE_S)
+                    return [1]
+                time.sleep(0.02)
+            else:
+                self._asked.wait(0.05)
+
+
+def free_ports(count: int) -> list[int]:
+    """Give TCP ports of the loopback interface that are free now."""
+    sockets = []
+    try:
+        for _ in range(count):
+            one = socket.socket()
+            one.bind(("127.0.0.1", 0))
+            sockets.append(one)
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

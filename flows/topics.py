@@ -1,0 +1,82 @@
+"""Makes the topics of the contract; what exists is left as it is (`atp check` says if it is wrong)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
+
+from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config
+from schemas.settings import Settings
+from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, UPDATES
+
+CREATE_TIMEOUT_S = 30.0
+#: Kafka limits a batch, not a value: room for the key, headers and framing of the largest message.
+FRAMING_BYTES = 64 * 1024
+#: A limit on batches as compressed by their sender; what we send on may compress worse than what came.
+DEAD_LETTER_FACTOR = 16
+#: Somebody has to look at them; a week is a holiday.
+KEPT_MS = 30 * 86_400_000
+
+
+def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
+    """Map each full topic name to its number of partitions and its configuration."""
+    partitions = settings.kafka.partitions
+    largest = settings.max_message_bytes + FRAMING_BYTES
+    # recorded_at is the broker's clock: a sender's wrong one could make every later event late.
+    inputs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(largest)}
+    compacted = {"cleanup.policy": "compact", "max.message.bytes": str(largest)}
+    kept = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS)}
+    topics: dict[str, tuple[int, dict[str, str]]] = {}
+    for name in INPUTS:
+        topics[name] = (partitions, inputs)
+    for name in REFERENCE:
+        topics[name] = (1, compacted)
+    for name in (*UPDATES, POSITIONS):
+        topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
+    topics[EXCEPTIONS] = (partitions, kept)
+    topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
+    return {settings.topic(name): topics[name] for name in ALL}
+
+
+def create(settings: Settings) -> list[str]:
+    """Make what is missing; give the full names of what was made. KafkaProblem says what went wrong."""
+    admin = AdminClient(client_config(settings, log_level=0))  # what fails is said once, by us
+    wanted = plan(settings)
+    try:
+        known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise unreachable(settings, error) from error
+    missing = [
+        NewTopic(name, num_partitions=count, replication_factor=settings.kafka.replication_factor, config=config)
+        for name, (count, config) in wanted.items()
+        if name not in known
+    ]
+    if not missing:
+        return []
+    made = []
+    results: dict[str, Any] = admin.create_topics(missing, operation_timeout=CREATE_TIMEOUT_S)
+    for name, done in results.items():
+        try:
+            done.result(CREATE_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue  # somebody else was quicker
+            raise KafkaProblem(f"topic {name} could not be created: {text_of(error)}") from error
+        made.append(name)
+    return made
+
+
+def unreachable(settings: Settings, error: KafkaException) -> KafkaProblem:
+    """Give the sentence for a Kafka that does not answer."""
+    return KafkaProblem(
+        f"Kafka at {settings.kafka.bootstrap_servers} does not answer ({text_of(error)}): start it, or set "
+        "kafka.bootstrap_servers"
+    )
+
+
+def text_of(error: KafkaException) -> str:
+    """Give Kafka's own words."""
+    inner = error.args[0] if error.args else error
+    return inner.str() if isinstance(inner, KafkaError) else str(inner)

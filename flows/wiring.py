@@ -1,0 +1,107 @@
+"""The dataflow's graph, and what one worker process needs to run it.
+
+inputs ─┬─ to shards ─ shard (dedup, quantities, promises) ─┐
+        └─ to listeners, to sources ────────────────────────┴─ publish: Redis, then Kafka
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from flows.control import Control
+from flows.event_source import EventInput
+from flows.input_source import InputSource
+from flows.metrics import Metrics
+from flows.progress import Progress
+from flows.publisher import Publisher
+from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
+from flows.runtime import Book, Run, Stop, shard_key
+from flows.segments import SegmentFiles
+from flows.steps import Listener, PublishSink, ShardStep, SourcesStep
+from operators.shard import ShardConfig
+
+FLOW_ID = "atp"
+
+
+class Worker:
+    """One worker process: its connections, its share of the state, and the dataflow over them."""
+
+    def __init__(self, run: Run) -> None:
+        settings = run.settings
+        self.run = run
+        self.stop = Stop()
+        self.book = Book()
+        self.progress = Progress()
+        self.control = Control()
+        self.metrics = Metrics()
+        self.publisher = Publisher(run, self.book, self.progress, self.control, self.stop, self.metrics)
+        self.segments = SegmentFiles(settings.state.dir / "segments", run.token, run.worker)
+        self.config = shard_config(run)
+        self.flow = self._build()
+
+    def _build(self) -> Dataflow:
+        run = self.run
+        flow = Dataflow(FLOW_ID)
+        events = EventInput(run, self.book, self.progress, self.control, self.stop)
+        words = op.input("inputs", flow, InputSource(events))
+        to_shards = op.flat_map_batch("to_shards", words, _to_shards)
+        outcomes = op.stateful_batch(
+            "shard",
+            to_shards,
+            lambda resume: ShardStep(
+                run, self.config, self.segments, self.progress, self.publisher.published, resume
+            ),
+        )
+        listeners = op.flat_map_batch("to_listeners", words, _to_listeners)
+        heard = op.stateful_batch("listener", listeners, lambda _: Listener(self.book))
+        stale_after = {
+            name: source.stale_after for name, source in run.settings.sources.items() if source.stale_after is not None
+        }
+        seen = op.flat_map_batch("to_sources", words, _to_sources)
+        quiet = op.stateful_batch("sources", seen, lambda resume: SourcesStep(stale_after, resume))
+        quiet = op.flat_map_batch("from_sources", quiet, _from_sources)
+        # What listens ends in the sink as well: an epoch is over when they have heard it.
+        op.output("publish", op.merge("said", outcomes, heard, quiet), PublishSink(self.publisher, self.config.shards))
+        return flow
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.publisher.close()
+        self.segments.close()
+
+
+def shard_config(run: Run) -> ShardConfig:
+    """Give what of the settings a shard needs."""
+    settings = run.settings
+    return ShardConfig(
+        shards=settings.shards,
+        dedup_window=settings.dedup_window,
+        source_windows={
+            name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None
+        },
+        closed_line_retention=settings.closed_line_retention,
+        reference_grace=settings.reference_grace,
+        breakdown=settings.updates.breakdown,
+    )
+
+
+Word = tuple[str, Any]
+
+
+def _to_shards(words: list[Word]) -> list[Word]:
+    return [word for word in words if word[0][0] <= "9"]  # shards' keys are digits
+
+
+def _to_listeners(words: list[Word]) -> list[Word]:
+    return [word for word in words if word[0].startswith(LISTENERS_KEY)]
+
+
+def _to_sources(words: list[Word]) -> list[Word]:
+    return [word for word in words if word[0] == SOURCES_KEY]
+
+
+def _from_sources(words: list[Word]) -> list[Word]:
+    return [(shard_key(0), outcome) for _, outcome in words]

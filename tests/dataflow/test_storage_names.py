@@ -1,0 +1,176 @@
+"""Names that are on somebody's disk, in somebody's Redis or Kafka: changed, state is lost without a word.
+
+Should a test here fail, the change needs a migration, a new format number and a line in the changelog, not a new list.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from flows.encode import slice_arguments
+from flows.input_source import REFERENCE_PART
+from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
+from flows.runtime import Run, shard_key, shard_of
+from flows.state_folder import StateFolder
+from flows.store import Store
+from flows.wiring import Worker
+from flows.worker import recovery_folder
+from operators.ledger import FORMAT
+from schemas import topics
+from schemas.codes import REFUSAL_CODES
+from schemas.messages import ChannelUpdate, ItemUpdate, UnitBatch
+from schemas.outputs import CAUSES, EXCEPTION_CODES
+from schemas.settings import Settings, load_settings
+from schemas.state import POSITION_FIELDS
+from schemas.units import EventType, Unit
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    config = tmp_path / "atp.toml"
+    config.write_text('[kafka.options]\nlog_level = "0"\n')
+    return load_settings(config, {"state.dir": str(tmp_path / "state"), "kafka.bootstrap_servers": "127.0.0.1:9"})
+
+
+def test_the_dataflows_steps(settings: Settings) -> None:
+    worker = Worker(Run(settings, ends={"inventory.warehouse/0": 0}))
+    try:
+        stateful = {"input", "stateful_batch", "output"}
+        steps = [step.step_id for step in worker.flow.substeps if type(step).__name__ in stateful]
+        assert worker.flow.flow_id == "atp"
+        assert steps == ["atp.inputs", "atp.shard", "atp.listener", "atp.sources", "atp.publish"]
+    finally:
+        worker.close()
+
+
+def test_the_keys_of_state() -> None:
+    assert [shard_key(shard) for shard in (0, 7, 4095)] == ["0000", "0007", "4095"]
+    assert (REFERENCE_PART, LISTENERS_KEY, SOURCES_KEY) == ("reference", "listener", "sources")
+    assert [shard_of(item, 64) for item in ("SHOVEL", "RETRO-CLOCK", "a", "A/1.x_9")] == [32, 43, 3, 16]
+    assert shard_of("SHOVEL", 4096) == 1248
+
+
+def test_the_format_of_state() -> None:
+    assert FORMAT == 1
+    assert POSITION_FIELDS == (
+        "on_hand",
+        "quarantined",
+        "soft_allocated",
+        "hard_reserved",
+        "in_transit",
+        "expected",
+        "available",
+    )
+    assert {kind.name: kind.value for kind in EventType} == {
+        "STOCK_RECEIVED": 1,
+        "STOCK_ADJUSTED": 2,
+        "STOCK_COUNTED": 3,
+        "STOCK_STATUS_CHANGED": 4,
+        "LOT_HELD": 5,
+        "LOT_RELEASED": 6,
+        "TRANSFER_SHIPPED": 7,
+        "TRANSFER_CLOSED": 8,
+        "PICK_CONFIRMED": 9,
+        "SHIPMENT_CONFIRMED": 10,
+        "RETURN_RECEIVED": 11,
+        "ORDER_PLACED": 20,
+        "ORDER_ALLOCATED": 21,
+        "ORDER_RELEASED": 22,
+        "ORDER_CANCELLED": 23,
+        "RECEIPT_EXPECTED": 30,
+        "RECEIPT_CANCELLED": 31,
+    }
+
+
+def test_what_is_kept_by_position_in_a_record() -> None:
+    """These are arrays on disk: a field may be added at the end with a default, never moved."""
+    kept = {
+        kind: " ".join(field.name for field in msgspec.structs.fields(kind))
+        for kind in (Unit, UnitBatch, ItemUpdate, ChannelUpdate)
+    }
+    assert kept[Unit].startswith(
+        "type item source event_id line_id occurred_at recorded_at origin quantity location lot uom status order_id "
+        "transfer_id receipt_id to_location channel quarantined eta expires_at requested_at correlation_id verdict"
+    )
+    assert kept[UnitBatch].startswith("partition last_offset units refusals")
+    assert kept[ItemUpdate].startswith("item as_of scale day0 correlation_id channels fields places unlocated is_gone")
+    assert kept[ChannelUpdate].startswith(
+        "channel atp previous by_day lane cause removed breakdown previous_by_day low_stock_threshold forced"
+    )
+
+
+def test_the_state_directory(settings: Settings) -> None:
+    folder = StateFolder(settings)
+    folder.open()
+    folder.keep_token(7)
+    folder.close()
+    assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
+    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":1,"shards":64,"token":7}'
+    assert recovery_folder(settings.state.dir).name == "recovery"
+
+
+def test_the_topics() -> None:
+    assert topics.ALL == (
+        "inventory.warehouse",
+        "inventory.orders",
+        "inventory.supply",
+        "inventory.items",
+        "inventory.locations",
+        "inventory.channels",
+        "inventory.channel_items",
+        "atp.updates.critical",
+        "atp.updates.high",
+        "atp.updates.normal",
+        "atp.updates.bulk",
+        "inventory.positions",
+        "inventory.exceptions",
+        "inventory.dead_letters",
+    )
+
+
+def test_the_keys_and_fields_in_redis() -> None:
+    change = ChannelUpdate("web", 3, None, (3, 4), 0, "republish")
+    update = ItemUpdate("SHOVEL", 1_700_000_000_123_456, 1, 20_000, "", [change], {"EAST:on_hand": 3}, None)
+    keys, arguments = slice_arguments([update], "shop:", 77, 1_700_000_001_000_000)
+    assert keys == ["shop:atp:SHOVEL", "shop:position:SHOVEL"]
+    assert arguments == [
+        *(7, "web", 3, "web:by_day", b"[3,4]", "_version", 77, "_published_at", 1_700_000_001_000),
+        *("_as_of", 1_700_000_000_123, "_day0", "2024-10-04", "_scale", 1, 0),
+        *(3, "EAST:on_hand", 3, "_version", 77, "_as_of", 1_700_000_000_123, 0),
+    ]
+    store = Store("redis://127.0.0.1:9/0", "shop:")
+    assert (store.reached_key(), store.progress_key()) == ("shop:engine:reached", "shop:engine:progress")
+    assert store._fence == "shop:engine:fence"
+
+
+def test_the_words_in_messages() -> None:
+    assert REFUSAL_CODES == (
+        "not_json",
+        "not_an_object",
+        "unknown_type",
+        "unsupported_version",
+        "missing_field",
+        "bad_value",
+        "too_large",
+        "unknown_item",
+        "unknown_location",
+        "unknown_channel",
+        "unknown_uom",
+        "quantity_not_exact",
+        "not_allowed",
+        "late",
+        "in_the_future",
+        "conflict",
+    )
+    assert EXCEPTION_CODES == (
+        "negative_on_hand",
+        "oversold",
+        "stale_source",
+        "conflict",
+        "over_received",
+        "allocated_without_stock",
+    )
+    assert CAUSES[-6:] == ("expiry", "reference", "day_turn", "republish", "refill", "unlisted")

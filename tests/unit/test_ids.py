@@ -1,0 +1,156 @@
+"""Decides whether an applied unit is known again for exactly as long as it could be repeated (contract section 3)."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.ids import (
+    CONFLICT,
+    DUPLICATE,
+    HOUR,
+    MASK_60,
+    NEW,
+    WIDTH,
+    RememberedIds,
+    content_fingerprint,
+    unit_fingerprint,
+)
+
+TEN = 10 * HOUR
+PICK, SHIP = 1001, 1002
+SAID, OTHER = 77, 78
+
+
+def known(*units: tuple[int, int, int]) -> RememberedIds:
+    ids = RememberedIds()
+    for unit, content, until in units:
+        ids.remember(unit, content, until)
+    return ids
+
+
+def test_a_unit_is_new_until_it_is_remembered() -> None:
+    ids = known()
+    assert ids.judge(PICK, SAID, TEN) == NEW
+    ids.remember(PICK, SAID, TEN)
+    assert ids.judge(PICK, SAID, TEN) == DUPLICATE
+    assert ids.judge(SHIP, SAID, TEN) == NEW
+
+
+def test_judging_remembers_nothing() -> None:
+    ids = known()
+    ids.judge(PICK, SAID, TEN)
+    assert (len(ids), ids.buckets) == (0, {})
+
+
+def test_the_same_unit_with_other_content_is_a_conflict_and_the_first_stands() -> None:
+    ids = known((PICK, SAID, TEN))
+    assert ids.judge(PICK, OTHER, TEN) == CONFLICT
+    assert ids.judge(PICK, SAID, TEN) == DUPLICATE
+
+
+def test_a_repeat_with_another_time_is_found_in_the_bucket_of_the_first() -> None:
+    ids = known((PICK, SAID, TEN), (SHIP, SAID, TEN + 5 * HOUR))
+    assert ids.judge(PICK, OTHER, TEN + 5 * HOUR) == CONFLICT
+    assert ids.judge(PICK, OTHER, TEN + 99 * HOUR) == CONFLICT
+    assert ids.judge(SHIP, SAID, TEN) == DUPLICATE
+
+
+def test_every_unit_of_a_bucket_is_found_with_its_own_content() -> None:
+    ids = known(*((unit, unit * 7, TEN) for unit in range(1, 300)))
+    assert len(ids) == 299
+    assert all(ids.judge(unit, unit * 7, TEN) == DUPLICATE for unit in range(1, 300))
+    assert all(ids.judge(unit, unit * 7 + 1, TEN) == CONFLICT for unit in range(1, 300))
+
+
+def test_bytes_that_look_like_an_id_but_lie_across_two_are_not_taken_for_it() -> None:
+    sought = 0x0102030405060708
+    as_content = known((1, sought, TEN), (sought, SAID, TEN))
+    assert as_content.judge(sought, SAID, TEN) == DUPLICATE
+    across = known(
+        (1, int.from_bytes(bytes(4) + sought.to_bytes(8, "little")[:4], "little"), TEN),
+        (int.from_bytes(sought.to_bytes(8, "little")[4:] + bytes(4), "little"), 5, TEN),
+        (sought, SAID, TEN),
+    )
+    assert across.judge(sought, SAID, TEN) == DUPLICATE
+    assert across.judge(sought, OTHER, TEN) == CONFLICT
+
+
+def test_a_known_id_without_its_pair_is_a_broken_invariant() -> None:
+    ids = known()
+    ids.known.add(PICK)
+    with pytest.raises(AssertionError, match="known but in no bucket"):
+        ids.judge(PICK, SAID, TEN)
+
+
+# Forgetting
+
+
+@pytest.mark.parametrize(
+    ("clock", "is_forgotten"),
+    [(TEN, False), (TEN + HOUR - 1, False), (TEN + HOUR, True), (TEN + HOUR + 1, True)],
+)
+def test_an_id_is_forgotten_when_its_whole_hour_has_passed(clock: int, is_forgotten: bool) -> None:
+    ids = known((PICK, SAID, TEN))
+    assert ids.forget(clock) is is_forgotten
+    assert ids.judge(PICK, SAID, TEN) == (NEW if is_forgotten else DUPLICATE)
+    assert len(ids) == (0 if is_forgotten else 1)
+
+
+@pytest.mark.parametrize("until", [TEN, TEN + 1, TEN + HOUR - 1])
+def test_an_id_is_never_forgotten_before_its_time(until: int) -> None:
+    ids = known((PICK, SAID, until))
+    ids.forget(until)
+    assert ids.judge(PICK, SAID, until) == DUPLICATE
+
+
+def test_only_the_hours_that_passed_are_forgotten() -> None:
+    ids = known((PICK, SAID, TEN), (SHIP, SAID, TEN + HOUR))
+    assert ids.forget(TEN + HOUR)
+    assert (ids.judge(PICK, SAID, TEN), ids.judge(SHIP, SAID, TEN + HOUR)) == (NEW, DUPLICATE)
+    assert not ids.forget(TEN + HOUR)
+    assert ids.forget(TEN + 2 * HOUR)
+    assert (len(ids), ids.buckets) == (0, {})
+
+
+# What a snapshot keeps
+
+
+def test_restored_ids_are_known_with_their_content() -> None:
+    ids = known((PICK, SAID, TEN), (SHIP, OTHER, TEN), (9, 9, TEN + HOUR))
+    again = RememberedIds()
+    for hour, pairs in ids.buckets.items():
+        assert len(pairs) % WIDTH == 0
+        again.restore(hour, bytes(pairs))
+    assert len(again) == 3
+    assert again.judge(PICK, SAID, TEN) == again.judge(9, 9, TEN + HOUR) == DUPLICATE
+    assert again.judge(SHIP, SAID, TEN) == CONFLICT
+
+
+def test_parts_of_an_hour_are_put_together() -> None:
+    whole = known((PICK, SAID, TEN), (SHIP, SAID, TEN))
+    pairs = bytes(whole.buckets[10])
+    again = RememberedIds()
+    again.restore(10, pairs[:WIDTH])
+    again.restore(10, pairs[WIDTH:])
+    assert again.buckets == whole.buckets
+    again.remember(5, 5, TEN)
+    assert again.judge(SHIP, SAID, TEN) == again.judge(5, 5, TEN) == DUPLICATE
+
+
+# Fingerprints
+
+
+def test_each_part_of_a_units_name_makes_another_unit() -> None:
+    name = ("wms", "e1", "1", "SHOVEL")
+    found = {unit_fingerprint(*name)} | {
+        unit_fingerprint(*(*name[:part], name[part] + "x", *name[part + 1 :])) for part in range(4)
+    }
+    found |= {unit_fingerprint("wms", "e11", "", "SHOVEL"), unit_fingerprint("wmse", "1", "1", "SHOVEL")}
+    assert len(found) == 7
+    assert all(0 <= fingerprint <= MASK_60 == 2**60 - 1 for fingerprint in found)
+
+
+def test_fingerprints_are_part_of_the_stored_format() -> None:
+    assert (HOUR, WIDTH) == (3_600_000_000, 16)
+    assert unit_fingerprint("wms", "e1", "1", "SHOVEL") == 691444788500124928
+    assert content_fingerprint("a") == 16629034431890738719

@@ -1,0 +1,413 @@
+"""Judging reference records side by side: what is accepted, what waits, and what leaves the older word in force."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from itertools import permutations
+from typing import Any
+
+import msgspec
+import pytest
+
+from operators.evaluate import item_facts, override_facts
+from operators.reference import ReferenceTables, unpack_topology
+from operators.rules.policy import ItemFacts, OverrideFacts
+from operators.rules.topology import ChannelFacts, LocationFacts
+from schemas.messages import ItemRecord
+from schemas.units import Origin, Refusal
+
+NOON = 1_750_000_000_000_000
+SECOND = 1_000_000
+KEY_FIELDS = {
+    "items": ("item",),
+    "locations": ("location",),
+    "channels": ("channel",),
+    "channel_items": ("channel", "item"),
+}
+
+
+class Desk:
+    """A reader of the four topics: gives each record the next offset of its topic."""
+
+    def __init__(self, tables: ReferenceTables | None = None, grace: int = SECOND) -> None:
+        self.tables = tables or ReferenceTables()
+        self.grace = grace
+        self.offsets = dict.fromkeys(KEY_FIELDS, 0)
+
+    def record(self, kind: str, key: str, value: object) -> tuple[str, Origin]:
+        offset = self.offsets[kind]
+        self.offsets[kind] = offset + 1
+        raw = None if value is None else json.dumps(value).encode()
+        return kind, Origin(f"inventory.{kind}", 0, offset, NOON // 1000, key.encode(), raw)
+
+    def say(self, kind: str, **fields: Any) -> tuple[str, Origin]:
+        return self.record(kind, ":".join(str(fields[name]) for name in KEY_FIELDS[kind]), fields)
+
+    def delete(self, kind: str, key: str) -> tuple[str, Origin]:
+        return self.record(kind, key, None)
+
+    def judge(self, *records: tuple[str, Origin], at: int = NOON) -> tuple[list[ItemRecord], list[Refusal], bool]:
+        return self.tables.judge(list(records), at, self.grace)
+
+
+def messages(refused: list[Refusal]) -> list[str]:
+    assert all(refusal.code == "bad_value" for refusal in refused)
+    return [refusal.message for refusal in refused]
+
+
+def test_locations_and_channels_come_into_force() -> None:
+    desk = Desk()
+    accepted, refused, changed = desk.judge(
+        desk.say("locations", location="EU", sellable=False),
+        desk.say("locations", location="DC", parent="EU", deducts_at="pick"),
+        desk.say(
+            "channels",
+            channel="web",
+            locations=["EU"],
+            priority=2,
+            buffer_percent=12.5,
+            cap=9,
+            horizon_days=7,
+            promise_in_transit=True,
+            max_updates_per_second=0.5,
+        ),
+    )
+    assert (accepted, refused, changed) == ([], [], True)
+    assert desk.tables.locations == {"EU": LocationFacts("", False, "first"), "DC": LocationFacts("EU", True, "pick")}
+    assert desk.tables.channels == {
+        "web": ChannelFacts(
+            locations=("EU",),
+            priority=2,
+            buffer_percent=Fraction(25, 2),
+            cap=9,
+            horizon_days=7,
+            promise_in_transit=True,
+            max_updates_per_second=0.5,
+        )
+    }
+
+
+def test_a_threshold_that_was_not_given_leaves_the_word_to_the_item() -> None:
+    desk = Desk()
+    desk.judge(
+        desk.say("channels", channel="silent", locations=[]),
+        desk.say("channels", channel="null", locations=[], low_stock_threshold=None),
+        desk.say("channels", channel="zero", locations=[], low_stock_threshold=0),
+    )
+    thresholds = {code: facts.low_stock_threshold for code, facts in desk.tables.channels.items()}
+    assert thresholds == {"silent": None, "null": None, "zero": 0}
+
+
+def test_items_are_handed_on_in_their_own_units() -> None:
+    desk = Desk()
+    accepted, refused, changed = desk.judge(
+        desk.say("locations", location="DC"),
+        desk.say(
+            "items",
+            item="FLOUR",
+            base_uom="kg",
+            scale=1,
+            conversions={"sack": "12.5", "gram": "0.001"},
+            safety_stock={"*": 0, "DC": 2.5},
+            low_stock_threshold=10,
+        ),
+    )
+    assert (refused, changed) == ([], True)
+    assert [(record.item, record.channel) for record in accepted] == [("FLOUR", "")]
+    assert accepted[0].facts is not None
+    assert item_facts(accepted[0].facts) == ItemFacts(
+        base_uom="kg",
+        scale=1,
+        conversions=(("gram", Fraction(1, 1000)), ("sack", Fraction(25, 2))),
+        safety_stock=(("*", 0), ("DC", 25)),
+        low_stock_threshold=100,
+    )
+    # what the shard needs for a refusal of its own: the change of a scale while the item has state
+    origin = Origin(*accepted[0].refusal_origin)
+    assert (origin.topic, origin.offset, origin.key) == ("inventory.items", 0, b"FLOUR")
+
+
+def test_channel_items_are_handed_on_exactly() -> None:
+    desk = Desk()
+    accepted, refused, _ = desk.judge(
+        desk.say("locations", location="DC"),
+        desk.say("channels", channel="web", locations=["DC"]),
+        desk.say(
+            "channel_items", channel="web", item="FLOUR", cap="2.5", safety_stock={"DC": 0.1, "*": 1}, listed=False
+        ),
+    )
+    assert refused == []
+    assert [(record.item, record.channel) for record in accepted] == [("FLOUR", "web")]
+    assert accepted[0].facts is not None
+    assert override_facts(accepted[0].facts) == OverrideFacts(
+        cap=Fraction(5, 2), safety_stock=(("*", Fraction(1)), ("DC", Fraction(1, 10))), listed=False
+    )
+
+
+def test_topics_read_side_by_side_may_name_what_another_says_later_in_the_same_batch() -> None:
+    desk = Desk()
+    records = [
+        desk.say("channel_items", channel="web", item="FLOUR", safety_stock={"ST-1": 1}),
+        desk.say("items", item="FLOUR", safety_stock={"DC": 1}),
+        desk.say("channels", channel="web", locations=["ST-1", "DC"]),
+        desk.say("locations", location="ST-1", parent="DC"),
+        desk.say("locations", location="DC", parent="EU"),
+        desk.say("locations", location="EU"),
+    ]
+    expected = None
+    for order in permutations(records):
+        tables = ReferenceTables()
+        accepted, refused, changed = tables.judge(list(order), NOON, 0)
+        assert (refused, changed, tables.waiting) == ([], True, [])
+        result = (tables.pack(), sorted((record.item, record.channel, record.facts) for record in accepted))
+        expected = expected or result
+        assert result == expected
+
+
+def test_a_channel_waits_for_its_location_within_the_grace() -> None:
+    desk = Desk()
+    assert desk.judge(desk.say("channels", channel="web", locations=["DC"])) == ([], [], False)
+    assert desk.judge(at=NOON + SECOND - 1) == ([], [], False)
+    assert len(desk.tables.waiting) == 1
+    assert desk.judge(desk.say("locations", location="DC"), at=NOON + SECOND - 1) == ([], [], True)
+    assert desk.tables.channels["web"].locations == ("DC",)
+    assert desk.tables.waiting == []
+
+
+def test_after_the_grace_what_named_the_unknown_is_a_bad_value() -> None:
+    desk = Desk()
+    named = desk.say("channels", channel="web", locations=["DC"])
+    desk.judge(named)
+    accepted, refused, changed = desk.judge(at=NOON + SECOND)
+    assert (accepted, changed) == ([], False)
+    assert messages(refused) == ["location: expected a location of inventory.locations, got DC"]
+    assert refused[0].origin == named[1]
+    assert desk.judge(desk.say("locations", location="DC"), at=NOON + SECOND) == ([], [], True)
+    assert desk.tables.channels == {}
+
+
+def test_without_a_grace_it_is_one_at_once() -> None:
+    desk = Desk(grace=0)
+    _, refused, _ = desk.judge(
+        desk.say("channels", channel="web", locations=["DC"]),
+        desk.say("locations", location="ST-1", parent="EU"),
+        desk.say("items", item="FLOUR", safety_stock={"*": 1, "DC": 1}),
+        desk.say("channel_items", channel="app", item="FLOUR"),
+    )
+    assert sorted(messages(refused)) == [
+        "channel: expected a channel of inventory.channels, got app",
+        "location: expected a location of inventory.locations, got DC",
+        "location: expected a location of inventory.locations, got DC",
+        "parent: expected a location of inventory.locations, got EU",
+    ]
+    assert desk.tables.waiting == []
+
+
+def test_each_waits_for_its_own_grace() -> None:
+    desk = Desk()
+    desk.judge(desk.say("channels", channel="web", locations=["A"]))
+    desk.judge(desk.say("channels", channel="app", locations=["B"]), at=NOON + SECOND // 2)
+    assert messages(desk.judge(at=NOON + SECOND)[1]) == ["location: expected a location of inventory.locations, got A"]
+    assert desk.judge(at=NOON + SECOND + SECOND // 2 - 1)[1] == []
+    assert len(desk.judge(at=NOON + SECOND + SECOND // 2)[1]) == 1
+
+
+def test_a_circle_of_parents_is_refused_and_the_older_word_stays() -> None:
+    desk = Desk()
+    desk.judge(
+        desk.say("locations", location="EU"),
+        desk.say("locations", location="DC", parent="EU"),
+        desk.say("locations", location="ST-1", parent="DC"),
+    )
+    before = desk.tables.pack()
+    accepted, refused, changed = desk.judge(desk.say("locations", location="EU", parent="ST-1"))
+    assert (accepted, changed) == ([], False)
+    assert messages(refused) == ["parent: expected no circle, got ST-1, which is beneath it"]
+    assert desk.tables.pack() == before
+
+
+def test_a_location_is_not_its_own_parent() -> None:
+    desk = Desk()
+    _, refused, changed = desk.judge(desk.say("locations", location="DC", parent="DC"))
+    assert len(refused) == 1
+    assert (changed, desk.tables.locations, desk.tables.waiting) == (False, {}, [])
+
+
+def test_a_circle_of_newcomers_never_comes_into_force() -> None:
+    desk = Desk()
+    records = (desk.say("locations", location="A", parent="B"), desk.say("locations", location="B", parent="A"))
+    assert desk.judge(*records) == ([], [], False)
+    _, refused, _ = desk.judge(at=NOON + SECOND)
+    assert len(refused) == 2
+    assert desk.tables.locations == {}
+
+
+def test_a_circle_through_a_deleted_location_is_refused_too() -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="A"), desk.say("locations", location="B", parent="A"))
+    desk.judge(desk.delete("locations", "A"))
+    _, refused, _ = desk.judge(desk.say("locations", location="A", parent="B"))
+    assert len(refused) == 1
+    assert "A" not in desk.tables.locations
+
+
+def test_a_tree_may_be_turned_around_step_by_step() -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="A"), desk.say("locations", location="B", parent="A"))
+    _, refused, changed = desk.judge(
+        desk.say("locations", location="B"), desk.say("locations", location="A", parent="B")
+    )
+    assert (refused, changed) == ([], True)
+    assert desk.tables.locations["A"].parent == "B"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"locations": ["DC"], "priority": 0},
+        {"locations": ["DC"], "cap": 1, "minimum": 2},
+        {"locations": ["NOWHERE"], "priority": 1},
+        {"priority": 1},
+    ],
+)
+def test_a_wrong_record_leaves_the_older_one_in_force(wrong: dict[str, Any]) -> None:
+    desk = Desk(grace=0)
+    desk.judge(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"], priority=7))
+    before = desk.tables.pack()
+    _, refused, changed = desk.judge(desk.say("channels", channel="web", **wrong))
+    assert (len(refused), changed) == (1, False)
+    assert refused[0].code == "bad_value"
+    assert desk.tables.pack() == before
+
+
+def test_a_wrong_record_among_others_stops_nothing() -> None:
+    desk = Desk()
+    accepted, refused, changed = desk.judge(
+        desk.record("locations", "DC", "not an object"),
+        desk.record("items", "TEA", {"item": "COFFEE"}),
+        desk.say("locations", location="ST-1"),
+        desk.say("items", item="FLOUR"),
+    )
+    assert len(refused) == 2
+    assert [record.item for record in accepted] == ["FLOUR"]
+    assert (changed, list(desk.tables.locations)) == (True, ["ST-1"])
+
+
+def test_the_newest_record_of_a_key_stands() -> None:
+    desk = Desk()
+    desk.judge(
+        desk.say("locations", location="DC", deducts_at="pick"),
+        desk.say("locations", location="DC", deducts_at="shipment"),
+    )
+    assert desk.tables.locations["DC"].deducts_at == "shipment"
+
+
+def test_what_waited_does_not_overwrite_what_came_after_it() -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="DC"))
+    desk.judge(desk.say("channels", channel="web", locations=["LATER"], priority=1))
+    desk.judge(desk.say("channels", channel="web", locations=["DC"], priority=2))
+    desk.judge(desk.say("locations", location="LATER"))
+    assert desk.tables.channels["web"].priority == 2
+    assert desk.judge(at=NOON + 2 * SECOND) == ([], [], False)
+
+
+def test_what_waited_stands_if_what_came_after_it_was_wrong() -> None:
+    desk = Desk()
+    desk.judge(desk.say("channels", channel="web", locations=["LATER"], priority=1))
+    _, refused, _ = desk.judge(desk.say("channels", channel="web", locations=["LATER"], priority=0))
+    assert len(refused) == 1
+    desk.judge(desk.say("locations", location="LATER"))
+    assert desk.tables.channels["web"].priority == 1
+
+
+def test_a_tombstone_ends_what_waited_for_the_same_key() -> None:
+    desk = Desk()
+    desk.judge(desk.say("channels", channel="web", locations=["LATER"]))
+    desk.judge(desk.delete("channels", "web"))
+    assert desk.judge(desk.say("locations", location="LATER"))[1] == []
+    assert desk.tables.channels == {}
+
+
+def test_a_tombstone_deletes() -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
+    assert desk.judge(desk.delete("channels", "web")) == ([], [], True)
+    assert desk.judge(desk.delete("locations", "DC")) == ([], [], True)
+    assert desk.tables.pack() == ReferenceTables().pack()
+    assert desk.judge(desk.delete("locations", "DC"), desk.delete("channels", "web")) == ([], [], False)
+
+
+def test_tombstones_of_items_are_handed_on() -> None:
+    desk = Desk()
+    accepted, refused, changed = desk.judge(desk.delete("items", "FLOUR"), desk.delete("channel_items", "web:FLOUR"))
+    assert accepted == [ItemRecord("FLOUR", "", None), ItemRecord("FLOUR", "web", None)]
+    assert (refused, changed) == ([], False)
+
+
+@pytest.mark.parametrize("key", [b"\xff\xfe", b"", b"web", b":", None])
+def test_a_tombstone_of_nothing_known_does_nothing(key: bytes | None) -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="DC"))
+    before = desk.tables.pack()
+    for kind in ("locations", "channels", "channel_items"):
+        assert desk.tables.judge([(kind, Origin("t", 0, 9, 0, key, None))], NOON, SECOND) == ([], [], False)
+    assert desk.tables.pack() == before
+
+
+def test_saying_the_same_again_changes_nothing() -> None:
+    desk = Desk()
+    records = (desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
+    assert desk.judge(*records)[2] is True
+    again = (desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
+    assert desk.judge(*again)[2] is False
+
+
+def test_equal_tables_give_equal_bytes_and_these_give_the_tables_back() -> None:
+    def fill(*order: int) -> ReferenceTables:
+        desk = Desk()
+        records = [
+            desk.say("locations", location="EU"),
+            desk.say("locations", location="DC", sellable=False, deducts_at="shipment"),
+            desk.say("channels", channel="web", locations=["EU"], buffer_percent="33.3", protected_quantity=5),
+            desk.say("channels", channel="app", locations=["DC", "EU"], max_updates_per_second=2, minimum=1),
+        ]
+        desk.judge(*(records[index] for index in order))
+        return desk.tables
+
+    tables = fill(0, 1, 2, 3)
+    assert fill(3, 2, 1, 0).pack() == tables.pack()
+    again = ReferenceTables(tables.pack())
+    assert again.locations == tables.locations
+    assert again.channels == tables.channels
+    assert again.channels["web"].buffer_percent == Fraction(333, 10)
+    assert again.pack() == tables.pack()
+    topology = unpack_topology(tables.pack())
+    assert topology.sells == {"web": ("EU",), "app": ("EU",)}
+    assert topology.version == unpack_topology(fill(1, 0, 3, 2).pack()).version
+    assert topology.version != unpack_topology(fill(0).pack()).version
+
+
+def test_reloaded_tables_go_on_where_the_others_were() -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["LATER"]))
+    packed = msgspec.msgpack.encode((desk.tables.pack(), desk.tables.waiting))
+    kept, waiting = msgspec.msgpack.decode(packed, type=tuple[bytes, list[tuple[str, Origin, int]]])
+    again = Desk(ReferenceTables(kept))
+    again.tables.waiting = waiting
+    again.offsets["locations"] = 1
+    assert again.judge(again.say("locations", location="LATER", parent="DC"), at=NOON + 1) == ([], [], True)
+    assert again.tables.channels["web"].locations == ("LATER",)
+
+
+def test_a_deep_tree_sent_upside_down_comes_into_force_whole() -> None:
+    desk = Desk()
+    names = [f"L{number}" for number in range(60)]
+    records = [
+        desk.say("locations", location=name, **({"parent": names[number - 1]} if number else {}))
+        for number, name in enumerate(names)
+    ]
+    _, refused, _ = desk.judge(*reversed(records))
+    assert refused == []
+    assert set(desk.tables.locations) == set(names)

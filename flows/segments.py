@@ -137,9 +137,9 @@ def merge_layers(layers: Iterable[bytes], ids_floor: int, is_oldest: bool) -> by
         for code, raw in layer_items.items():
             known = items.setdefault(code, {})
             known |= join_records(known, _records.decode(raw))
-        for hour, pairs in layer_ids.items():
-            if hour >= ids_floor:
-                ids[hour] = ids.get(hour, b"") + pairs
+        for bucket, pairs in layer_ids.items():
+            if bucket >= ids_floor:
+                ids[bucket] = ids.get(bucket, b"") + pairs
         wakes.update(layer_wakes)
     if is_oldest:
         for code, records in items.items():

@@ -15,6 +15,9 @@ from xxhash import xxh3_64_intdigest as _digest
 
 HOUR = 3_600_000_000
 MASK_60 = (1 << 60) - 1
+#: Buckets an hour: repeats are looked for in one of them. At 20,000 units a second and 64 shards, one search of an
+#: hour's only bucket took longer than all else that is done for a unit.
+SPLIT = 16
 #: bytes a pair of fingerprints takes
 WIDTH = 16
 _pair = struct.Struct("<QQ").pack
@@ -27,20 +30,22 @@ def unit_fingerprint(source: str, event_id: str, line_id: str, item: str) -> int
     return _digest(f"{source}\x1f{event_id}\x1f{line_id}\x1f{item}".encode()) & MASK_60
 
 
-def content_fingerprint(content: str) -> int:
+def content_fingerprint(content: bytes) -> int:
     """64 bits of what the unit says."""
-    return _digest(content.encode())
+    return _digest(content)
 
 
 class RememberedIds:
-    """The ids of one shard, in hourly buckets by the hour after which nobody may repeat them acceptably."""
+    """The ids of one shard, in buckets by the hour after which nobody may repeat them acceptably, SPLIT an hour."""
 
-    __slots__ = ("buckets", "known")
+    __slots__ = ("_told", "buckets", "known")
 
     def __init__(self) -> None:
         self.known: set[int] = set()
-        #: hour -> pairs of (unit fingerprint, content fingerprint), in order of arrival
+        #: bucket -> pairs of (unit fingerprint, content fingerprint), in order of arrival
         self.buckets: dict[int, bytearray] = {}
+        #: bucket that grew since the last `news` -> its size then
+        self._told: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self.known)
@@ -50,11 +55,11 @@ class RememberedIds:
         if unit not in self.known:
             return NEW
         sought = unit.to_bytes(8, "little")
-        home = until // HOUR
+        home = bucket_of(unit, until)
         # A repeat that keeps its occurred_at is in the bucket that its own `until` names: look there first. A search
-        # of bytes finds one of 15,000 ids in 60 us; only repeats pay it, and no second table is kept for them.
-        for hour in (home, *(other for other in self.buckets if other != home)):
-            bucket = self.buckets.get(hour)
+        # of bytes finds one of 1,000 ids in 4 us; only repeats pay it, and no second table is kept for them.
+        for number in (home, *(other for other in self.buckets if other != home)):
+            bucket = self.buckets.get(number)
             if bucket is None:
                 continue
             at = bucket.find(sought)
@@ -66,21 +71,41 @@ class RememberedIds:
 
     def remember(self, unit: int, content: int, until: int) -> None:
         """Note an applied unit."""
-        hour = until // HOUR
-        bucket = self.buckets.get(hour)
+        number = until // HOUR * SPLIT + (unit & SPLIT - 1)  # bucket_of, without the call
+        bucket = self.buckets.get(number)
         if bucket is None:
-            bucket = self.buckets[hour] = bytearray()
+            bucket = self.buckets[number] = bytearray()
+        if number not in self._told:
+            self._told[number] = len(bucket)
         self.known.add(unit)
         bucket += _pair(unit, content)
 
-    def restore(self, hour: int, pairs: bytes) -> None:
-        """Add what a snapshot kept for one hour."""
-        self.buckets.setdefault(hour, bytearray()).extend(pairs)
+    def news(self) -> dict[int, bytes]:
+        """Give, by bucket, what was remembered since this was last asked: a layer of the shard's snapshot."""
+        news = {number: bytes(self.buckets[number][size:]) for number, size in self._told.items()}
+        self._told.clear()
+        return news
+
+    def restore(self, number: int, pairs: bytes) -> None:
+        """Add what a snapshot kept of one bucket."""
+        self.buckets.setdefault(number, bytearray()).extend(pairs)
         self.known.update(memoryview(pairs).cast("Q")[::2])
 
     def forget(self, horizon: int) -> bool:
-        """Drop every bucket that ends at or before `horizon` (the slowest partition's clock)."""
-        gone = [hour for hour in self.buckets if (hour + 1) * HOUR <= horizon]
-        for hour in gone:
-            self.known.difference_update(memoryview(bytes(self.buckets.pop(hour))).cast("Q")[::2])
+        """Drop every bucket whose hour ends at or before `horizon` (the slowest partition's clock)."""
+        floor = first_kept(horizon)
+        gone = [number for number in self.buckets if number < floor]
+        for number in gone:
+            self.known.difference_update(memoryview(bytes(self.buckets.pop(number))).cast("Q")[::2])
+            self._told.pop(number, None)
         return bool(gone)
+
+
+def bucket_of(unit: int, until: int) -> int:
+    """Give the number of an id's bucket: hours since 1970, split by the fingerprint's lowest bits."""
+    return until // HOUR * SPLIT + (unit & SPLIT - 1)
+
+
+def first_kept(horizon: int) -> int:
+    """Give the lowest bucket that holds an id which something recorded at `horizon` or later may repeat."""
+    return horizon // HOUR * SPLIT

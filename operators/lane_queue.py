@@ -212,4 +212,3 @@ class LaneQueue:
 
 def _lane(update: Outgoing) -> int:
     return update.change.lane
-

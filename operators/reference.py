@@ -86,9 +86,7 @@ class ReferenceTables:
                 self.waiting.append((kind, origin, deadline))
         return accepted, refused, self._changed
 
-    def _judge_one(
-        self, kind: str, origin: Origin, accepted: list[ItemRecord], refused: list[Refusal]
-    ) -> str | None:
+    def _judge_one(self, kind: str, origin: Origin, accepted: list[ItemRecord], refused: list[Refusal]) -> str | None:
         """None if the record is judged; else what it waits for."""
         if origin.value is None:
             self._delete(kind, origin, accepted)
@@ -205,9 +203,7 @@ def override_facts_of(record: ChannelItem) -> OverrideFacts:
         minimum=_fraction(record.minimum),
         low_stock_threshold=_fraction(record.low_stock_threshold),
         protected_quantity=_fraction(record.protected_quantity),
-        safety_stock=(
-            None if stock is None else tuple(sorted((code, Fraction(str(q))) for code, q in stock.items()))
-        ),
+        safety_stock=(None if stock is None else tuple(sorted((code, Fraction(str(q))) for code, q in stock.items()))),
         listed=record.listed,
     )
 

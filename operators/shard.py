@@ -17,7 +17,7 @@ import msgspec
 
 from operators import ledger, position
 from operators.evaluate import Policies, evaluate, item_facts, override_facts, units_of
-from operators.ids import CONFLICT, DUPLICATE, HOUR, RememberedIds, content_fingerprint, unit_fingerprint
+from operators.ids import CONFLICT, DUPLICATE, RememberedIds, content_fingerprint, first_kept, unit_fingerprint
 from operators.reference import unpack_topology
 from operators.rules.quantities import QuantityError
 from schemas.messages import (
@@ -51,7 +51,7 @@ TIDY_EVERY = 600 * SECOND
 RECEIPT_RETENTION = 180 * DAY
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
-_encode = msgspec.msgpack.encode
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Ticket(Protocol):
@@ -134,8 +134,7 @@ class Shard:
         self._sealed: list[tuple[str, int, int]] = []
         self._layers: list[bytes] = []
         self._layers_size = 0
-        self._ids_from: dict[int, int] = {}
-        #: buckets of ids below this hour are forgotten, also those that sealed layers still hold
+        #: buckets of ids below this one are forgotten, also those that sealed layers still hold
         self._ids_floor = 0
         self._sealing: tuple[Ticket, list[bytes]] | None = None
         self._merging: tuple[Ticket, int, int] | None = None
@@ -240,9 +239,7 @@ class Shard:
         assert self.policies is not None, f"shard {self.number}: an event came before the reference data"
         return position.Context(self.policies.topology, now, self._journal_horizon)
 
-    def _take(
-        self, unit: Unit, context: position.Context, final: bool = False, deadline: int | None = None
-    ) -> None:
+    def _take(self, unit: Unit, context: position.Context, final: bool = False, deadline: int | None = None) -> None:
         """Admit one unit and apply it, or refuse it and leave no trace."""
         item = self.find(unit.item)
         if item is None or item.policy is None:
@@ -461,8 +458,7 @@ class Shard:
         if clock is None:
             return
         self.ids.forget(clock)
-        self._ids_floor = max(self._ids_floor, clock // HOUR)
-        self._ids_from = {hour: start for hour, start in self._ids_from.items() if hour in self.ids.buckets}
+        self._ids_floor = max(self._ids_floor, first_kept(clock))
         self._journal_horizon = max(self._journal_horizon, clock - self.config.widest_window)
         if not self._sweep:
             self._sweep.extend((code, "tidy", None) for code, item in self.items.items() if type(item) is Item)
@@ -561,12 +557,7 @@ class Shard:
             expiring = item.expiring
             wakes[code] = min(item.lines[key].expires_at or 0 for key in expiring) if expiring else None
         self._dirty.clear()
-        ids = {}
-        for hour, bucket in self.ids.buckets.items():
-            start = self._ids_from.get(hour, 0)
-            if start < len(bucket):
-                ids[hour] = bytes(bucket[start:])
-                self._ids_from[hour] = len(bucket)
+        ids = self.ids.news()
         return _encode((items, ids, wakes)) if items or ids else None
 
     def _settle_files(self) -> None:
@@ -621,7 +612,6 @@ class Shard:
         for layer in inline:
             self._load(layer, wakes)
         self._layers, self._layers_size = inline, sum(len(layer) for layer in inline)
-        self._ids_from = {hour: len(bucket) for hour, bucket in self.ids.buckets.items()}
         self._parked = [(deadline, msgspec.convert(unit, Unit)) for deadline, unit in parked]
         self._cold_wakes = [(due, code) for code, due in wakes.items() if due is not None]
         heapq.heapify(self._cold_wakes)
@@ -635,9 +625,9 @@ class Shard:
             else:
                 assert type(known) is list
                 known.append(records)
-        for hour, pairs in ids.items():
-            if hour >= self._ids_floor:
-                self.ids.restore(hour, pairs)
+        for bucket, pairs in ids.items():
+            if bucket >= self._ids_floor:
+                self.ids.restore(bucket, pairs)
         wakes.update(due)
 
 
@@ -659,17 +649,39 @@ def number_in(snapshot: bytes) -> int:
     return number
 
 
-def content_of(unit: Unit, quantity: int, quarantined: int | None) -> str:
-    """What a repeat must say again: everything but reason, correlation_id, schema_version and a return's order_id."""
+def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
+    """What a repeat must say again: everything but reason, correlation_id, schema_version and a return's order_id.
+
+    As MessagePack, because that is what makes bytes of a tuple fastest (0.2 us; a text of its parts 0.6).
+    """
     if unit.type in ORDER_TYPES:
-        return (
-            f"{unit.type}\x1f{unit.occurred_at}\x1f{quantity}\x1f{unit.location}\x1f{unit.order_id}\x1f{unit.channel}"
-            f"\x1f{unit.expires_at}\x1f{unit.requested_at}"
+        return _encode(
+            (
+                unit.type,
+                unit.occurred_at,
+                quantity,
+                unit.location,
+                unit.order_id,
+                unit.channel,
+                unit.expires_at,
+                unit.requested_at,
+            )
         )
-    order_id = "" if unit.type == EventType.RETURN_RECEIVED else unit.order_id
-    return (
-        f"{unit.type}\x1f{unit.occurred_at}\x1f{quantity}\x1f{quarantined}\x1f{unit.location}\x1f{unit.lot}\x1f"
-        f"{unit.status}\x1f{order_id}\x1f{unit.transfer_id}\x1f{unit.receipt_id}\x1f{unit.to_location}\x1f{unit.eta}"
+    return _encode(
+        (
+            unit.type,
+            unit.occurred_at,
+            quantity,
+            quarantined,
+            unit.location,
+            unit.lot,
+            unit.status,
+            "" if unit.type == RETURN_RECEIVED else unit.order_id,
+            unit.transfer_id,
+            unit.receipt_id,
+            unit.to_location,
+            unit.eta,
+        )
     )
 
 
@@ -677,4 +689,5 @@ ORDER_TYPES = frozenset(
     int(kind)
     for kind in (EventType.ORDER_PLACED, EventType.ORDER_ALLOCATED, EventType.ORDER_RELEASED, EventType.ORDER_CANCELLED)
 )
+RETURN_RECEIVED = int(EventType.RETURN_RECEIVED)
 CAUSES = {int(kind): kind.name.lower() for kind in EventType}

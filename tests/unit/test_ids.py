@@ -10,6 +10,7 @@ from operators.ids import (
     HOUR,
     MASK_60,
     NEW,
+    SPLIT,
     WIDTH,
     RememberedIds,
     content_fingerprint,
@@ -127,14 +128,29 @@ def test_restored_ids_are_known_with_their_content() -> None:
 
 
 def test_parts_of_an_hour_are_put_together() -> None:
-    whole = known((PICK, SAID, TEN), (SHIP, SAID, TEN))
-    pairs = bytes(whole.buckets[10])
+    whole = known()
     again = RememberedIds()
-    again.restore(10, pairs[:WIDTH])
-    again.restore(10, pairs[WIDTH:])
+    for unit in (PICK, SHIP, PICK + SPLIT):
+        whole.remember(unit, SAID, TEN)
+    for number, pairs in whole.buckets.items():
+        assert number // SPLIT == 10
+        again.restore(number, bytes(pairs[:WIDTH]))
+        again.restore(number, bytes(pairs[WIDTH:]))
     assert again.buckets == whole.buckets
     again.remember(5, 5, TEN)
     assert again.judge(SHIP, SAID, TEN) == again.judge(5, 5, TEN) == DUPLICATE
+
+
+def test_news_are_told_once() -> None:
+    ids = known((PICK, SAID, TEN))
+    [(number, pairs)] = ids.news().items()
+    assert (number // SPLIT, len(pairs)) == (10, WIDTH)
+    assert ids.news() == {}
+    ids.remember(PICK + SPLIT, SAID, TEN)
+    assert [len(pairs) for pairs in ids.news().values()] == [WIDTH]
+    ids.remember(SHIP, SAID, TEN)
+    ids.forget(TEN + HOUR)
+    assert ids.news() == {}, "what is forgotten is no news"
 
 
 # Fingerprints
@@ -151,6 +167,6 @@ def test_each_part_of_a_units_name_makes_another_unit() -> None:
 
 
 def test_fingerprints_are_part_of_the_stored_format() -> None:
-    assert (HOUR, WIDTH) == (3_600_000_000, 16)
+    assert (HOUR, WIDTH, SPLIT) == (3_600_000_000, 16, 16)
     assert unit_fingerprint("wms", "e1", "1", "SHOVEL") == 691444788500124928
-    assert content_fingerprint("a") == 16629034431890738719
+    assert content_fingerprint(b"a") == 16629034431890738719

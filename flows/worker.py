@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from flows.kafka import KafkaProblem
+from flows.memory import MemoryWatch, share_of
 from flows.metrics import Metrics
 from flows.runtime import Run, Stop
 from flows.segments import SegmentError
@@ -125,6 +126,10 @@ def main() -> int:
 
     configure(errand.run.settings)
     _die_with_supervisor()
+    # All workers have to end together, as if an operator had asked for it: the supervisor sees to that.
+    supervisor = os.getppid()
+    memory = MemoryWatch(share_of(errand.run.settings), lambda: os.kill(supervisor, signal.SIGTERM))
+    memory.start()
     try:
         execute(errand)
     except BaseException as error:
@@ -134,7 +139,7 @@ def main() -> int:
                 return INCURABLE
         log.error("worker %d failed: %s", errand.run.worker, error, exc_info=error)
         return 1
-    return 0
+    return INCURABLE if memory.has_ended_it else 0
 
 
 def causes(error: BaseException | None) -> list[BaseException]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -103,6 +104,24 @@ def whole(least: int, most: int) -> Read:
         return number
 
     return Read(parse, {"type": "integer", "minimum": least, "maximum": most})
+
+
+_size = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(kB|MB|GB|TB|B)?").fullmatch
+_SIZES = {"TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 1000, "B": 1}
+SIZE_MIN: Final = 50 * 10**6
+
+
+def _parse_size(value: object) -> int:
+    found = _size(str(value)) if isinstance(value, (int, str)) and not isinstance(value, bool) else None
+    size = Fraction(found[1]) * _SIZES[found[2] or "B"] if found else Fraction(0)
+    if not SIZE_MIN <= size <= 10**15:
+        raise mismatch('a size of 50MB or more, such as "2GB"', value)
+    return int(size)
+
+
+def size_text(size: int) -> str:
+    """A size as one would write it into the file; reads back as the same."""
+    return next(f"{size // unit}{name}" for name, unit in _SIZES.items() if size % unit == 0)
 
 
 def text(pattern: str, expected: str) -> Read:
@@ -240,6 +259,20 @@ TYPES = Read(_parse_types, _array_schema(enum=list(_EVENT_TYPES)), sorted)
 LOCATIONS = Read(_parse_locations, _array_schema(pattern=CODE_PATTERN), sorted)
 SWITCH = Read(_parse_switch, {"type": "boolean"})
 
+#: bytes; in the file "2GB", "512MB" or a number of bytes
+Size = Annotated[
+    int,
+    Read(
+        _parse_size,
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(kB|MB|GB|TB|B)?$"},
+                {"type": "integer", "minimum": SIZE_MIN},
+            ]
+        },
+        size_text,
+    ),
+]
 #: microseconds; in the file "24h", "5m", "50ms", "7d" or a number of seconds
 Duration = Annotated[int, duration("0s", "36525d", "24h")]
 Linger = Annotated[int, duration("0s", "60s", "50ms")]

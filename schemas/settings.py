@@ -30,6 +30,7 @@ from schemas.setting_values import (
     TYPES,
     URL,
     Linger,
+    Size,
     Switch,
     Window,
     duration,
@@ -137,6 +138,8 @@ class Settings(BaseSettings):
     shards: Annotated[int, whole(1, 4096)] = 64
     workers: Annotated[int, whole(1, 64)] = 1
     max_message_bytes: Annotated[int, whole(1000, 100_000_000)] = 1_048_576
+    #: of all workers together; None: what the machine or the container has
+    memory_limit: Size | None = None
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     state: StateSettings = StateSettings()

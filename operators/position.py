@@ -36,6 +36,11 @@ Effect = Callable[[Item, Unit, int, int | None, Context], None]
 
 def apply(item: Item, unit: Unit, quantity: int, quarantined: int | None, context: Context) -> None:
     """Change the item by one admitted unit whose quantities are converted already."""
+    # A location has figures once an applied unit names it, whatever else was known by then: so order means nothing.
+    if unit.location and unit.location not in item.places:
+        open_place(item, unit.location)
+    if unit.to_location and unit.to_location not in item.places:
+        open_place(item, unit.to_location)
     EFFECTS[unit.type](item, unit, quantity, quarantined, context)
     if unit.occurred_at > item.as_of:
         item.as_of = unit.occurred_at
@@ -49,6 +54,12 @@ def place_of(item: Item, location: str) -> Place:
         # One string for all items: each message brings its own copy of the code, 53 bytes.
         place = item.places[intern(location)] = Place()
     return place
+
+
+def open_place(item: Item, location: str) -> None:
+    """Begin a place, to be kept also where it holds nothing yet."""
+    place_of(item, location)
+    item.dirty.add(("c", location, ""))
 
 
 def cell_of(item: Item, location: str, lot: str) -> Cell:

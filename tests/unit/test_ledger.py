@@ -288,6 +288,7 @@ def test_these_records_are_format_1() -> None:
     assert house.snapshot() == {
         "c DC1 L1": [9, 2, [5, "e1", "wms"], [5, "e1", "wms"], None],
         "c DC1 ": [-4, 0, None, None, [0] * 7],
+        "c DC2 ": [0, 0, None, None, [0] * 7],
         "l SO-1 1": [
             4,
             [6, "e2", "wms"],

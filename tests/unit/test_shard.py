@@ -1072,3 +1072,20 @@ def test_lane_of_a_first_number_by_an_event_is_normal(floor: Floor) -> None:
     floor.takes(topology(shop=OPEN, web=OPEN))
     (update,) = floor.hears(unit(item="ROPE")).updates
     assert {change.channel: change.lane for change in update.channels} == {"shop": 1, "web": NORMAL}
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize("released_first", [False, True])
+def test_a_location_has_figures_once_it_is_named_in_whatever_order_it_was(
+    floor: Floor, released_first: bool, crashes: bool
+) -> None:
+    """Reserved and given back, or given back and reserved: nothing is left, and both leave the same."""
+    floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("DC2", 4),)))))
+    words = [order(EventType.ORDER_ALLOCATED, location="DC2"), order(EventType.ORDER_RELEASED, location="DC2")]
+    for word in reversed(words) if released_first else words:
+        floor.hears(word)
+        if crashes:
+            floor.crashes()
+    floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("DC2", 5),)))))
+    shown = {field: figure for update in floor.sent for field, figure in update.fields.items() if figure}
+    assert shown["DC2:available"] == -5

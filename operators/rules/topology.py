@@ -59,7 +59,7 @@ class Topology:
             for code in channels
         }
         #: locations at least one channel sells from
-        self.sold: frozenset[str] = frozenset().union(*sets.values()) if sets else frozenset()
+        self.sold: frozenset[str] = frozenset().union(*sets.values())
 
     def deducts_at(self, location: str) -> str:
         """When goods leave on_hand there: first, pick or shipment."""

@@ -344,3 +344,13 @@ def test_a_pick_takes_nothing_only_where_shipments_deduct() -> None:
 
 def test_a_second_shipment_is_no_shortcut() -> None:
     assert not lines.takes_nothing(line_at(picked=4, shipped=1), (NINE, "s", "", 1), False)
+
+
+def test_picks_of_one_lot_at_one_moment_add_up_and_so_do_shipments() -> None:
+    at = LineAt("first")
+    for number, quantity in enumerate((3, 4)):
+        lines.handle(at, (SEVEN, f"p{number}", "", quantity), True)
+    assert lines.deductions(at) == {("", SEVEN): 7}
+    for number, quantity in enumerate((5, 6)):
+        lines.handle(at, (EIGHT, f"s{number}", "", quantity), False)
+    assert lines.deductions(at) == {("", SEVEN): 7, ("", EIGHT): 4}

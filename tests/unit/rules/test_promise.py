@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from operators.evaluate import evaluate
+from operators.rules.promise import less_unlocated
 from tests.desk import HOUR, MINUTE, NOW, Desk, at
 from tests.engine import Engine
 from tests.model import Model
@@ -394,3 +395,16 @@ def test_channels_of_one_item_may_be_plain_protected_and_by_day_side_by_side(sho
     assert [shop.steps(channel)["atp"] for channel in ("web", "days", "plain")] == [[7], [7, 7], [12]]
     shop.knows("channel_items", channel="plain", item="SHOVEL", protected_quantity=4)
     assert [shop.steps(channel)["atp"] for channel in ("web", "days", "plain")] == [[3], [3, 3], [12]]
+
+
+@pytest.mark.parametrize(("total", "open_today"), [(9, 1), (8, 0), (7, 0)])
+def test_claims_with_no_location_leave_nothing_below_zero_the_short_way_too(total: int, open_today: int) -> None:
+    assert less_unlocated(total, {"web": 5, "shop": 3, "far": 100}, "web", ("shop", "quiet")) == open_today
+
+
+def test_what_is_free_is_never_below_zero_also_where_more_is_withheld_than_there_is(shop: Shop) -> None:
+    shop.knows("channels", channel="shop", locations=["DC1"], priority=1, protected_quantity=8)
+    shop.knows("channels", channel="edi", locations=["DC1"], priority=2, protected_quantity=8)
+    shop.did("stock_received", 10)
+    steps = shop.steps("web")
+    assert (steps["withheld"], steps["withheld_above"], steps["free"]) == ([16], [16], [0])

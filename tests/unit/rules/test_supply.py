@@ -136,3 +136,10 @@ def test_where_nothing_was_announced_yet_it_is_early_and_not_over() -> None:
 
 def test_a_cancelled_receipt_is_not_over_received() -> None:
     assert not supply.is_over_received(receipt(10, 11, cancelled=True))
+
+
+def test_a_cancelled_receipt_brings_nothing_whatever_was_expected() -> None:
+    left = receipt(5)
+    assert supply.expected(left) == 5
+    left.cancelled = True
+    assert supply.expected(left) == 0

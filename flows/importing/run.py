@@ -136,7 +136,7 @@ def import_files(
         print(f"... and {wrong - shown_max:,} more (--problems 0 shows all)")
     if wrong:
         kinds = ", ".join(f"{code} {count:,}" for code, count in counts.most_common())
-        print(f"{found.lines:,} lines checked: {wrong:,} problems ({kinds}); nothing was sent")
+        print(f"{found.lines:,} lines checked: {wrong:,} problem{'s' if wrong > 1 else ''} ({kinds}); nothing was sent")
         return 1
     print(f"{found.lines:,} lines checked, nothing wrong")
     if dry_run:

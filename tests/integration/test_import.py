@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from tests.conftest import ROOT
+from tests.running import Engine, ends
 
 EXAMPLES = ROOT / "docs" / "examples" / "import"
 FILES = sorted(str(file) for file in EXAMPLES.iterdir())
@@ -22,21 +23,31 @@ def moment(minutes: float) -> str:
     return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat(timespec="seconds")
 
 
-def atp(world: Any, *arguments: str, **overrides: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        world.command(*arguments),
-        env=world.env(**overrides),
-        cwd=world.folder,
-        capture_output=True,
-        text=True,
-        timeout=CATCH_UP_SECONDS_MAX,
-        check=False,
-    )
+class Done(NamedTuple):
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def load(world: Any, *arguments: str, **overrides: object) -> Done:
+    """`atp import` in this process: starting Python each time would take most of the time."""
+    pairs = {name: value for name, value in world.overrides(**overrides).items() if not name.startswith("redis")}
+    settings = [word for name, value in pairs.items() for word in ("--set", f"{name}={value}")]
+    result = CliRunner().invoke(app, ["import", *arguments, "--config", str(world.config), *settings])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def make_topics(world: Any) -> None:
+    world.create_topics()
+    ends(world.settings())  # waits until every broker's client sees them
 
 
 def catch_up(world: Any, **overrides: object) -> None:
-    done = atp(world, "run", "--until-caught-up", **overrides)
-    assert done.returncode == 0, done.stderr
+    with Engine(world, "--until-caught-up", **overrides) as engine:
+        assert engine.wait(CATCH_UP_SECONDS_MAX) == 0, engine.text()
 
 
 def numbers(world: Any) -> dict[str, dict[str, str]]:
@@ -54,47 +65,48 @@ def refused(world: Any) -> Counter[str]:
 
 
 def test_the_examples_become_numbers_and_a_second_run_changes_nothing(world: Any) -> None:
-    world.create_topics()
+    make_topics(world)
     at = moment(30)
-    first = atp(world, "import", *FILES, "--at", at)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert "22 lines checked, nothing wrong" in first.stdout and "24 messages sent" in first.stdout
+    first = load(world, *FILES, "--at", at)
+    assert first.code == 0, first.out + first.err
+    assert "22 lines checked, nothing wrong" in first.out and "24 messages sent" in first.out
+    events = {record.json()["event_id"]: record.json() for record in world.read("inventory.orders")}
+    assert events["orders.csv:4"]["lines"] == [{"line_id": "1", "item": "SHOVEL", "quantity": 10, "location": "DC1"}]
+    assert events["orders.csv:4:allocated"] == {
+        "event_id": "orders.csv:4:allocated",
+        "type": "order_allocated",
+        "source": "import",
+        "occurred_at": at,
+        "order_id": "SO-9002",
+        "channel": "marketplace",
+        "lines": [{"line_id": "1", "item": "SHOVEL", "location": "DC1", "quantity": 4}],
+    }
     catch_up(world)
     there = numbers(world)
     assert there["atp:SHOVEL"]["web"] == "50" and there["atp:SHOVEL"]["marketplace"] == "113"
     assert there["atp:RETRO-CLOCK"]["web"] == "39", "a lot is on hold"
     assert there["position:CABLE"]["DC1:on_hand"] == "2005", "scale 1"
     assert there["position:SHOVEL"]["DC1:hard_reserved"] == "4"
-    # Nothing in common with the machine or the folder of the first run but names and content.
+    # From another folder, and one file says something else by now.
     for file in FILES:
         (world.folder / Path(file).name).write_bytes(Path(file).read_bytes())
-    again = atp(world, "import", *(Path(file).name for file in FILES), "--at", at)
-    assert again.returncode == 0, again.stdout + again.stderr
+    stock = world.folder / "stock.csv"
+    stock.write_text(stock.read_text().replace("SHOVEL,DC1,120", "SHOVEL,DC1,999"))
+    again = load(world, *(str(world.folder / Path(file).name) for file in FILES), "--at", at)
+    assert again.code == 0, again.out + again.err
     catch_up(world)
     assert numbers(world) == there
-    assert not refused(world), "duplicates are no refusals"
+    assert refused(world) == {"conflict": 1}, "the first stands, and duplicates are no refusals"
     # Next day: the engine has forgotten the ids, and finds the lines too old (here with a day of ten minutes).
-    assert atp(world, "import", *FILES, "--at", at).returncode == 0
+    assert load(world, *FILES, "--at", at).code == 0
     catch_up(world, dedup_window="10m")
     assert numbers(world) == there
-    assert refused(world) == {"late": 13}
-
-
-def test_a_file_that_says_something_else_the_second_time_is_a_conflict_and_the_first_stands(world: Any) -> None:
-    world.create_topics()
-    at = moment(5)
-    assert atp(world, "import", *FILES, "--at", at).returncode == 0
-    changed = world.folder / "stock.csv"
-    changed.write_text((EXAMPLES / "stock.csv").read_text().replace("SHOVEL,DC1,120", "SHOVEL,DC1,999"))
-    assert atp(world, "import", str(changed), "--at", at).returncode == 0
-    catch_up(world)
-    assert refused(world) == {"conflict": 1}
-    assert world.redis.hget(f"{world.redis_prefix}position:SHOVEL", "DC1:on_hand") == "120"
+    assert refused(world) == {"conflict": 1, "late": 13}
 
 
 def test_with_one_wrong_line_nothing_is_sent(world: Any) -> None:
-    world.create_topics()
-    assert atp(world, "import", *[file for file in FILES if "channels" in file or "locations" in file]).returncode == 0
+    make_topics(world)
+    assert load(world, *[file for file in FILES if "channels" in file or "locations" in file]).code == 0
     (world.folder / "items.csv").write_text("item;scale;conversions\nSHOVEL;0;case=12\nBAD CODE;;\nCABLE;9;\n")
     (world.folder / "stock.csv").write_text(
         "item,location,quantity,quarantined,lot,uom\n"
@@ -103,7 +115,7 @@ def test_with_one_wrong_line_nothing_is_sent(world: Any) -> None:
         "SPADE,DC1,5,,,\n"
         "SHOVEL,MOON,5,,,\n"
         "SHOVEL,STORE,2.5,,,\n"
-        "SHOVEL,STORE,5,9,,\n"
+        "SHOVEL,STORE,5,9,L2,\n"
         "SHOVEL,EU,1,,,barrel\n"
         "SHOVEL,EU,-1,,L1,\n"
         "SHOVEL,EU,1\n"
@@ -118,10 +130,10 @@ def test_with_one_wrong_line_nothing_is_sent(world: Any) -> None:
         ' "location": "DC1"}\n'
         "[1]\n{\n"
     )
-    names = ["stock.csv", "orders.jsonl", "items.csv"]
-    done = atp(world, "import", *names, "--at", moment(1))
-    assert done.returncode == 1
-    said = done.stdout.splitlines()
+    names = [str(world.folder / name) for name in ("stock.csv", "orders.jsonl", "items.csv")]
+    done = load(world, *names, "--at", moment(1))
+    assert done.code == 1
+    said = done.out.splitlines()
     for where, code in (
         ("items.csv, line 3, item", "bad_value"),
         ("items.csv, line 4, scale", "bad_value"),
@@ -144,18 +156,20 @@ def test_with_one_wrong_line_nothing_is_sent(world: Any) -> None:
         ("orders.jsonl, line 7", "not_json"),
     ):
         found = [line for line in said if line.startswith(f"{where}: ") and line.endswith(f"[{code}]")]
-        assert len(found) == 1, (where, code, done.stdout)
+        assert len(found) == 1, (where, code, done.out)
     assert said[-1].startswith("20 lines checked: 19 problems") and said[-1].endswith("nothing was sent")
     assert not world.read("inventory.items") and not world.read("inventory.warehouse")
-    few = atp(world, "import", *names, "--at", moment(1), "--problems", "2").stdout.splitlines()
+    few = load(world, *names, "--at", moment(1), "--problems", "2").out.splitlines()
     assert len(few) == 4 and few[2].startswith("... and 17 more")
 
 
-def test_a_dry_run_sends_nothing_and_works_without_kafka(world: Any) -> None:
-    done = atp(world, "import", *FILES, "--at", moment(1), "--dry-run", kafka__bootstrap_servers="127.0.0.1:9")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "nothing was sent" in done.stdout
-    assert "only codes of these files are known" in done.stderr
+def test_a_dry_run_works_without_kafka_and_finds_what_the_source_may_not_say(world: Any) -> None:
+    world.config.write_text('[sources.import]\nmay_send = ["lot_held"]\n')
+    done = load(world, *FILES, "--at", moment(1), "--dry-run", kafka__bootstrap_servers="127.0.0.1:9")
+    assert done.code == 1
+    assert done.out.count("[not_allowed]") == 12
+    assert "nothing was sent" in done.out
+    assert "only codes of these files are known" in done.err
 
 
 @pytest.mark.parametrize(
@@ -175,32 +189,6 @@ def test_a_dry_run_sends_nothing_and_works_without_kafka(world: Any) -> None:
 )
 def test_a_command_that_cannot_be_right_is_misuse(world: Any, arguments: list[str], told: str) -> None:
     (world.folder / "stock.xlsx").touch()
-    done = atp(world, "import", *arguments)
-    assert done.returncode == 2
-    assert told in done.stderr
-
-
-def test_what_the_source_may_not_say_is_found_too(world: Any) -> None:
-    world.config.write_text('[sources.import]\nmay_send = ["lot_held"]\n')
-    done = atp(world, "import", *FILES, "--at", moment(1), "--dry-run", kafka__bootstrap_servers="127.0.0.1:9")
-    assert done.returncode == 1
-    assert done.stdout.count("[not_allowed]") == 11
-
-
-def test_events_are_what_a_source_would_send(world: Any) -> None:
-    world.create_topics()
-    at = moment(1)
-    assert atp(world, "import", *FILES, "--at", at, "--source", "legacy-erp").returncode == 0
-    orders = {record.json()["event_id"]: record.json() for record in world.read("inventory.orders")}
-    assert orders["orders.csv:4:allocated"] == {
-        "event_id": "orders.csv:4:allocated",
-        "type": "order_allocated",
-        "source": "legacy-erp",
-        "occurred_at": at,
-        "order_id": "SO-9002",
-        "channel": "marketplace",
-        "lines": [{"line_id": "1", "item": "SHOVEL", "location": "DC1", "quantity": 4}],
-    }
-    assert json.loads(json.dumps(orders["orders.csv:4"]["lines"])) == [
-        {"line_id": "1", "item": "SHOVEL", "quantity": 10, "location": "DC1"}
-    ]
+    done = load(world, *arguments)
+    assert done.code == 2
+    assert told in done.err

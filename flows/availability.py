@@ -26,7 +26,7 @@ def build() -> tuple[Worker, StateFolder]:
     settings = load_settings()
     folder = StateFolder(settings)
     folder.open()
-    store = Store(settings.redis.url, settings.redis.prefix)
+    store = Store(settings.redis.address(), settings.redis.prefix)
     token = store.claim(folder.facts().token)
     store.close()
     folder.keep_token(token)

@@ -131,7 +131,7 @@ def _reference(settings: Settings, configs: dict[str, dict[str, str]], partition
 def _redis(settings: Settings) -> Iterator[Finding]:
     where = mask_url(settings.redis.url)
     client = redis.Redis.from_url(
-        settings.redis.url, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        settings.redis.address(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
     )
     try:
         facts: dict[str, Any] = client.info()

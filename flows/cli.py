@@ -180,6 +180,27 @@ def send_load(
         print(f"sent {report.events:,} events in {report.seconds:.1f} s ({speed:,.0f}/s), seed {chosen}")
 
 
+@app.command("import")
+def import_(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="stock.csv, orders.jsonl, or KIND=FILE.")],
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When the numbers were true, such as 2025-01-31T06:00:00Z.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong.")] = False,
+    source: Annotated[str, typer.Option(help="The source of the events.")] = "import",
+    problems: Annotated[int, typer.Option(min=0, help="Show at most so many problems; 0: all.")] = 100,
+    config: Config = None,
+    kafka: Kafka = None,
+    settings: Set = None,
+) -> None:
+    """Send opening stock, lots, open orders, expected receipts and reference data from CSV or JSON Lines files."""
+    with reporting():
+        loaded = load(config, kafka, settings=settings)
+        from flows.importing.run import import_files
+
+        raise typer.Exit(import_files(loaded, files, source, at, dry_run, problems))
+
+
 @app.command()
 def get(
     item: str,
@@ -291,6 +312,7 @@ def _problems() -> tuple[type[Exception], ...]:
         ("flows.demo.engine", "EngineError"),
         ("flows.demo.audit", "AuditError"),
         ("flows.load", "LoadError"),
+        ("flows.importing.rows", "ImportProblem"),
     )
     return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 

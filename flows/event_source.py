@@ -30,6 +30,7 @@ from flows.reference_source import SOURCES_KEY
 from flows.runtime import Book, Run, Stop, now, shard_key, shard_of
 from operators.decode import Decoder, DecoderConfig
 from schemas.messages import SourcesSeen, UnitBatch
+from schemas.settings import Settings
 from schemas.topics import INPUTS
 from schemas.units import Origin, Refusal, Unit
 
@@ -272,14 +273,13 @@ class EventInput:
         settings = run.settings
         self.run, self.book, self.progress, self.control, self.stop = run, book, progress, control, stop
         self.reader = EventReader(run)
-        self.decoder = Decoder(decoder_config(run), book)
+        self.decoder = Decoder(decoder_config(settings), book)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
         progress.expect(run.ends)
 
 
-def decoder_config(run: Run) -> DecoderConfig:
+def decoder_config(settings: Settings) -> DecoderConfig:
     """Give what of the settings decides about single messages."""
-    settings = run.settings
     sources = settings.sources
     return DecoderConfig(
         topic_kinds={settings.topic(name): name.removeprefix("inventory.") for name in INPUTS},

@@ -24,7 +24,7 @@ def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
         "client.id": "atp-engine",
         "log.connection.close": False,
         "socket.nagle.disable": True,
-        **settings.kafka.options,
+        **settings.kafka.client_options(),
         **more,
     }
 

@@ -100,7 +100,7 @@ def send(settings: Settings, profile: Profile, rate: int, with_reference: bool =
         sender.flush()
     messages = traffic.events(profile, now(), rate)
     started = time.monotonic()
-    with _progress(profile.events) as advance:
+    with progress(profile.events, "sending") as advance:
         for count in _paced(sender, messages, rate, started):
             advance(count)
         sender.flush()
@@ -125,16 +125,16 @@ def _paced(sender: Sender, messages: Iterable[traffic.Message], rate: int, start
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
+def progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, from the moment that the work turns out to be long; nothing where nobody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     bar = Progress(
-        TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+        TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
     )
-    task = bar.add_task("sending", total=total)
+    task = bar.add_task(doing, total=total)
     shown_from = time.monotonic() + PROGRESS_AFTER_S
     is_shown = False
 

@@ -48,7 +48,7 @@ def show(settings: Settings, item: str, channel: str | None, as_json: bool) -> i
 def read(settings: Settings, item: str) -> tuple[dict[str, str], dict[str, str]]:
     """Give the hashes atp:<item> and position:<item>."""
     client = redis.Redis.from_url(
-        settings.redis.url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        settings.redis.address(), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     )
     try:
         pipeline = client.pipeline(transaction=False)

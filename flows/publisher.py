@@ -74,7 +74,7 @@ class Publisher:
         settings = run.settings
         self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
         self._metrics = metrics
-        self._store = Store(settings.redis.url, settings.redis.prefix, run.token, str(run.worker))
+        self._store = Store(settings.redis.address(), settings.redis.prefix, run.token, str(run.worker))
         self._reader: Store | None = None
         self._kafka = OutgoingKafka(settings, stop)
         self._prefix = settings.redis.prefix
@@ -114,7 +114,7 @@ class Publisher:
     def published(self, shard: int) -> dict[str, int]:
         """Read which input offsets the published numbers of a shard include. By a connection of its own."""
         if self._reader is None:
-            self._reader = Store(self._run.settings.redis.url, self._run.settings.redis.prefix)
+            self._reader = Store(self._run.settings.redis.address(), self._run.settings.redis.prefix)
         raw = self._patiently(self._reader.reached, shard)
         return _offsets.decode(raw) if raw else {}
 

@@ -137,7 +137,7 @@ class _Supervisor:
 
     def _claim(self) -> int:
         settings = self._settings
-        store = Store(settings.redis.url, settings.redis.prefix)
+        store = Store(settings.redis.address(), settings.redis.prefix)
         try:
             return store.claim(self._folder.facts().token)
         except Outage as error:

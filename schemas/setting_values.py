@@ -200,6 +200,46 @@ def _parse_options(value: object) -> dict[str, str]:
     return options
 
 
+def _parse_option_files(value: object) -> dict[str, Path]:
+    names = _parse_options(value)  # the same names, and text as their values
+    return {name: _parse_secret_file(path, f" for {name}") for name, path in names.items()}
+
+
+def _parse_readable(value: object, of: str = "") -> Path:
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise mismatch(f"a file{of}, such as /run/secrets/name", value)
+    path = Path(value)
+    try:
+        with path.open("rb"):
+            return path
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise ValueError(f"expected a file that can be read{of}, got {path}: {why}") from None
+
+
+def _parse_secret_file(value: object, of: str = "") -> Path:
+    path = _parse_readable(value, of)
+    try:
+        if read_secret(path):
+            return path
+        said = "which is empty"
+    except UnicodeDecodeError:
+        said = "which is not UTF-8"
+    raise ValueError(f"expected a file that holds a secret{of}, got {path}, {said}")
+
+
+def read_secret(path: Path) -> str:
+    """What the file says, without the line's end that editors put there. Read when needed: secrets get replaced."""
+    return path.read_text("utf-8").rstrip("\r\n")
+
+
+def _parse_secret(value: object) -> str:
+    """The value never appears in a message."""
+    if isinstance(value, str) and value:
+        return value
+    raise mismatch("a password", None if value is None else "something else")
+
+
 def _dotted(table: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
     """Leaves by dotted name: TOML makes tables of `sasl.password = "..."` without quotes."""
     for name, value in table.items():
@@ -254,6 +294,14 @@ OPTIONS = Read(
     {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
     lambda options: dict.fromkeys(options, MASK),
 )
+OPTION_FILES = Read(
+    _parse_option_files,
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    lambda files: {name: str(path) for name, path in files.items()},
+)
+READABLE = Read(_parse_readable, {"type": "string", "minLength": 1}, str)
+SECRET_FILE = Read(_parse_secret_file, {"type": "string", "minLength": 1}, str)
+SECRET = Read(_parse_secret, {"type": "string", "minLength": 1}, lambda _: MASK)
 FOLDER = Read(_parse_folder, {"type": "string", "minLength": 1}, str)
 TYPES = Read(_parse_types, _array_schema(enum=list(_EVENT_TYPES)), sorted)
 LOCATIONS = Read(_parse_locations, _array_schema(pattern=CODE_PATTERN), sorted)

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -23,8 +24,12 @@ from schemas.setting_values import (
     KEY_PREFIX,
     LOCATIONS,
     NAME,
+    OPTION_FILES,
     OPTIONS,
+    READABLE,
     SECOND,
+    SECRET,
+    SECRET_FILE,
     SERVERS,
     TOPIC_PREFIX,
     TYPES,
@@ -35,6 +40,7 @@ from schemas.setting_values import (
     Window,
     duration,
     one_of,
+    read_secret,
     text,
     whole,
 )
@@ -46,82 +52,161 @@ OTHER_NAMES: Final = frozenset({"ATP_CONFIG"})
 OTHER_PREFIXES: Final = ("ATP_TEST_", "ATP_DEMO_", "ATP_BENCH_")
 
 
+#: settings of TLS -> what redis-py calls them
+_TLS: Final = {"tls_ca_file": "ssl_ca_certs", "tls_cert_file": "ssl_certfile", "tls_key_file": "ssl_keyfile"}
+
+
 class SettingsError(ValueError):
     """Settings that cannot be used: a line a fault, with the name, what was expected, what came, and from where."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # The text beneath a setting is its description, in docs/settings.md and `atp schema`.
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class KafkaSettings(_Section):
-    """Where Kafka is, and how its topics are made. `options` are librdkafka's own, for every client (security)."""
+    """Where Kafka is, and how its topics are made."""
 
     bootstrap_servers: Annotated[str, SERVERS] = "localhost:9092"
+    """Brokers to begin with, `host:port`, several with commas between."""
     group: Annotated[str, NAME] = "atp-engine"
+    """The consumer group under which the lag shows in Kafka's tools."""
     options: Annotated[dict[str, str], OPTIONS] = Field(default={}, repr=False)
+    """Any settings of librdkafka, for every client: security, above all."""
+    option_files: Annotated[dict[str, Path], OPTION_FILES] = {}
+    """The same, with the value in a file, as for a password: `{"sasl.password" = "/run/secrets/kafka"}`."""
     replication_factor: Annotated[int, whole(1, 10)] = 1
+    """Copies of each topic that `atp topics create` makes."""
     partitions: Annotated[int, whole(1, 1000)] = 8
+    """Partitions of each topic that `atp topics create` makes; reference topics always have one."""
+
+    @model_validator(mode="after")
+    def _said_once(self) -> KafkaSettings:
+        for name in self.option_files:
+            if name in self.options:
+                raise ValueError(f"expected {name} in options or in option_files, got both: leave one out")
+        return self
+
+    def client_options(self) -> dict[str, str]:
+        """All options, with those in files as the files say now. Secret: for clients, not for logs."""
+        return self.options | {name: read_secret(path) for name, path in self.option_files.items()}
 
 
 class RedisSettings(_Section):
-    """Where the read model is, and what is put in front of its keys, as it stands."""
+    """Where the read model is, how to get in, and what is put in front of its keys, as it stands."""
 
     url: Annotated[str, URL] = Field(default="redis://localhost:6379/0", repr=False)
+    """Redis 7.0 or later, or Valkey; `rediss://` for TLS, `unix://` for a socket."""
     prefix: Annotated[str, KEY_PREFIX] = ""
+    """Put in front of every key."""
+    username: Annotated[str, NAME] | None = None
+    """The ACL user."""
+    password: Annotated[str, SECRET] | None = Field(default=None, repr=False)
+    """Its password. Better in a file."""
+    password_file: Annotated[Path, SECRET_FILE] | None = None
+    """A file that holds its password, such as `/run/secrets/redis`."""
+    tls_ca_file: Annotated[Path, READABLE] | None = None
+    """Certificates of those who may vouch for the server (PEM); those of the system if absent."""
+    tls_cert_file: Annotated[Path, READABLE] | None = None
+    """The engine's own certificate (PEM), where the server asks for one."""
+    tls_key_file: Annotated[Path, READABLE] | None = None
+    """The key to it (PEM)."""
+
+    @model_validator(mode="after")
+    def _gets_in(self) -> RedisSettings:
+        if self.password is not None and self.password_file is not None:
+            raise ValueError("expected password or password_file, got both: leave one out")
+        given = [name for name in _TLS if getattr(self, name) is not None]
+        if given and not self.url.startswith("rediss://"):
+            raise ValueError(f"expected a url that begins with rediss:// where {given[0]} is set, got another")
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("expected tls_cert_file and tls_key_file together, got one of them")
+        if (self.username or self.password or self.password_file) and "@" in self.url:
+            raise ValueError("expected username and password in url or apart from it, got both: take them out of url")
+        return self
+
+    def address(self) -> str:
+        """The URL with all that it takes to get in, as redis-py reads it. Secret: for clients, not for logs."""
+        password = read_secret(self.password_file) if self.password_file is not None else self.password
+        parts = urlsplit(self.url)
+        at = parts.netloc
+        if password is not None or self.username is not None:
+            at = f"{quote(self.username or '', safe='')}:{quote(password or '', safe='')}@{at}"
+        files = {_TLS[name]: str(path) for name in _TLS if (path := getattr(self, name)) is not None}
+        query = "&".join(part for part in (parts.query, urlencode(files)) if part)
+        return urlunsplit((parts.scheme, at, parts.path, query, ""))
 
 
 class StateSettings(_Section):
     """Where state is kept, and how often it is made safe."""
 
     dir: Annotated[Path, FOLDER] = Path("state")
+    """A folder on a local disk; one engine at a time."""
     epoch_interval: Annotated[int, duration("10ms", "60s", "1s")] = SECOND
+    """How often state is made safe: after a crash as much is computed again."""
     recovery_partitions: Annotated[int, whole(1, 64)] = 4
+    """Files over which the recovery store is spread; fixed for the life of `state.dir`."""
 
 
 class MetricsSettings(_Section):
-    """Where metrics are served; each worker has a port of its own from this one on. Port 0: nowhere."""
+    """Where metrics are served."""
 
     port: Annotated[int, whole(0, 65_000)] = 9464
+    """The port; 0 switches metrics off."""
     host: Annotated[str, text(r"[0-9A-Za-z.:_-]{1,253}", "a host name or address, such as 127.0.0.1")] = "127.0.0.1"
+    """The address that is listened on; beyond loopback only if told so."""
 
 
 class TopicSettings(_Section):
     """What is put in front of each topic's name, as it stands."""
 
     prefix: Annotated[str, TOPIC_PREFIX] = ""
+    """Put in front of every topic's name."""
 
 
 class LaneSettings(_Section):
     """How long updates and positions may wait on their way to Kafka."""
 
     linger_normal: Linger = 50_000
+    """Lane `normal` gathers for so long."""
     linger_bulk: Linger = SECOND
+    """Lane `bulk` gathers for so long."""
     max_wait: Annotated[int, duration("0s", "1h", "5s")] = 5 * SECOND
+    """What has waited for a channel's budget for longer goes before newer updates of any lane but `critical`."""
     linger_positions: Linger = 200_000
+    """Positions gather for so long."""
 
 
 class UpdateSettings(_Section):
     """What updates carry, and whether Redis publishes them too."""
 
     breakdown: Switch = False
+    """Updates carry every step of the calculation."""
     pubsub: Switch = False
+    """Redis Pub/Sub gets every update too."""
 
 
 class LogSettings(_Section):
-    """What is logged, and in which form (auto: text for a terminal, else JSON)."""
+    """What is logged, and in which form."""
 
     level: Annotated[str, one_of("debug", "info", "warning", "error")] = "info"
+    """The least level that is logged."""
     format: Annotated[str, one_of("auto", "json", "text")] = "auto"
+    """`auto` is text for a terminal, else JSON."""
 
 
 class SourceSettings(_Section):
     """What one source may do. A source that is not named is not bound."""
 
     dedup_window: Window | None = None
+    """In place of the general one."""
     may_send: Annotated[frozenset[str], TYPES] | None = None
+    """The types of events that it may send; all if absent."""
     locations: Annotated[frozenset[str], LOCATIONS] | None = None
+    """The locations that it may speak for; all if absent."""
     stale_after: Annotated[int, duration("1s", "365d", "15m")] | None = None
+    """Silent for longer, it is reported as `stale_source`."""
 
 
 class Settings(BaseSettings):
@@ -129,17 +214,26 @@ class Settings(BaseSettings):
 
     # Made by `load_settings`; durations are microseconds. Frozen, and picklable: worker processes are handed theirs.
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, validate_default=False)
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, validate_default=False, use_attribute_docstrings=True
+    )
 
     dedup_window: Window = DAY
+    """What is older than this when Kafka logs it is late; ids are remembered for as long."""
     max_clock_skew: Annotated[int, duration("0s", "7d", "5m")] = 300 * SECOND
+    """What is further ahead of Kafka's clock is refused."""
     reference_grace: Annotated[int, duration("0s", "60s", "1s")] = SECOND
+    """How long an event waits for a code that may be on its way."""
     closed_line_retention: Annotated[int, duration("0s", "400d", "7d")] = 7 * DAY
+    """How long a finished order line is remembered."""
     shards: Annotated[int, whole(1, 4096)] = 64
+    """Parts of the state; fixed for the life of `state.dir`."""
     workers: Annotated[int, whole(1, 64)] = 1
+    """Processes; at most as many as there are input partitions."""
     max_message_bytes: Annotated[int, whole(1000, 100_000_000)] = 1_048_576
-    #: of all workers together; None: what the machine or the container has
+    """A larger message is refused."""
     memory_limit: Size | None = None
+    """Of all workers together: a warning at 80 %, a clean stop at 90 %; by default what the machine or the container has."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     state: StateSettings = StateSettings()
@@ -190,7 +284,8 @@ NAMES: Final = tuple(
     for name in (type(field.default).model_fields if isinstance(field.default, _Section) else ("",))
 )
 _SECTIONS = tuple(name for name, field in Settings.model_fields.items() if isinstance(field.default, _Section))
-_OPTIONS_NAME = "kafka.options"
+#: Tables whose names are not ours.
+_TABLES = ("kafka.options", "kafka.option_files")
 
 
 def load_settings(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
@@ -243,19 +338,20 @@ def _names_in(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 def _read_environment(faults: list[str]) -> Layer:
     known = {_environment_name(name): name for name in NAMES}
-    options = _environment_name(_OPTIONS_NAME)
+    tables = {f"{_environment_name(name)}__": name for name in _TABLES}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for variable, given in sorted(os.environ.items()):
         if not variable.startswith(ENV_PREFIX) or variable in OTHER_NAMES or variable.startswith(OTHER_PREFIXES):
             continue
         value: object = given
-        if variable.startswith(f"{options}__"):
-            name = _OPTIONS_NAME
-            value = {variable.removeprefix(f"{options}__").lower().replace("_", "."): given}
+        table = next((start for start in tables if variable.startswith(start)), None)
+        if table is not None:
+            name = tables[table]
+            value = {variable.removeprefix(table).lower().replace("_", "."): given}
         elif variable in known:
             name = known[variable]
-            if name == _OPTIONS_NAME:
+            if name in _TABLES:
                 try:
                     value = json.loads(given)
                 except ValueError:
@@ -282,8 +378,9 @@ def _read_flags(overrides: Mapping[str, object], faults: list[str]) -> Layer:
     for name, value in overrides.items():
         if value is None:
             continue
-        if name.startswith(f"{_OPTIONS_NAME}."):
-            _put(values, _OPTIONS_NAME, {name.removeprefix(f"{_OPTIONS_NAME}."): value})
+        table = next((table for table in _TABLES if name.startswith(f"{table}.")), None)
+        if table is not None:
+            _put(values, table, {name.removeprefix(f"{table}."): value})
         elif name.startswith("sources.") and name.count(".") >= 2:
             # a source's code may have points of its own
             source, _, field = name.removeprefix("sources.").rpartition(".")

@@ -248,8 +248,15 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "kafka.options": ('{"security.protocol": "SSL", "retries": 3}', {"security.protocol": "SSL", "retries": "3"}),
         "kafka.replication_factor": ("3", 3),
         "kafka.partitions": ("16", 16),
-        "redis.url": ("rediss://:secret@redis:6380/1", "rediss://:secret@redis:6380/1"),
+        "kafka.option_files": ('{"sasl.password": "secret.txt"}', {"sasl.password": Path("secret.txt")}),
+        "redis.url": ("rediss://redis:6380/1", "rediss://redis:6380/1"),
         "redis.prefix": ("eu:", "eu:"),
+        "redis.username": ("atp", "atp"),
+        "redis.password": ("", None),
+        "redis.password_file": ("secret.txt", Path("secret.txt")),
+        "redis.tls_ca_file": ("secret.txt", Path("secret.txt")),
+        "redis.tls_cert_file": ("secret.txt", Path("secret.txt")),
+        "redis.tls_key_file": ("secret.txt", Path("secret.txt")),
         "state.dir": ("elsewhere/state", Path("elsewhere/state")),
         "state.epoch_interval": ("10ms", 10_000),
         "state.recovery_partitions": ("1", 1),
@@ -266,6 +273,8 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "log.format": ("json", "json"),
     }
     assert set(given) == set(NAMES)
+    Path("secret.txt").write_text("secret\n")
+    del given["redis.password"]  # either this or its file
     for name, (text, _) in given.items():
         monkeypatch.setenv("ATP_" + name.upper().replace(".", "__"), text)
     settings = load_settings()
@@ -506,3 +515,66 @@ def test_topic_names_are_storage() -> None:
         "inventory.exceptions",
         "inventory.dead_letters",
     )
+
+
+# --- secrets ---------------------------------------------------------------------------------------------------------
+
+
+def test_secrets_come_from_files_and_are_read_anew() -> None:
+    Path("redis.txt").write_text("p@ss/wörd\n")
+    Path("kafka.txt").write_text("first\r\n")
+    settings = load(
+        '[kafka.option_files]\nsasl.password = "kafka.txt"\n[kafka.options]\n"sasl.username" = "atp"\n',
+        {"redis.url": "rediss://h:1/2", "redis.username": "atp", "redis.password_file": "redis.txt"},
+    )
+    assert settings.redis.address() == "rediss://atp:p%40ss%2Fw%C3%B6rd@h:1/2"
+    assert settings.kafka.client_options() == {"sasl.username": "atp", "sasl.password": "first"}
+    Path("kafka.txt").write_text("second")
+    assert settings.kafka.client_options()["sasl.password"] == "second"
+    assert not any(word in f"{settings!r} {settings.shown()}" for word in ("p@ss", "first", "second"))
+    assert settings.shown()["kafka"]["option_files"] == {"sasl.password": "kafka.txt"}
+
+
+def test_a_password_that_was_given_as_such_is_masked() -> None:
+    settings = load("", {"redis.password": "hush hush"})
+    assert settings.redis.address() == "redis://:hush%20hush@localhost:6379/0"
+    assert settings.shown()["redis"]["password"] == "***" and "hush" not in f"{settings!r} {settings}"
+
+
+def test_certificates_become_what_the_client_calls_them() -> None:
+    for name in ("ca.pem", "cert.pem", "key.pem"):
+        Path(name).write_text("x")
+    given = {f"redis.tls_{name}_file": f"{name}.pem" for name in ("ca", "cert", "key")}
+    settings = load("", {"redis.url": "rediss://h/0", **given})
+    assert settings.redis.address() == ("rediss://h/0?ssl_ca_certs=ca.pem&ssl_certfile=cert.pem&ssl_keyfile=key.pem")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"redis.password_file": "none.txt"},
+            "redis.password_file: expected a file that can be read, got none.txt: no",
+        ),
+        ({"redis.password_file": "empty.txt"}, "redis.password_file: expected a file that holds a secret, got empty.t"),
+        ({"redis.password_file": "here.txt", "redis.password": "a"}, "redis: expected password or password_file, got"),
+        ({"redis.tls_ca_file": "here.txt"}, "redis: expected a url that begins with rediss:// where tls_ca_file is"),
+        ({"redis.url": "rediss://h", "redis.tls_key_file": "here.txt"}, "redis: expected tls_cert_file and tls_key_f"),
+        (
+            {"redis.url": "redis://a:b@h", "redis.password": "c"},
+            "redis: expected username and password in url or apart",
+        ),
+        ({"kafka.option_files": {"sasl.password": "none.txt"}}, "kafka.option_files: expected a file that can be read"),
+        ({"kafka.option_files": {"acks": "here.txt"}}, "kafka.option_files: expected options that no guarantee rests"),
+        (
+            {"kafka.option_files": {"sasl.password": "here.txt"}, "kafka.options": {"sasl.password": "d"}},
+            "kafka: expected sasl.password in options or in option_files, got both",
+        ),
+    ],
+)
+def test_secrets_that_cannot_be_used_are_told_without_them(given: dict[str, Any], told: str) -> None:
+    Path("here.txt").write_text("hush")
+    Path("empty.txt").write_text("\n")
+    message = fault("", given)
+    assert message.startswith(told)
+    assert "hush" not in message and "a:b" not in message

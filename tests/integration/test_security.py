@@ -1,0 +1,181 @@
+"""The engine through a Kafka and a Redis that demand TLS and a user, with no rights but those of docs/security.md."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from flows.check import examine
+from flows.children import HOST
+from flows.topics import plan
+from schemas.settings import Settings, load_settings
+from tests.conftest import ROOT
+from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers
+from tests.running import until
+from tests.shop import ago
+
+PREFIX = "eu."
+KEYS = "shop:"
+RUN_SECONDS_MAX = 90
+
+
+class Fortress(NamedTuple):
+    """Both servers, and the settings file of somebody who may come in."""
+
+    papers: Papers
+    kafka: GuardedKafka
+    redis: GuardedRedis
+    config: Path
+
+    def settings(self) -> Settings:
+        return load_settings(self.config)
+
+
+@pytest.fixture(scope="module")
+def fortress(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fortress]:
+    folder = tmp_path_factory.mktemp("guarded")
+    papers = Papers(folder / "papers")
+    redis = GuardedRedis(folder / "redis", papers, KEYS)
+    kafka = GuardedKafka(folder / "kafka", papers)
+    config = folder / "atp.toml"
+    try:
+        kafka.start_first()
+        config.write_text(
+            f"""
+[kafka]
+bootstrap_servers = "{HOST}:{kafka.port}"
+group = "atp-guarded"
+partitions = 2
+[kafka.options]
+"security.protocol" = "SASL_SSL"
+"ssl.ca.location" = "{papers.ca}"
+"sasl.mechanism" = "SCRAM-SHA-512"
+"sasl.username" = "{USER}"
+[kafka.option_files]
+"sasl.password" = "{papers.password_file}"
+[redis]
+url = "rediss://{HOST}:{redis.port}/0"
+prefix = "{KEYS}"
+username = "{USER}"
+password_file = "{papers.password_file}"
+tls_ca_file = "{papers.ca}"
+[topics]
+prefix = "{PREFIX}"
+[updates]
+pubsub = true
+[metrics]
+port = 0
+[state]
+dir = "{folder / "state"}"
+"""
+        )
+        yield Fortress(papers, kafka, redis, config)
+    finally:
+        kafka.stop()
+        redis.stop()
+
+
+def atp(fortress: Fortress, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments, "--config", str(fortress.config)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS_MAX,
+        check=False,
+    )
+
+
+def test_the_engine_gets_in_and_may_do_only_what_is_listed(fortress: Fortress) -> None:
+    settings = fortress.settings()
+    admin = AdminClient({**fortress.kafka.client(), "log_level": 0})
+    topics = [
+        NewTopic(name, num_partitions=count, replication_factor=1, config=config)
+        for name, (count, config) in plan(settings).items()
+    ]
+    for made in admin.create_topics(topics).values():
+        made.result(30)
+    # Without a right it is refused; with those of the page everything works.
+    missing = {finding.subject: finding for finding in examine(settings)}
+    assert not missing["topics"].is_ok, "a user without rights sees no topic"
+    fortress.kafka.allow(
+        {"inventory.": f"{PREFIX}inventory.", "atp.updates.": f"{PREFIX}atp.updates.", "kafka.group": "atp-guarded"}
+    )
+
+    def wrong() -> list[Any]:
+        return [finding for finding in examine(settings) if not finding.is_ok]
+
+    until(lambda: not wrong(), 40, lambda: f"all is well: {wrong()}")
+
+    sender = Producer({**fortress.kafka.client(), "log_level": 0})
+    for topic, record in (
+        ("locations", {"location": "DC1"}),
+        ("channels", {"channel": "web", "locations": ["DC1"]}),
+        ("items", {"item": "SHOVEL"}),
+    ):
+        sender.produce(f"{PREFIX}inventory.{topic}", json.dumps(record), next(iter(record.values())))
+    event = {"event_id": "e1", "type": "stock_received", "source": "wms", "occurred_at": ago(), "item": "SHOVEL"}
+    for message in ({**event, "location": "DC1", "quantity": 7}, {**event, "location": "MOON", "quantity": 7}):
+        sender.produce(f"{PREFIX}inventory.warehouse", json.dumps(message))
+    assert sender.flush(30) == 0
+    store = fortress.redis.admin()
+    listener = store.pubsub()
+    listener.psubscribe(f"{KEYS}atp.*")
+    for _ in range(2):  # the second one reads the ends of what the first has written
+        done = atp(fortress, "run", "--until-caught-up")
+        assert done.returncode == 0, done.stderr
+        assert fortress.papers.password not in done.stderr + done.stdout
+    assert store.hget(f"{KEYS}atp:SHOVEL", "web") == "7"
+    assert "message" in until(lambda: listener.get_message(True, 0.2), 20, "a message by Pub/Sub")["type"]
+    refused = {entry["object"] for entry in store.acl_log()}
+    assert refused <= {"client|setinfo"}, "all that the engine wanted is on the page"
+
+
+def test_check_shows_no_secret(fortress: Fortress) -> None:
+    done = atp(fortress, "check", "--json")
+    shown = json.loads(done.stdout)["settings"]
+    assert shown["kafka"]["options"]["sasl.username"] == "***"
+    assert shown["kafka"]["option_files"] == {"sasl.password": str(fortress.papers.password_file)}
+    assert fortress.papers.password not in done.stdout + done.stderr
+
+
+def test_the_servers_really_refuse_others(fortress: Fortress) -> None:
+    plain = {"bootstrap.servers": f"{HOST}:{fortress.kafka.port}", "log_level": 0}
+    tls = {**plain, "security.protocol": "SSL", "ssl.ca.location": str(fortress.papers.ca)}
+    wrong = {**fortress.kafka.client(USER), "sasl.password": "wrong", "log_level": 0}
+    distrust = {name: value for name, value in fortress.kafka.client(USER).items() if name != "ssl.ca.location"}
+    for config in (plain, tls, wrong, {**distrust, "log_level": 0}):
+        with pytest.raises(KafkaException):
+            AdminClient(config).list_topics(timeout=3)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("\nusername =", "\nusername = 'other'  #", "redis"),
+        ("\npassword_file =", "\npassword = 'wrong-secret'  #", "redis"),
+        ("\ntls_ca_file =", "\n#", "redis"),
+        ('\n[kafka.option_files]\n"sasl.password" =', "\n\"sasl.password\" = 'wrong-secret'  #", "kafka"),
+        ('\n"ssl.ca.location" =', "\n#", "kafka"),
+    ],
+)
+def test_what_cannot_get_in_is_told_with_a_remedy_and_without_a_secret(
+    fortress: Fortress, right: str, wrong: str, told: str
+) -> None:
+    text = fortress.config.read_text()
+    assert right in text
+    text = text.replace(right, wrong, 1)
+    other = fortress.config.with_name("other.toml")
+    other.write_text(text)
+    findings = [finding for finding in examine(load_settings(other)) if not finding.is_ok]
+    assert [finding.subject for finding in findings] == [told]
+    assert findings[0].remedy
+    assert "wrong-secret" not in f"{findings}"

@@ -79,9 +79,9 @@ class StateSettings(_Section):
 
 
 class MetricsSettings(_Section):
-    """Where metrics are served; each worker has a port of its own from this one on. Port 0: nowhere."""
+    """Where metrics and health of all workers are served. Port 0: nowhere."""
 
-    port: Annotated[int, whole(0, 65_000)] = 9464
+    port: Annotated[int, whole(0, 65_535)] = 9464
     host: Annotated[str, text(r"[0-9A-Za-z.:_-]{1,253}", "a host name or address, such as 127.0.0.1")] = "127.0.0.1"
 
 
@@ -108,10 +108,11 @@ class UpdateSettings(_Section):
 
 
 class LogSettings(_Section):
-    """What is logged, and in which form (auto: text for a terminal, else JSON)."""
+    """What is logged, and in which form (auto: text for a terminal, else JSON). `payload`: also what was refused."""
 
     level: Annotated[str, one_of("debug", "info", "warning", "error")] = "info"
     format: Annotated[str, one_of("auto", "json", "text")] = "auto"
+    payload: Switch = False
 
 
 class SourceSettings(_Section):

@@ -259,7 +259,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "updates.pubsub": ("1", True),
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
-        "log.payload": ("yes", True),
+        "log.payload": ("true", True),
     }
     assert set(given) == set(NAMES)
     for name, (text, _) in given.items():

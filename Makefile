@@ -58,6 +58,7 @@ test: check ## All checks and all tests but the long ones
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/pytest $(ARGS)
 	@echo "Left out: the tests marked \"long\" (minutes each; make test-long) and the benchmarks (make bench)."
+	@$(BIN)/python -m tests.needs
 
 .PHONY: test-long
 test-long: $(STAMP) ## Only the long tests

@@ -42,7 +42,9 @@ def test_the_script_of_the_pipeline_reads_the_same_list(tmp_path: Path) -> None:
     script = (ROOT / ".ci" / "run").read_text("utf-8")
     (program,) = [line for line in script.splitlines() if line.startswith("absent=")]
     (tmp_path / "tests").mkdir()
-    (tmp_path / "tests" / "needs.txt").write_text("# why\n\nbash  sh  scripts\nunicorns  no-such-command-here  riding\n")
+    (tmp_path / "tests" / "needs.txt").write_text(
+        "# why\n\nbash  sh  scripts\nunicorns  no-such-command-here  riding\n"
+    )
     said = subprocess.run(
         ["bash", "-c", f'{program}; echo "$absent"'], cwd=tmp_path, capture_output=True, text=True, check=True
     )

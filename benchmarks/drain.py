@@ -49,20 +49,17 @@ def environment(given: dict[str, object]) -> dict[str, str]:
     return {**os.environ, **ours, "PYTHONPATH": root, "ATP_CONFIG": ""}
 
 
-def units_applied(port: int, workers: int) -> float:
+def units_applied(port: int) -> float:
     """Read how many units were judged so far."""
-    total = 0.0
-    for worker in range(workers):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port + worker}/metrics", timeout=1) as answer:
-                text = answer.read().decode()
-        except OSError:
-            continue
-        total += sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("atp_units_total{"))
-    return total
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=3) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return 0.0
+    return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("atp_units_total{"))
 
 
-def drain(given: dict[str, object], port: int, workers: int) -> dict[str, Any]:
+def drain(given: dict[str, object], port: int) -> dict[str, Any]:
     """Run the engine until it has caught up; sample what it did."""
     profile_to = os.environ.get("ATP_BENCH_PROFILE")
     command = [sys.executable, "-m", "flows.cli", "run", "--until-caught-up"]
@@ -73,7 +70,7 @@ def drain(given: dict[str, object], port: int, workers: int) -> dict[str, Any]:
     cpu: dict[float, float] = {}
     while engine.poll() is None:
         time.sleep(SAMPLE_S)
-        samples.append((time.monotonic(), units_applied(port, workers)))
+        samples.append((time.monotonic(), units_applied(port)))
         for child in psutil.Process(engine.pid).children(recursive=True) if engine.poll() is None else []:
             try:
                 memory = max(memory, child.memory_info().rss)
@@ -115,7 +112,7 @@ def main() -> None:
         )
         report = load.send(settings, profile, rate=0, with_reference=True)
         print(f"sent {report.events} messages in {report.seconds:.1f} s", flush=True)
-        result = drain(given, port, told.workers)
+        result = drain(given, port)
         result["messages"] = told.events
         rate = (result["units"] - result["first"]) / result["busy_s"] if result["busy_s"] else 0.0
         result["units_per_s"] = round(rate)

@@ -111,6 +111,22 @@ def check(
 
 
 @app.command()
+def health(
+    config: Config = None,
+    settings: Set = None,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether its numbers can be trusted now.")] = False,
+) -> None:
+    """Ask the engine on this machine whether it is alive: exit code 0, or 1 with the reasons."""
+    with reporting():
+        loaded = load(config, settings=settings)
+        from flows.health_client import ask
+
+        is_well, said = ask(loaded, "/readyz" if ready else "/healthz")
+        print(said)
+        raise typer.Exit(0 if is_well else FAILED)
+
+
+@app.command()
 def schema(
     name: Annotated[str | None, typer.Argument(help="One shape; without it, all of them.")] = None,
 ) -> None:

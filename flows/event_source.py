@@ -8,7 +8,6 @@ show the lag; recovery does not use them.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,6 +24,8 @@ from confluent_kafka import (
 
 from flows.control import Control
 from flows.kafka import KafkaProblem, consumer_config
+from flows.log import get_log
+from flows.metrics import Metrics
 from flows.progress import PartProgress, Progress
 from flows.reference_source import SOURCES_KEY
 from flows.runtime import Book, Run, Stop, now, shard_key, shard_of
@@ -34,7 +35,7 @@ from schemas.settings import Settings
 from schemas.topics import INPUTS
 from schemas.units import Origin, Refusal, Unit
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 #: Measured sweet spot of confluent-kafka; larger is slower.
 POLL_MAX = 1000
@@ -43,6 +44,7 @@ PARKED_MAX = 1000
 #: A partition at its end tells the time: what it brings later is logged later, give or take the brokers' clocks.
 IDLE_MARGIN = 5 * 60 * 1_000_000
 COMMIT_EVERY = 1_000_000
+READ_HELP = "reading goes on by itself; if this stays, see whether the brokers run: atp check"
 
 _state = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[int, Origin, int]]])
 
@@ -84,7 +86,7 @@ class EventReader:
             if where != last:
                 if where not in self._queues:
                     if message.error() is not None and message.error().code() != KafkaError._PARTITION_EOF:
-                        log.warning("kafka: %s", message.error())
+                        log.warning(f"kafka: {message.error()}", kind="kafka_read", next=READ_HELP)
                     continue  # of a partition that has ended for us
                 last, queue = where, self._queues[where]
             queue.append(message)
@@ -105,7 +107,11 @@ class EventReader:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            log.warning("offsets could not be committed (lag shown by Kafka's tools will be too high): %s", error)
+            log.warning(
+                f"offsets could not be committed (lag shown by Kafka's tools will be too high): {error}",
+                kind="offsets",
+                next="recovery does not need them; allow the group kafka.group to be read if this stays",
+            )
 
     def close(self, topic: str, partition: int) -> None:
         """Stop reading a partition; with the last one, the consumer goes."""
@@ -200,7 +206,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
                 f"({message.error().str()}): raise the topic's retention; to go on without what is lost, start with "
                 "an empty state.dir and replay"
             )
-        log.warning("%s: %s", self._part, message.error())
+        log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
         return position
 
     def _park(self, origin: Origin, clock: int, units: list[Unit], refusals: list[Refusal]) -> None:
@@ -247,6 +253,8 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
     def _tell_progress(self, out: list[tuple[str, Any]]) -> None:
         assert self._snapped is not None
         row, self._snapped = self._snapped, None
+        if self._source.timekeeper == self._part:
+            self._source.metrics.epoch_finished()
         self._source.progress.note(self._part, row)
         self._source.reader.commit(self._topic, self._partition, row.position)
         if self._seen:
@@ -256,6 +264,9 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
     def snapshot(self) -> bytes:
         """Give the next offset, the clock and what is parked; from the first one on, events flow."""
         self._is_open = True
+        self._source.timekeeper = self._source.timekeeper or self._part
+        if self._source.timekeeper == self._part:
+            self._source.metrics.snapshot_taken()
         if self._caught_up and self._log_append and not self._parked:
             self._clock = max(self._clock, now() - IDLE_MARGIN)
         self._snapped = PartProgress(self._position, self._clock, self._caught_up)
@@ -263,14 +274,21 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def close(self) -> None:
         """Let go of the partition."""
+        if self._source.timekeeper == self._part:
+            self._source.timekeeper = ""
         self._source.reader.close(self._topic, self._partition)
 
 
 class EventInput:
     """What all event partitions of a process share."""
 
-    def __init__(self, run: Run, book: Book, progress: Progress, control: Control, stop: Stop) -> None:
+    def __init__(
+        self, run: Run, book: Book, progress: Progress, control: Control, stop: Stop, metrics: Metrics
+    ) -> None:
         settings = run.settings
+        self.metrics = metrics
+        #: the partition that tells the epochs of this process: all end theirs together
+        self.timekeeper = ""
         self.run, self.book, self.progress, self.control, self.stop = run, book, progress, control, stop
         self.reader = EventReader(run)
         self.decoder = Decoder(decoder_config(settings), book)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
@@ -10,11 +9,12 @@ import orjson
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from flows.kafka import CONNECT_TIMEOUT_S, consumer_config, partitions_of
+from flows.log import get_log
 from operators.holdback import Value
 from schemas.settings import Settings
 from schemas.topics import UPDATES
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 #: Clocks of producer and snapshot may differ by this.
 MARGIN_MS = 5_000
@@ -60,7 +60,9 @@ def updates_since(settings: Settings, moment: int) -> Tail:
                     newest[key] = (update["version"], None if update["cause"] == "unlisted" else value)
         if unread:
             log.warning(
-                "the tail of %d update partitions could not be read; `previous` may be one number old", len(unread)
+                f"the tail of {len(unread)} update partitions could not be read; `previous` may be one number old",
+                kind="tail",
+                next="nothing, unless a reader depends on `previous`; see whether all brokers run",
             )
     finally:
         consumer.close()

@@ -31,7 +31,11 @@ local function write(keys, args)
   local fence = redis.call('HMGET', keys[1], 'token', args[2])
   local held = tonumber(fence[1] or '0')
   local token = tonumber(args[1])
-  if held > token then return redis.error_reply('FENCED ' .. held) end
+  if held > token then
+    -- counted where the run that holds the token looks: its operator wants to know that two are running
+    redis.call('HINCRBY', keys[1], 'rejected', 1)
+    return redis.error_reply('FENCED ' .. held)
+  end
   if held < token then return redis.error_reply('BEHIND token ' .. held) end
   if (fence[2] or '0') ~= args[3] then return redis.error_reply('BEHIND flush ' .. (fence[2] or '0')) end
   redis.call('HSET', keys[1], args[2], args[4])

@@ -1,24 +1,95 @@
-"""Logging: one line an event, JSON for machines, plain text on a terminal."""
+"""Logging: one line for each thing an operator would act on; JSON for machines, plain text on a terminal.
+
+Every line has `event`, the sentence; `kind`, what it is about, for filters; `next`, where something failed: what to do.
+Of one kind at most `BURST` lines a minute are written; the first one after that says how many were not. What messages
+hold is never in them, unless log.payload is on.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections import deque
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 
 from schemas.settings import Settings
 
+BURST = 5
+SPAN_S = 60.0
+#: Kinds are few; should somebody make them up by the thousand, the oldest are forgotten.
+KINDS_MAX = 1000
 
-def configure(settings: Settings) -> None:
-    """Set up the process's log on standard error."""
+Line = MutableMapping[str, Any]
+
+
+def get_log(name: str) -> Any:
+    """Give a module's log; `kind` names what a line is about."""
+    return structlog.stdlib.get_logger(name)
+
+
+class Limiter:
+    """Lets `BURST` lines of a kind through in any minute."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[deque[float], list[int]]] = {}
+
+    def admit(self, kind: str, moment: float) -> int | None:
+        """Give how many lines of the kind were left out before this one; None: leave this one out too."""
+        known = self._kinds.get(kind)
+        if known is None:
+            if len(self._kinds) >= KINDS_MAX:
+                del self._kinds[next(iter(self._kinds))]
+            known = self._kinds[kind] = (deque(maxlen=BURST), [0])
+        written, left_out = known
+        if len(written) == BURST and moment - written[0] < SPAN_S:
+            left_out[0] += 1
+            return None
+        written.append(moment)
+        before, left_out[0] = left_out[0], 0
+        return before
+
+    def __call__(self, _: Any, __: str, line: Line) -> Line:
+        """Be a processor of structlog."""
+        kind = line.get("kind")
+        if kind is None:
+            return line
+        before = self.admit(str(kind), time.monotonic())
+        if before is None:
+            raise structlog.DropEvent
+        if before:
+            line["left_out"] = before
+        return line
+
+
+def configure(settings: Settings, **always: Any) -> None:
+    """Set up the process's log on standard error; `always` is in every line."""
     is_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
+
+    def sign(_: Any, __: str, line: Line) -> Line:
+        return {**line, **always}
+
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        sign,
         structlog.processors.format_exc_info,
     ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            Limiter(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )

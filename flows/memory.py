@@ -7,16 +7,16 @@ which the engine goes on where there is more room.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from flows.log import get_log
 from schemas.settings import Settings
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 #: Shares of the limit. What is between the second and all of it is room for the last epoch's snapshot.
 WARN_AT = 0.80
@@ -58,11 +58,17 @@ class MemoryWatch:
         figures = f"{taken / 1e6:.0f} MB of {self._limit / 1e6:.0f} MB ({taken / self._limit:.0%})"
         if taken >= STOP_AT * self._limit:
             self.has_ended_it = True
-            log.error("memory: a worker takes %s, so the engine stops, with its state safe: %s", figures, ADVICE)
+            log.error(
+                f"memory: a worker takes {figures}, so the engine stops, with its state safe",
+                kind="memory",
+                next=ADVICE,
+            )
             self._end()
         elif self._warned_at is None or self._clock() - self._warned_at >= WARN_EVERY_S:
             self._warned_at = self._clock()
-            log.warning("memory: a worker takes %s; at %.0f%% the engine stops: %s", figures, STOP_AT * 100, ADVICE)
+            log.warning(
+                f"memory: a worker takes {figures}; at {STOP_AT:.0%} the engine stops", kind="memory", next=ADVICE
+            )
 
     def start(self) -> None:
         """Go on looking, in a thread that does not outlive the process."""

@@ -1,64 +1,290 @@
-"""Counters and gauges of one worker process, for Prometheus."""
+"""What one worker process counts and measures. Plain numbers, so that counting costs next to nothing.
+
+Written by the threads of the worker, read by the thread that reports to the supervisor: single reads and writes of
+Python's own types, so no locks. Nothing here may fail or wait.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sized
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-
-from flows.runtime import now
-from operators.lane_queue import Outgoing
+from flows.metric_catalog import BUCKETS_S, COUNTER, SPECS
+from operators.lane_queue import LaneQueue, Outgoing
 from operators.rules.lanes import LANES
-from schemas.messages import Outcome
+from schemas.codes import REFUSAL_CODES
+from schemas.messages import ItemUpdate, Outcome
+from schemas.outputs import EXCEPTION_CODES
 
-LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+SOURCES_MAX = 60
+CHANNELS_MAX = 200
+OTHER = "other"
+UNKNOWN = "unknown"
+#: Waiting updates that are looked through in one go, for depth and age by lane: 5 ms. More are looked at less often.
+LANES_LOOK = 20_000
+#: How many a second are worth reporting of what a producer tells.
+KAFKA_REPORT_MS = 5_000
+
+#: suffix behind the name, labels, value
+Sample = tuple[str, dict[str, str], float]
+
+
+class Tally:
+    """One histogram: how many values, by bucket, and their sum."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Take one value."""
+        self.counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self.total += seconds
+
+    def samples(self, labels: dict[str, str]) -> list[Sample]:
+        """Give buckets, each with all below it, then sum and count."""
+        samples: list[Sample] = []
+        running = 0
+        for bound, count in zip((*BUCKETS_S, None), list(self.counts), strict=True):
+            running += count
+            samples.append(("_bucket", {**labels, "le": "+Inf" if bound is None else str(bound)}, running))
+        return [*samples, ("_sum", labels, self.total), ("_count", labels, running)]
 
 
 class Metrics:
-    """What an operator watches. Names are part of the public interface."""
+    """What an operator watches of one worker; `flows.metric_catalog` says what each name means."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self._units = Counter(
-            "atp_units", "Units judged, by what became of them", ["outcome", "type"], registry=self.registry
-        )
-        self._updates = Counter("atp_updates", "Updates sent to Kafka", ["lane"], registry=self.registry)
-        self._wait = Histogram(
-            "atp_kafka_wait_seconds",
-            "From written to Redis to handed to Kafka",
-            ["lane"],
-            buckets=LATENCY_BUCKETS_S,
-            registry=self.registry,
-        )
-        self._exceptions = Counter(
-            "atp_exceptions", "Exceptions raised and closed", ["code", "state"], registry=self.registry
-        )
-        self._outbox = Gauge("atp_outbox_items", "Items waiting to be written to Redis", registry=self.registry)
-        self._queue = Gauge("atp_lane_queue_updates", "Updates waiting to be sent to Kafka", registry=self.registry)
+    def __init__(self, sources: Iterable[str] = (), stale_sources: Iterable[str] = ()) -> None:
+        self._sources = {name: name for name in sources}
+        self._channels: dict[str, str] = {}
+        self._units: dict[tuple[str, str, str], int] = {}
+        self._seen: dict[str, int] = {}
+        # At 0 from the start: what appears with its first increase has no increase in Prometheus' eyes.
+        self._exceptions = {(code, state): 0 for code in EXCEPTION_CODES for state in ("open", "closed")}
+        self._open = {code: 0 for code in EXCEPTION_CODES if code != "conflict"}
+        self._open |= {f"{STALE}{name}": 0 for name in stale_sources}
+        self._dead_letters = dict.fromkeys(sorted(REFUSAL_CODES), 0)
+        self._updates: dict[tuple[str, int], int] = {}
+        self._lanes: dict[str, tuple[int, float]] = {}
+        self._lane_queue: LaneQueue | None = None
+        self._looks_skipped = 0
+        self.to_redis = [Tally() for _ in LANES]
+        self.to_kafka = [Tally() for _ in LANES]
+        self.redis_write, self.kafka_confirm = Tally(), Tally()
+        self.redis_retries = self.redis_losses = 0
+        self.kafka_retries = self.kafka_errors = 0
+        self.fenced_flushes, self.fenced_at = 0, 0.0
+        #: a newer run has taken over: this process ends
+        self.is_fenced = False
+        #: since when Redis takes no write, and since when an epoch waits for Kafka (monotonic clock); None: all is well
+        self.redis_waits_since: float | None = None
+        self.kafka_waits_since: float | None = None
+        self._epoch, self._epoch_commit = Tally(), Tally()
+        self._snapshot_at: float | None = None
+        #: when the last epoch was finished, by the wall clock and by the monotonic one
+        self.epoch_at: tuple[float, float] | None = None
+        self.snapshot_bytes = self.segment_bytes = 0
+        #: what is read when somebody asks
+        self._live: dict[str, Callable[[], float]] = {}
+        self._shards: list[tuple[Sized, Sized]] = []
 
-    def serve(self, host: str, port: int) -> None:
-        """Serve them over HTTP."""
-        start_http_server(port, addr=host, registry=self.registry)
+    # --- events ------------------------------------------------------------------------------------------------------
 
     def count(self, outcome: Outcome) -> None:
         """Count what a shard said."""
-        for (verdict, kind), number in outcome.counts.items():
-            self._units.labels(verdict, kind).inc(number)
+        units, sources = self._units, self._sources
+        last = outcome.recorded[1]
+        for (verdict, kind, named), number in outcome.counts.items():
+            source = sources.get(named) or self._source(named)
+            key = (source, kind, verdict)
+            units[key] = units.get(key, 0) + number
+            if last > self._seen.get(source, 0):
+                self._seen[source] = last
+        for refusal in outcome.refusals:
+            self._dead_letters[refusal.code] = self._dead_letters.get(refusal.code, 0) + 1
         for note in outcome.exceptions:
-            self._exceptions.labels(note.code, "open" if note.is_open else "closed").inc()
+            about = (note.code, "open" if note.is_open else "closed")
+            self._exceptions[about] = self._exceptions.get(about, 0) + 1
 
-    def sent(self, updates: Iterable[Outgoing]) -> None:
+    def _source(self, named: str) -> str:
+        if not named:
+            return UNKNOWN
+        if len(self._sources) >= SOURCES_MAX:
+            return OTHER
+        return self._sources.setdefault(named, named)
+
+    def opened(self, about: str, change: int) -> None:
+        """Note exceptions that are open now, by `about`: more (1) or less (-1)."""
+        self._open[about] = self._open.get(about, 0) + change
+
+    # --- numbers that leave ------------------------------------------------------------------------------------------
+
+    def wrote(self, taken: Iterable[tuple[int, ItemUpdate]], moment: int, seconds: float) -> None:
+        """Note a slice that Redis has taken at `moment` (UTC microseconds)."""
+        self.redis_write.observe(seconds)
+        self.redis_waits_since = None
+        to_redis = self.to_redis
+        for _, update in taken:
+            recorded = update.recorded_at
+            if recorded and update.channels:
+                lane = min([change.lane for change in update.channels])
+                to_redis[lane].observe((moment - recorded) / 1e6 if moment > recorded else 0.0)
+
+    def sent(self, updates: list[Outgoing], moment: int) -> None:
         """Count what went to Kafka."""
-        moment = now()
-        waits: dict[int, list[int]] = {}
+        longest: dict[int, int] = {}
+        counts = self._updates
+        channels = self._channels
         for update in updates:
-            waits.setdefault(update.change.lane, []).append(moment - update.since)
-        for lane, some in waits.items():
-            self._updates.labels(LANES[lane]).inc(len(some))
-            observe = self._wait.labels(LANES[lane]).observe
-            observe(max(some) / 1e6)
+            change = update.change
+            lane = change.lane
+            key = (channels.get(change.channel) or self._channel(change.channel), lane)
+            counts[key] = counts.get(key, 0) + 1
+            waited = moment - update.since
+            if waited > longest.get(lane, -1):
+                longest[lane] = waited
+        for lane, waited in longest.items():
+            self.to_kafka[lane].observe(max(0, waited) / 1e6)
 
-    def state(self, outbox: int, queue: int) -> None:
-        """Note what waits."""
-        self._outbox.set(outbox)
-        self._queue.set(queue)
+    def _channel(self, channel: str) -> str:
+        if len(self._channels) >= CHANNELS_MAX:
+            return OTHER
+        return self._channels.setdefault(channel, channel)
+
+    def look_at(self, lanes: LaneQueue, moment: int) -> None:
+        """Once a second, by the thread that owns the lanes: what waits, and for how long."""
+        self._lane_queue = lanes
+        if self._looks_skipped < len(lanes) // LANES_LOOK:
+            self._looks_skipped += 1
+            return
+        self._looks_skipped = 0
+        depth, oldest = [0] * len(LANES), [moment] * len(LANES)
+        for update in lanes.waiting():
+            lane = update.change.lane
+            depth[lane] += 1
+            if update.since < oldest[lane]:
+                oldest[lane] = update.since
+        self._lanes = {name: (depth[lane], (moment - oldest[lane]) / 1e6) for lane, name in enumerate(LANES)}
+
+    def kafka_told(self, report: dict[str, Any]) -> None:
+        """Take librdkafka's own statistics."""
+        brokers = report.get("brokers", {}).values()
+        self.kafka_retries = sum(broker.get("txretries", 0) for broker in brokers)
+        self.kafka_errors = sum(broker.get("txerrs", 0) for broker in brokers)
+
+    def fenced_others(self, total: int) -> None:
+        """Take how many writes of older engines Redis has turned away."""
+        if total > self.fenced_flushes:
+            self.fenced_at = time.time()
+        self.fenced_flushes = total
+
+    # --- epochs and state --------------------------------------------------------------------------------------------
+
+    def snapshot_taken(self) -> None:
+        """An epoch of this process ends."""
+        moment = time.monotonic()
+        if self._snapshot_at is not None:
+            self._epoch.observe(moment - self._snapshot_at)
+        self._snapshot_at = moment
+
+    def epoch_finished(self) -> None:
+        """It went through every sink, and its snapshots are safe."""
+        moment = time.monotonic()
+        if self._snapshot_at is not None:
+            self._epoch_commit.observe(moment - self._snapshot_at)
+        self.epoch_at = (time.time(), moment)
+
+    def watch(self, name: str, ask: Callable[[], float]) -> None:
+        """Read a gauge when somebody asks for it."""
+        self._live[name] = ask
+
+    def watch_shard(self, items: Sized, ids: Sized) -> None:
+        """Read the size of a shard when somebody asks for it."""
+        self._shards.append((items, ids))
+
+    # --- what is reported --------------------------------------------------------------------------------------------
+
+    def report(self) -> dict[str, list[Sample]]:
+        """Give all samples by the metric's name."""
+        since = time.monotonic()
+        samples: dict[str, list[Sample]] = {
+            "atp_units": [
+                ("_total", {"source": source, "type": kind, "outcome": verdict}, number)
+                for (source, kind, verdict), number in list(self._units.items())
+            ],
+            "atp_source_last_seen_timestamp_seconds": [
+                ("", {"source": source}, seen / 1e6)
+                for source, seen in list(self._seen.items())
+                if source not in (OTHER, UNKNOWN)
+            ],
+            "atp_exceptions": [
+                ("_total", {"code": code, "state": state}, number)
+                for (code, state), number in list(self._exceptions.items())
+            ],
+            "atp_dead_letters": [
+                ("_total", {"code": code}, number) for code, number in list(self._dead_letters.items())
+            ],
+            "atp_updates": [
+                ("_total", {"channel": channel, "lane": LANES[lane]}, number)
+                for (channel, lane), number in list(self._updates.items())
+            ],
+            "atp_lane_waiting_updates": [("", {"lane": lane}, depth) for lane, (depth, _) in self._lanes.items()],
+            "atp_lane_oldest_waiting_seconds": [("", {"lane": lane}, age) for lane, (_, age) in self._lanes.items()],
+            "atp_event_to_redis_seconds": _by_lane(self.to_redis),
+            "atp_redis_to_kafka_seconds": _by_lane(self.to_kafka),
+            "atp_redis_write_seconds": self.redis_write.samples({}),
+            "atp_kafka_confirm_seconds": self.kafka_confirm.samples({}),
+            "atp_epoch_seconds": self._epoch.samples({}),
+            "atp_epoch_commit_seconds": self._epoch_commit.samples({}),
+            "atp_redis_waiting_seconds": [("", {}, elapsed(self.redis_waits_since, since))],
+            "atp_kafka_waiting_seconds": [("", {}, elapsed(self.kafka_waits_since, since))],
+            "atp_redis_retries": [("_total", {}, self.redis_retries)],
+            "atp_redis_losses": [("_total", {}, self.redis_losses)],
+            "atp_kafka_retries": [("_total", {}, self.kafka_retries)],
+            "atp_kafka_errors": [("_total", {}, self.kafka_errors)],
+            "atp_fenced_flushes": [("_total", {}, self.fenced_flushes)],
+            "atp_snapshot_bytes": [("_total", {}, self.snapshot_bytes)],
+            "atp_segment_bytes": [("_total", {}, self.segment_bytes)],
+            "atp_items": [("", {}, sum(len(items) for items, _ in list(self._shards)))],
+            "atp_remembered_ids": [("", {}, sum(len(ids) for _, ids in list(self._shards)))],
+        }
+        if self.fenced_at:
+            samples["atp_fenced_last_timestamp_seconds"] = [("", {}, self.fenced_at)]
+        if self.epoch_at is not None:
+            samples["atp_epoch_last_timestamp_seconds"] = [("", {}, self.epoch_at[0])]
+        if self._lane_queue is not None:
+            for name, of_lane in (("merged", self._lane_queue.merged), ("overdue", self._lane_queue.overdue)):
+                samples[f"atp_updates_{name}"] = [("_total", {"lane": lane}, n) for lane, n in of_lane.items()]
+        samples |= self._open_exceptions()
+        for name, ask in self._live.items():
+            samples[name] = [("_total" if SPECS[name].kind == COUNTER else "", {}, ask())]
+        return samples
+
+    def _open_exceptions(self) -> dict[str, list[Sample]]:
+        by_code: dict[str, int] = {}
+        stale: list[Sample] = []
+        for about, number in list(self._open.items()):
+            code, _, source = about.partition(":")
+            by_code[code] = by_code.get(code, 0) + number
+            if source:
+                stale.append(("", {"source": source}, number))
+        return {
+            "atp_exceptions_open": [("", {"code": code}, number) for code, number in by_code.items()],
+            "atp_source_stale": stale,
+        }
+
+
+def _by_lane(tallies: list[Tally]) -> list[Sample]:
+    return [sample for lane, tally in zip(LANES, tallies, strict=True) for sample in tally.samples({"lane": lane})]
+
+
+def elapsed(since: float | None, moment: float) -> float:
+    """Give for how long something goes on, 0 where it does not."""
+    return 0.0 if since is None else max(0.0, moment - since)
+
+
+STALE = "stale_source:"

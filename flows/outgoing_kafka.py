@@ -6,14 +6,16 @@ runs ahead of what was written; an outage is waited out by librdkafka itself, wh
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import Any
 
+import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
 from flows.encode import dead_letter_headers, exception_json, position_json, update_json
 from flows.kafka import client_config
+from flows.log import get_log
+from flows.metrics import KAFKA_REPORT_MS, Metrics
 from flows.runtime import Stop
 from operators.lane_queue import Outgoing
 from operators.rules.lanes import LANES
@@ -22,13 +24,15 @@ from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
 from schemas.units import Refusal
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 #: What may wait in the producer: seconds of full load, and a bound on memory while Kafka is away.
 QUEUE_MESSAGES = 200_000
 QUEUE_KBYTES = 131_072
 #: How long a process that was asked to end waits for Kafka before it gives up (the next run sends it again).
 LAST_WAIT_S = 10.0
+#: A wait for Kafka that is worth a line in the log, and how often it is said again.
+PATIENCE_S = 10.0
 
 
 class DeliveryError(RuntimeError):
@@ -38,8 +42,9 @@ class DeliveryError(RuntimeError):
 class OutgoingKafka:
     """One producer a process. Used by the publisher's thread alone."""
 
-    def __init__(self, settings: Settings, stop: Stop) -> None:
+    def __init__(self, settings: Settings, stop: Stop, metrics: Metrics) -> None:
         self._stop = stop
+        self._metrics = metrics
         self._lanes = [settings.topic(f"atp.updates.{lane}") for lane in LANES]
         self._positions = settings.topic(POSITIONS)
         self._exceptions = settings.topic(EXCEPTIONS)
@@ -60,9 +65,12 @@ class OutgoingKafka:
                 # Only failures come back: cheaper than a callback a message, and as safe.
                 "delivery.report.only.error": True,
                 "on_delivery": self._report,
+                "statistics.interval.ms": KAFKA_REPORT_MS,
+                "stats_cb": lambda text: metrics.kafka_told(orjson.loads(text)),
             },
         )
         self._producer = Producer(config)
+        metrics.watch("atp_kafka_queue_messages", lambda: len(self._producer))
 
     def send_update(self, update: Outgoing) -> bytes:
         """Send one number; returns its JSON."""
@@ -90,14 +98,22 @@ class OutgoingKafka:
 
     def flush(self) -> None:
         """Wait until everything sent is delivered."""
-        waited = 0
+        began = self._metrics.kafka_waits_since = time.monotonic()
+        told_at = began
         while self._producer.flush(1.0) > 0:
             self._check()
-            waited += 1
-            if waited % 10 == 0:
-                log.warning("Kafka has not taken %d messages for %d s; waiting", len(self._producer), waited)
-            if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
+            moment = time.monotonic()
+            if moment - told_at >= PATIENCE_S:
+                told_at = moment
+                log.warning(
+                    f"Kafka has not taken {len(self._producer)} messages for {moment - began:.0f} s; waiting",
+                    kind="kafka_away",
+                    next="see whether all brokers run and replicas are in sync; nothing is lost meanwhile",
+                )
+            if self._stop.is_set() and moment - self._stop.since > LAST_WAIT_S:
                 raise DeliveryError("Kafka did not take everything before the end: the next run sends it again")
+        self._metrics.kafka_waits_since = None
+        self._metrics.kafka_confirm.observe(time.monotonic() - began)
         self._check()
 
     def _send(

@@ -11,7 +11,6 @@ An outage is waited out with everything kept; a newer run's token ends this proc
 from __future__ import annotations
 
 import gc
-import logging
 import threading
 import time
 from collections import deque
@@ -22,18 +21,20 @@ import msgspec
 from flows.control import Control
 from flows.encode import slice_arguments
 from flows.kafka_tail import Tail, updates_since
+from flows.log import get_log
 from flows.metrics import Metrics
+from flows.notices import Notices
 from flows.outgoing_kafka import LAST_WAIT_S, OutgoingKafka
 from flows.progress import PartProgress, Progress
 from flows.runtime import Book, Run, Stop, now, shard_key
-from flows.store import Behind, Outage, Store
+from flows.store import Behind, Fenced, Outage, Store
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, Outgoing
 from operators.outbox import Outbox, is_unchanged
 from operators.rules.lanes import CRITICAL, LANES
 from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Republish
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 #: Fields a slice writes: 100 to 200 keep Redis free for others (a call of 1000 holds it for 2 ms).
 SLICE_FIELDS = 160
@@ -43,9 +44,21 @@ HELD_CHECK_S = 0.05
 INBOX_MAX = 20_000
 COUNTER_MAX = (1 << 32) - 1
 
-_state = msgspec.msgpack.Decoder(
-    tuple[int, list[Outgoing], dict[str, int], tuple[dict[str, int], list[ItemUpdate]] | None]
-)
+REDIS_HELP = "see whether Redis runs and takes writes (memory, disk, primary): atp check; nothing is lost meanwhile"
+
+
+class _Saved(msgspec.Struct, array_like=True):
+    """What a snapshot keeps of a shard: when, what waits for Kafka, how far it was, what is held back and open."""
+
+    saved_at: int
+    waiting: list[Outgoing]
+    reached: dict[str, int]
+    held: tuple[dict[str, int], list[ItemUpdate]] | None
+    #: exceptions open now, by code (a silent source: by its name too)
+    open: dict[str, int] = {}
+
+
+_state = msgspec.msgpack.Decoder(_Saved)
 _offsets = msgspec.msgpack.Decoder(dict[str, int])
 _encode = msgspec.msgpack.encode
 
@@ -57,9 +70,12 @@ class PublisherError(RuntimeError):
 class _Shard:
     """What the writer knows of one shard."""
 
-    __slots__ = ("held", "is_resumed", "reached")
+    __slots__ = ("held", "is_resumed", "open", "reached")
 
-    def __init__(self, reached: dict[str, int], held: HeldShard | None, is_resumed: bool) -> None:
+    def __init__(
+        self, reached: dict[str, int], held: HeldShard | None, is_resumed: bool, open: dict[str, int]
+    ) -> None:
+        self.open = open
         self.reached = reached
         self.held = held
         self.is_resumed = is_resumed
@@ -74,9 +90,10 @@ class Publisher:
         settings = run.settings
         self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
         self._metrics = metrics
+        self._notices = Notices(metrics, settings.log.payload)
         self._store = Store(settings.redis.address(), settings.redis.prefix, run.token, str(run.worker))
         self._reader: Store | None = None
-        self._kafka = OutgoingKafka(settings, stop)
+        self._kafka = OutgoingKafka(settings, stop, metrics)
         self._prefix = settings.redis.prefix
         self._pubsub = settings.updates.pubsub
         lanes = settings.lanes
@@ -108,6 +125,9 @@ class Publisher:
         self._is_closing = False
         self._thread = threading.Thread(target=self._main, name="publisher", daemon=True)
         self._is_started = False
+        metrics.watch("atp_outbox_items", lambda: len(self._outbox))
+        metrics.watch("atp_inbox_outcomes", lambda: len(self._inbox))
+        metrics.watch("atp_held_shards", self.held_shards)
 
     # --- the dataflow's side -----------------------------------------------------------------------------------------
 
@@ -140,7 +160,13 @@ class Publisher:
             self._raise_failure()
             known = self._shards[shard]
             held = None if known.held is None else (known.held.until, list(known.held.updates.values()))
-            return _encode((now(), self._states.get(shard, []), known.reached, held))
+            state = _encode(_Saved(now(), self._states.get(shard, []), known.reached, held, known.open))
+            self._metrics.snapshot_bytes += len(state)
+            return state
+
+    def held_shards(self) -> int:
+        """Give how many shards are read again, up to what is published. From any thread."""
+        return sum(one.held is not None for one in list(self._shards.values()))
 
     def drain(self) -> None:
         """The input has ended: from now on nothing lingers; without a stop, budgets are waited for too."""
@@ -186,7 +212,8 @@ class Publisher:
                 if self._barrier_wanted:
                     self._settle()
         except BaseException as error:  # handed to the dataflow's thread, which raises it
-            log.error("the writer ended: %s", error)
+            self._metrics.is_fenced = isinstance(error, Fenced)
+            log.error(f"the writer ended: {error}", kind="writer", next="the worker ends, and says why")
             with self._condition:
                 self._failure = error
                 self._condition.notify_all()
@@ -256,8 +283,10 @@ class Publisher:
         shard.reached.update(outcome.reached)
         for refusal in outcome.refusals:
             self._kafka.send_refusal(refusal)
+            self._notices.refused(refusal)
         for note in outcome.exceptions:
             self._kafka.send_exception(note)
+            self._notices.noted(note, shard.open)
         self._metrics.count(outcome)
         if shard.held is None:
             if outcome.updates:
@@ -270,16 +299,25 @@ class Publisher:
         waiting: list[Outgoing] = []
         reached: dict[str, int] = {}
         kept: tuple[dict[str, int], list[ItemUpdate]] | None = None
+        open_now: dict[str, int] = {}
         if raw is not None:
-            saved_at, waiting, reached, kept = _state.decode(raw)
-            self._saved_at = max(self._saved_at, saved_at)
+            saved = _state.decode(raw)
+            waiting, reached, kept, open_now = saved.waiting, saved.reached, saved.held, saved.open
+            self._saved_at = max(self._saved_at, saved.saved_at)
+            for about, count in open_now.items():
+                self._metrics.opened(about, count)
         published = self._patiently(self._store.reached, number)
         if published is None and reached:
-            log.warning("shard %s: Redis does not have what was published: filling it again", number)
+            self._metrics.redis_losses += 1
+            log.warning(
+                f"shard {number}: Redis does not have what was published: filling it again",
+                kind="redis_lost",
+                next="find out why Redis lost data (restart without persistence, failover, eviction)",
+            )
             self._control.put([(shard_key(number), Republish(cause="refill"))])
         until = _offsets.decode(published) if published else {}
         held = HeldShard(until, reached, kept[1] if kept else ())
-        self._shards[number] = _Shard(reached, held if held.until or held.updates else None, raw is not None)
+        self._shards[number] = _Shard(reached, held if held.until or held.updates else None, raw is not None, open_now)
         self._restored += waiting
 
     def _release_held(self) -> None:
@@ -297,7 +335,9 @@ class Publisher:
                 self._outbox.add(number, updates, shard.reached)
                 shard.held = None
                 self._is_clean = False
-            log.info("shard %s has caught up with what is published: %d items differ", number, len(updates))
+            log.info(
+                f"shard {number} has caught up with what is published: {len(updates)} items differ", kind="caught_up"
+            )
 
     def _read_tail(self) -> Tail:
         if self._tail is None:
@@ -348,7 +388,9 @@ class Publisher:
             for shard, parts in reached.items():
                 offsets += (shard_key(shard), _encode(parts))
             arguments = [*offsets, 0, *arguments]
+        began = time.monotonic()
         self._write(keys, arguments)
+        self._metrics.wrote(taken, now(), time.monotonic() - began)
         for shard, update in taken:
             self._forward(shard, update, version, moment)
 
@@ -360,15 +402,23 @@ class Publisher:
             try:
                 self._store.write(keys, arguments)
                 self._wrote_since_beat = True
+                self._metrics.redis_waits_since = None
                 if is_told:
-                    log.info("Redis is back after %.1f s", time.monotonic() - since)
+                    log.info(f"Redis is back after {time.monotonic() - since:.1f} s", kind="redis_back")
                 return
             except Behind as error:
-                log.warning("Redis lost what this run wrote (%s): filling it again", error)
+                self._metrics.redis_losses += 1
+                log.warning(
+                    f"Redis lost what this run wrote ({error}): filling it again",
+                    kind="redis_lost",
+                    next="find out why Redis lost data (restart without persistence, failover, eviction)",
+                )
                 self._refill()
             except Outage as error:
+                self._metrics.redis_retries += 1
+                self._metrics.redis_waits_since = since
                 if not is_told:
-                    log.warning("%s; waiting, with everything kept", error)
+                    log.warning(f"{error}; waiting, with everything kept", kind="redis_away", next=REDIS_HELP)
                     is_told = True
                 self._wait_or_end(pause_s, error)
                 pause_s = min(1.0, pause_s * 2)
@@ -379,12 +429,15 @@ class Publisher:
         time.sleep(pause_s)
 
     def _patiently(self, ask: Any, *arguments: Any) -> Any:
-        pause_s = 0.02
+        pause_s, since = 0.02, time.monotonic()
         while True:
             try:
-                return ask(*arguments)
+                answer = ask(*arguments)
+                self._metrics.redis_waits_since = None
+                return answer
             except Outage as error:
-                log.warning("%s; waiting", error)
+                self._metrics.redis_waits_since = since
+                log.warning(f"{error}; waiting", kind="redis_away", next=REDIS_HELP)
                 self._wait_or_end(pause_s, error)
                 pause_s = min(1.0, pause_s * 2)
 
@@ -452,7 +505,7 @@ class Publisher:
             if self._pubsub:
                 heard.append((f"{self._prefix}atp.{LANES[update.change.lane]}", value))
         if updates:
-            self._metrics.sent(updates)
+            self._metrics.sent(updates, moment)
         if heard:
             self._patiently(self._store.publish, heard)
         while self._positions_due and (not linger or self._positions_due[0][0] <= moment):
@@ -474,4 +527,6 @@ class Publisher:
                 of, row = msgspec.msgpack.decode(raw, type=tuple[int, PartProgress])
                 if of == token:
                     self._progress.note(part.decode(), row)
-        self._metrics.state(len(self._outbox), len(self._lanes))
+        self._metrics.look_at(self._lanes, now())
+        if not self._run.worker:
+            self._metrics.fenced_others(self._patiently(self._store.rejected))

@@ -6,7 +6,6 @@ that a wrong newer one did not replace may be gone from Kafka.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -17,13 +16,14 @@ from bytewax.inputs import StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.kafka import KafkaProblem, consumer_config
+from flows.log import get_log
 from flows.runtime import Run, Stop, now, shard_key, shard_of
 from operators.reference import ReferenceTables
 from schemas.messages import SourcesSeen, TopologyRecord, UnitBatch
 from schemas.topics import REFERENCE
 from schemas.units import Origin
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 LISTENERS_KEY = "listener"
 SOURCES_KEY = "sources"
@@ -125,7 +125,11 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
                     ended.add(topic)
                     self._positions[topic] = message.offset()
                 else:
-                    log.warning("reference data: %s", error)
+                    log.warning(
+                        f"reference data: {error}",
+                        kind="reference_read",
+                        next="reading goes on by itself; if this stays, see whether the brokers run: atp check",
+                    )
                 continue
             self._positions[topic] = message.offset() + 1
             origin = Origin(topic, 0, message.offset(), message.timestamp()[1], message.key(), message.value())

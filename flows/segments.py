@@ -46,6 +46,8 @@ class SegmentFiles:
         self._folder = folder
         self._run = f"{token:08d}-{worker:02d}"
         self._counter = 0
+        #: bytes written since the start
+        self.written = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segments")
 
     def seal(self, shard: int, layers: list[bytes]) -> FileTicket:
@@ -121,6 +123,7 @@ class SegmentFiles:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self.written += len(content)
         return (name, len(content), zlib.crc32(content))
 
 

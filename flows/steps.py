@@ -9,6 +9,7 @@ from typing import Any
 from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from flows.metrics import Metrics
 from flows.publisher import Publisher
 from flows.runtime import Book, Run, now, shard_key
 from operators.reference import unpack_topology
@@ -35,8 +36,10 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
         segments: Segments,
         horizon: Horizon,
         published: Callable[[int], dict[str, int]],
+        metrics: Metrics,
         resume: bytes | None,
     ) -> None:
+        self._metrics = metrics
         self._config, self._segments, self._horizon = config, segments, horizon
         self._published = published
         self._is_final = run.until_caught_up
@@ -47,6 +50,7 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
     def _build(self, number: int, resume: bytes | None) -> Shard:
         shard = Shard(number, self._config, self._segments, now, self._horizon, resume)
         shard.replay(self._published(number))
+        self._metrics.watch_shard(shard.items, shard.ids)
         return shard
 
     def on_batch(self, values: list[Inbound]) -> Said:
@@ -79,7 +83,9 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
     def snapshot(self) -> bytes:
         """Give bytes: what is handed over is pickled later, in another operator."""
         assert self._shard is not None
-        return self._shard.snapshot()
+        state = self._shard.snapshot()
+        self._metrics.snapshot_bytes += len(state)
+        return state
 
 
 class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):

@@ -119,6 +119,10 @@ class Store:
             raise Fenced(f"FENCED {int(held[0])}")
         self._flush = int(held[1] or 0)
 
+    def rejected(self) -> int:
+        """Read how many writes of older runs were turned away since the newest token was taken."""
+        return int(self._ask("HGET", self._fence, "rejected") or 0)
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def reached(self, shard: int) -> bytes | None:

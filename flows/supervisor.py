@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import signal
@@ -11,18 +10,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from flows.endpoint import Endpoint
 from flows.kafka import KafkaProblem, input_ends
-from flows.log import configure
+from flows.log import configure, get_log
+from flows.monitor import Member, Monitor
 from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.store import Outage, Store, StoreError
 from flows.worker import INCURABLE, Errand
+from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
 
-log = logging.getLogger(__name__)
+log = get_log(__name__)
 
 RESTART_PAUSES_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 #: A cluster that ran this long had recovered: the next death starts the pauses anew.
@@ -45,9 +48,12 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False) -
     configure(settings)
     folder = StateFolder(settings)
     signals = _Signals()
+    monitor = Monitor(settings)
+    endpoint = Endpoint(settings, monitor)
     try:
         folder.open()
-        return _Supervisor(settings, folder, signals, until_caught_up, wait).run()
+        endpoint.start()
+        return _Supervisor(settings, folder, signals, monitor, until_caught_up, wait).run()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -55,6 +61,8 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False) -
         print(error, file=sys.stderr)
         return 1
     finally:
+        endpoint.close()
+        monitor.close()
         signals.restore()
         folder.close()
 
@@ -75,8 +83,15 @@ class _Signals:
 
 class _Supervisor:
     def __init__(
-        self, settings: Settings, folder: StateFolder, signals: _Signals, until_caught_up: bool, wait: bool
+        self,
+        settings: Settings,
+        folder: StateFolder,
+        signals: _Signals,
+        monitor: Monitor,
+        until_caught_up: bool,
+        wait: bool,
     ) -> None:
+        self._monitor = monitor
         self._settings = settings
         self._folder = folder
         self._asked = signals.asked
@@ -92,7 +107,8 @@ class _Supervisor:
             except StartError as error:
                 if not (self._wait or deaths):
                     raise
-                log.warning("%s; trying again", error)
+                self._monitor.waits(str(error))
+                log.warning(f"{error}; trying again", kind="start", next="it starts as soon as that is there")
                 self._asked.wait(WAIT_PAUSE_S)
                 continue
             started = time.monotonic()
@@ -105,10 +121,19 @@ class _Supervisor:
                 return 1
             deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
             if self._until_caught_up and deaths >= CATCH_UP_TRIES:
-                log.error("the engine died %d times while catching up: giving up", deaths)
+                log.error(
+                    f"the engine died {deaths} times while catching up: giving up",
+                    kind="gave_up",
+                    next="the lines above say why it died; atp check looks at everything it needs",
+                )
                 return 1
             pause = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1]
-            log.warning("a worker died (exit codes %s); starting again in %.1f s", codes, pause)
+            self._monitor.restarts()
+            log.warning(
+                f"a worker died (exit codes {codes}); starting again in {pause:.1f} s",
+                kind="restart",
+                next="nothing for one death (no number is lost); for many: exit code -9 is often too little memory",
+            )
             self._asked.wait(pause)
         return 0
 
@@ -153,11 +178,21 @@ class _Supervisor:
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
         children: list[subprocess.Popen[bytes]] = []
+        members: dict[int, Member] = {}
+        run = errands[0].run
         try:
             for errand in errands:
-                children.append(self._start(errand))
+                ours, theirs = socket.socketpair()
+                with theirs:
+                    children.append(self._start(replace(errand, report_descriptor=theirs.fileno())))
+                members[errand.run.worker] = Member(children[-1].pid, Correspondent(ours))
+            if self._settings.metrics.port:
+                self._monitor.begins(run.token, run.ends, members)
             return self._watch(children)
         finally:
+            self._monitor.ends("the workers have ended and are started again, or the engine ends")
+            for member in members.values():
+                member.correspondent.close()
             for child in children:
                 if child.poll() is None:
                     child.kill()
@@ -175,7 +210,7 @@ class _Supervisor:
                 [sys.executable, "-m", "flows.worker"],
                 stdin=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                pass_fds=(self._folder.lock_descriptor,),
+                pass_fds=(self._folder.lock_descriptor, errand.report_descriptor),
                 # Signals of a terminal go to the supervisor alone, which passes one on.
                 process_group=0,
             )
@@ -200,7 +235,11 @@ class _Supervisor:
                     for child in children:
                         child.send_signal(signal.SIGTERM)
                 elif time.monotonic() - asked_at > END_PATIENCE_S:
-                    log.error("workers did not end within %.0f s: ended by force", END_PATIENCE_S)
+                    log.error(
+                        f"workers did not end within {END_PATIENCE_S:.0f} s: ended by force",
+                        kind="forced_end",
+                        next="nothing is lost: the next start reads again from the last snapshot",
+                    )
                     return [1]
                 time.sleep(0.02)
             else:

@@ -36,23 +36,26 @@ class Worker:
         self.book = Book()
         self.progress = Progress()
         self.control = Control()
-        self.metrics = Metrics()
+        self.metrics = Metrics(
+            settings.sources, [name for name, source in settings.sources.items() if source.stale_after]
+        )
         self.publisher = Publisher(run, self.book, self.progress, self.control, self.stop, self.metrics)
         self.segments = SegmentFiles(settings.state.dir / "segments", run.token, run.worker)
+        self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.config = shard_config(run)
         self.flow = self._build()
 
     def _build(self) -> Dataflow:
         run = self.run
         flow = Dataflow(FLOW_ID)
-        events = EventInput(run, self.book, self.progress, self.control, self.stop)
+        events = EventInput(run, self.book, self.progress, self.control, self.stop, self.metrics)
         words = op.input("inputs", flow, InputSource(events))
         to_shards = op.flat_map_batch("to_shards", words, _to_shards)
         outcomes = op.stateful_batch(
             "shard",
             to_shards,
             lambda resume: ShardStep(
-                run, self.config, self.segments, self.progress, self.publisher.published, resume
+                run, self.config, self.segments, self.progress, self.publisher.published, self.metrics, resume
             ),
         )
         listeners = op.flat_map_batch("to_listeners", words, _to_listeners)

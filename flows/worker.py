@@ -10,29 +10,32 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import sys
 import threading
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flows.kafka import KafkaProblem
+from flows.log import get_log
 from flows.memory import MemoryWatch, share_of
-from flows.metrics import Metrics
+from flows.metrics import elapsed
 from flows.runtime import Run, Stop
 from flows.segments import SegmentError
 from flows.store import Fenced
+from flows.worker_report import answer_on
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from flows.wiring import Worker
+
+log = get_log(__name__)
 
 INCURABLE = 3
 #: The writer's thread gets the interpreter within this; at the default 5 ms it would add that to every latency.
 SWITCH_INTERVAL_S = 0.0005
-
-
-#: A worker that was killed a moment ago may still hold its port.
-PORT_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Errand:
 
     run: Run
     addresses: tuple[str, ...]
+    #: the file descriptor of its end of the pair that the supervisor asks it through; -1: nobody asks
+    report_descriptor: int = -1
 
 
 def recovery_folder(state: Path) -> Path:
@@ -62,8 +67,8 @@ def execute(errand: Errand, stop_signals: bool = True) -> None:
     worker = Worker(run)
     if stop_signals:
         _stop_on_signals(worker.stop)
-    if run.settings.metrics.port:
-        _serve_metrics(worker.metrics, run.settings.metrics.host, run.settings.metrics.port + run.worker)
+    if errand.report_descriptor >= 0:
+        answer_on(socket.socket(fileno=errand.report_descriptor), lambda: told(worker))
     recovery = RecoveryConfig(  # type: ignore[no-untyped-call]  # Bytewax does not type it
         recovery_folder(run.settings.state.dir), timedelta(0)
     )
@@ -81,17 +86,21 @@ def execute(errand: Errand, stop_signals: bool = True) -> None:
         worker.close()
 
 
-def _serve_metrics(metrics: Metrics, host: str, port: int) -> None:
-    """Serve metrics; without them, loudly, where the port is taken: numbers are worth more than their counters."""
-    deadline = time.monotonic() + PORT_WAIT_S
-    while True:
-        try:
-            return metrics.serve(host, port)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                log.error("metrics.port: %s:%d cannot be used (%s): running without metrics", host, port, error)
-                return None
-            time.sleep(0.1)
+def told(worker: Worker) -> dict[str, Any]:
+    """Give what the supervisor wants to know: samples, what health is judged by, how far each partition is."""
+    metrics = worker.metrics
+    moment = time.monotonic()
+    return {
+        "samples": metrics.report(),
+        "state": {
+            "held_shards": worker.publisher.held_shards(),
+            "redis_waits_s": elapsed(metrics.redis_waits_since, moment),
+            "kafka_waits_s": elapsed(metrics.kafka_waits_since, moment),
+            "epoch_age_s": None if metrics.epoch_at is None else moment - metrics.epoch_at[1],
+            "is_fenced": metrics.is_fenced,
+        },
+        "rows": {part: (row.position, row.clock) for part, row in worker.progress.rows().items()},
+    }
 
 
 def _stop_on_signals(stop: Stop) -> None:
@@ -124,7 +133,7 @@ def main() -> int:
     errand: Errand = pickle.load(sys.stdin.buffer)
     from flows.log import configure
 
-    configure(errand.run.settings)
+    configure(errand.run.settings, worker=errand.run.worker, run=errand.run.token)
     _die_with_supervisor()
     # All workers have to end together, as if an operator had asked for it: the supervisor sees to that.
     supervisor = os.getppid()
@@ -135,9 +144,14 @@ def main() -> int:
     except BaseException as error:
         for cause in causes(error):
             if isinstance(cause, (Fenced, SegmentError, KafkaProblem)):
-                log.error("%s", _sentence(cause))
+                log.error(_sentence(cause), kind="incurable", next=_remedy(cause))
                 return INCURABLE
-        log.error("worker %d failed: %s", errand.run.worker, error, exc_info=error)
+        log.error(
+            f"worker {errand.run.worker} failed: {error}",
+            kind="worker_failed",
+            next="it is started again by itself; if it fails again and again, atp check and the lines above say why",
+            exc_info=error,
+        )
         return 1
     return INCURABLE if memory.has_ended_it else 0
 
@@ -155,6 +169,12 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, Fenced):
         return f"a newer run of the engine has taken over ({error}): this one ends, nothing of it was written since"
     return str(error)
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, Fenced):
+        return "find the other engine that uses this Redis and prefix, and stop one of the two; leave this one stopped"
+    return "do what the sentence says, then start the engine: a restart alone does not help"
 
 
 if __name__ == "__main__":

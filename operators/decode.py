@@ -110,6 +110,12 @@ class Decoder:
                 pass  # unusual or wrong: the judge tells which
         return self._judge(origin, recorded_at, units, refusals, final)
 
+    def _name(self, refusals: list[Refusal], source: object, kind: str) -> None:
+        """Say who is to blame, where a code of a source could be read."""
+        if isinstance(source, str) and match_code(source):
+            for refusal in refusals:
+                refusal.source, refusal.type = source, kind
+
     def _rights_of(self, source: str) -> _Rights:
         """The rights of a source, by its well-formed code."""
         rights = self._rights.get(source)
@@ -210,6 +216,25 @@ class Decoder:
         """Decide about any message, in the order of the module's first lines."""
         try:
             message, spec = self._identify(origin)
+        except _RefusedError as refused:
+            refusals.append(refused.of(origin))
+            return True
+        before = len(refusals)
+        is_judged = self._judge_named(origin, recorded_at, units, refusals, final, message, spec)
+        self._name(refusals[before:], message.get("source"), spec.name)
+        return is_judged
+
+    def _judge_named(
+        self,
+        origin: Origin,
+        recorded_at: int,
+        units: list[Unit],
+        refusals: list[Refusal],
+        final: bool,
+        message: dict[str, Any],
+        spec: EventSpec,
+    ) -> bool:
+        try:
             head: Any = _shaped(spec.head, message, spec)
         except _RefusedError as refused:
             refusals.append(refused.of(origin))

@@ -92,6 +92,8 @@ class LaneQueue:
         self._retry_at = 0
         #: lane -> how many waited longer than max_wait
         self.overdue: dict[str, int] = dict.fromkeys(LANES, 0)
+        #: lane -> how many took the place of one that waited
+        self.merged: dict[str, int] = dict.fromkeys(LANES, 0)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -114,6 +116,7 @@ class LaneQueue:
         key = (update.item, update.change.channel)
         known = self._waiting.get(key)
         if known is not None:
+            self.merged[LANES[update.change.lane]] += 1
             update.change = merge_channels(known.change, update.change)
             update.since = known.since
             if is_moot(update.change):

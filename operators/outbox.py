@@ -75,6 +75,7 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
         new.places if new.places is not None else old.places,
         new.unlocated,
         new.is_gone,
+        min(old.recorded_at, new.recorded_at) or old.recorded_at or new.recorded_at,
     )
 
 

@@ -140,7 +140,8 @@ class Shard:
         self._merging: tuple[Ticket, int, int] | None = None
         self._retiring: list[tuple[int, list[tuple[str, int, int]]]] = []
         self._snapshots = 0
-        self.counts: dict[tuple[str, str], int] = {}
+        self.counts: dict[tuple[str, str, str], int] = {}
+        self._recorded = (0, 0)
         self._refusals: list[Refusal] = []
         self._notes: list[ExceptionNote] = []
         #: a shard speaks once after each start, so that what the sink still holds of it is woken
@@ -177,11 +178,13 @@ class Shard:
         if batches:
             context = self._context(now)
             for batch in batches:
+                if batch.units:
+                    self._note_age(batch.units[0].recorded_at, batch.units[-1].recorded_at)
                 for unit in batch.units:
                     self._take(unit, context)
                 for refusal in batch.refusals:
                     self._refusals.append(refusal)
-                    key = (refusal.code, "unread")
+                    key = (refusal.code, refusal.type or "unread", refusal.source)
                     self.counts[key] = self.counts.get(key, 0) + 1
                 if batch.last_offset > self.reached.get(batch.partition, -1) and batch.partition:
                     self.reached[batch.partition] = reached[batch.partition] = batch.last_offset
@@ -265,7 +268,7 @@ class Shard:
         content = content_fingerprint(content_of(unit, amount, quarantine))
         known = self.ids.judge(identity, content, until)
         if known == DUPLICATE:
-            self._count("duplicate", unit.type)
+            self._count("duplicate", unit)
             return
         if known == CONFLICT:
             self._refuse(unit, "conflict", f"event_id {unit.event_id}: expected the content applied before, got other")
@@ -288,7 +291,7 @@ class Shard:
         item.cause = CAUSES[unit.type]
         item.correlation_id = unit.correlation_id
         self._touched[unit.item] = item
-        self._count("applied", unit.type)
+        self._count("applied", unit)
         if unit.type == EventType.ORDER_PLACED and unit.expires_at is not None and unit.expires_at > context.now:
             heapq.heappush(self._expiries, (unit.expires_at, unit.item, unit.order_id, unit.line_id))
 
@@ -313,11 +316,16 @@ class Shard:
         """Refuse a unit; `whole`: for what is wrong with all of its event. Only an order's lines are named."""
         names_line = not whole and unit.type in ORDER_TYPES
         self._refusals.append(Refusal(unit.origin, code, message, unit.line_id if names_line else None))
-        self._count(code, unit.type)
+        self._count(code, unit)
 
-    def _count(self, outcome: str, kind: int) -> None:
-        key = (outcome, CAUSES[kind])
+    def _count(self, outcome: str, unit: Unit) -> None:
+        key = (outcome, CAUSES[unit.type], unit.source)
         self.counts[key] = self.counts.get(key, 0) + 1
+
+    def _note_age(self, first: int, last: int) -> None:
+        """Keep the oldest and newest Kafka timestamp of an activation: what its numbers' latency is measured from."""
+        oldest, newest = self._recorded
+        self._recorded = (min(oldest, first) if oldest else first, max(newest, last))
 
     # --- reference data ------------------------------------------------------------------------------------------
 
@@ -493,6 +501,7 @@ class Shard:
             for code, item in self._touched.items():
                 update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(code))
                 if update is not None:
+                    update.recorded_at = self._recorded[0]
                     updates.append(update)
                 if raised:
                     notes.extend(raised)
@@ -503,8 +512,9 @@ class Shard:
         if not (updates or notes or refusals or reached or counts or self._is_new):
             return None
         self._is_new = False
+        recorded, self._recorded = self._recorded, (0, 0)
         self._refusals, self._notes, self.counts = [], [], {}
-        return Outcome(self.number, reached, updates, refusals, notes, counts)
+        return Outcome(self.number, reached, updates, refusals, notes, counts, recorded=recorded)
 
     def find(self, code: str) -> Item | None:
         """The item, decoded if it was not yet touched in this run."""

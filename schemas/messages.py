@@ -86,6 +86,8 @@ class ItemUpdate(msgspec.Struct, array_like=True):
     unlocated: int = 0
     #: the item is not known any more: nothing of it stays published
     is_gone: bool = False
+    #: Kafka timestamp of the oldest event behind it (UTC microseconds); 0 where there is none
+    recorded_at: int = 0
 
 
 class ExceptionNote(msgspec.Struct, array_like=True):
@@ -111,8 +113,11 @@ class Outcome(msgspec.Struct, array_like=True):
     updates: list[ItemUpdate]
     refusals: list[Refusal]
     exceptions: list[ExceptionNote]
-    counts: dict[tuple[str, str], int] = {}
+    #: (outcome, type, source) -> units
+    counts: dict[tuple[str, str, str], int] = {}
     ended: bool = False
+    #: Kafka timestamps of its oldest and newest event; 0 where there is none
+    recorded: tuple[int, int] = (0, 0)
 
 
 class SourcesSeen(msgspec.Struct, array_like=True, tag=5):

@@ -150,10 +150,10 @@ class StateSettings(_Section):
 
 
 class MetricsSettings(_Section):
-    """Where metrics are served."""
+    """Where metrics and health of all workers are served."""
 
-    port: Annotated[int, whole(0, 65_000)] = 9464
-    """The port; 0 switches metrics off."""
+    port: Annotated[int, whole(0, 65_535)] = 9464
+    """The port; 0 switches both off."""
     host: Annotated[str, text(r"[0-9A-Za-z.:_-]{1,253}", "a host name or address, such as 127.0.0.1")] = "127.0.0.1"
     """The address that is listened on; beyond loopback only if told so."""
 
@@ -194,6 +194,8 @@ class LogSettings(_Section):
     """The least level that is logged."""
     format: Annotated[str, one_of("auto", "json", "text")] = "auto"
     """`auto` is text for a terminal, else JSON."""
+    payload: Switch = False
+    """Also log what was refused, byte for byte."""
 
 
 class SourceSettings(_Section):
@@ -233,7 +235,7 @@ class Settings(BaseSettings):
     max_message_bytes: Annotated[int, whole(1000, 100_000_000)] = 1_048_576
     """A larger message is refused."""
     memory_limit: Size | None = None
-    """Of all workers together: a warning at 80 %, a clean stop at 90 %; by default what the machine or the container has."""
+    """Of all workers together: a warning at 80 %, a clean stop at 90 %; by default what machine or container have."""
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     state: StateSettings = StateSettings()

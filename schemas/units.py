@@ -42,12 +42,17 @@ class Origin(msgspec.Struct, array_like=True, gc=False):
 
 
 class Refusal(msgspec.Struct, array_like=True, gc=False):
-    """A message, or one line of it, that could not be used: `code` is one of the contract's section 7."""
+    """A message, or one line of it, that could not be used: `code` is one of the contract's section 7.
+
+    `source`, `type`: who said it and what, as far as that could be read.
+    """
 
     origin: Origin
     code: str
     message: str
     line_id: str | None = None
+    source: str = ""
+    type: str = ""
 
 
 class Unit(msgspec.Struct, array_like=True, gc=False):

@@ -180,7 +180,7 @@ class Engine:
     def _said(self, outcome: Outcome | None) -> list[Refusal]:
         if outcome is None:
             return []
-        for (verdict, _), count in outcome.counts.items():
+        for (verdict, _, _), count in outcome.counts.items():
             if verdict == "duplicate":
                 self.duplicates += count
         for update in outcome.updates:

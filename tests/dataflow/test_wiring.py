@@ -16,6 +16,7 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from flows.metrics import Metrics
 from flows.runtime import Book, Run, shard_key, shard_of
 from flows.segments import SegmentFiles
 from flows.steps import Listener, ShardStep, SourcesStep
@@ -99,6 +100,7 @@ class Floor:
                 segments,
                 NowhereYet(),
                 lambda shard: self.published.get(shard, {}),
+                Metrics(),
                 resume,
             ),
         )
@@ -169,7 +171,7 @@ def numbers(said: list[tuple[str, Outcome]]) -> dict[tuple[str, str], int]:
 
 
 def counted(said: list[tuple[str, Outcome]], verdict: str) -> int:
-    return sum(count for _, outcome in said for (what, _), count in outcome.counts.items() if what == verdict)
+    return sum(count for _, outcome in said for (what, _, _), count in outcome.counts.items() if what == verdict)
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import os
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from flows.memory import WARN_EVERY_S, MemoryWatch, available_bytes, resident_bytes, share_of
 from schemas.settings import load_settings
@@ -34,38 +35,41 @@ class Room:
 
 
 @pytest.fixture
-def room(caplog: pytest.LogCaptureFixture) -> Room:
-    caplog.set_level(logging.INFO, "flows.memory")
+def room() -> Room:
     return Room()
 
 
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.levelname for record in caplog.records if record.name == "flows.memory"]
+@pytest.fixture
+def said() -> Iterator[list[MutableMapping[str, Any]]]:
+    with capture_logs() as lines:
+        yield lines
 
 
 @pytest.mark.parametrize(
     ("share", "levels", "ends"),
-    [(0.7999, [], 0), (0.80, ["WARNING"], 0), (0.8999, ["WARNING"], 0), (0.90, ["ERROR"], 1), (2.0, ["ERROR"], 1)],
+    [(0.7999, [], 0), (0.80, ["warning"], 0), (0.8999, ["warning"], 0), (0.90, ["error"], 1), (2.0, ["error"], 1)],
 )
 def test_it_warns_first_and_then_ends(
-    room: Room, caplog: pytest.LogCaptureFixture, share: float, levels: list[str], ends: int
+    room: Room, said: list[MutableMapping[str, Any]], share: float, levels: list[str], ends: int
 ) -> None:
     room.look(share)
-    assert (said(caplog), room.ends, room.watch.has_ended_it) == (levels, ends, bool(ends))
+    assert ([line["log_level"] for line in said], room.ends, room.watch.has_ended_it) == (levels, ends, bool(ends))
 
 
-def test_the_warning_says_how_much_how_long_and_what_would_do(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_warning_says_how_much_how_long_and_what_would_do(room: Room, said: list[MutableMapping[str, Any]]) -> None:
     room.look(0.85)
-    (record,) = caplog.records
-    for part in ("850 MB of 1000 MB (85%)", "at 90% the engine stops", "never forgotten early", "memory_limit"):
-        assert part in record.getMessage()
+    (line,) = said
+    for part in ("850 MB of 1000 MB (85%)", "at 90% the engine stops"):
+        assert part in line["event"]
+    for part in ("never forgotten early", "memory_limit"):
+        assert part in line["next"]
 
 
-def test_it_does_not_warn_all_the_time(room: Room, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_does_not_warn_all_the_time(room: Room, said: list[MutableMapping[str, Any]]) -> None:
     for passed, count in ((0.0, 1), (1.0, 1), (WARN_EVERY_S - 1.1, 1), (0.2, 2)):
         room.now += passed
         room.look(0.85)
-        assert len(said(caplog)) == count
+        assert len(said) == count
 
 
 def test_it_asks_for_the_end_once(room: Room) -> None:

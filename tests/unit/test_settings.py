@@ -130,7 +130,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"shards": "many"}, 'shards: expected an integer of 1 to 4096, got "many"'),
         ({"shards": 1.5}, "got 1.5"),
         ({"workers": True}, "workers: expected an integer of 1 to 64, got true"),
-        ({"metrics.port": 65_001}, "metrics.port: expected an integer of 0 to 65000, got 65001"),
+        ({"metrics.port": 65_536}, "metrics.port: expected an integer of 0 to 65535, got 65536"),
         ({"metrics.host": "a b"}, 'metrics.host: expected a host name or address, such as 127.0.0.1, got "a b"'),
         ({"state.recovery_partitions": 65}, "state.recovery_partitions: expected an integer of 1 to 64, got 65"),
         ({"max_message_bytes": 999}, "max_message_bytes: expected an integer of 1000 to 100000000, got 999"),
@@ -271,6 +271,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "updates.pubsub": ("1", True),
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
+        "log.payload": ("true", True),
     }
     assert set(given) == set(NAMES)
     Path("secret.txt").write_text("secret\n")

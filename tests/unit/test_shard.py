@@ -223,15 +223,15 @@ def test_a_repeat_is_dropped_and_counted(floor: Floor) -> None:
     said = unit(event_id="once")
     first, second = floor.hears(said), floor.hears(said)
     assert (first.counts, second.counts) == (
-        {("applied", "stock_received"): 1},
-        {("duplicate", "stock_received"): 1},
+        {("applied", "stock_received", "wms"): 1},
+        {("duplicate", "stock_received", "wms"): 1},
     )
     assert (second.refusals, second.updates, floor.atp) == ([], [], 10)
 
 
 def test_repeats_in_one_batch_are_dropped_too(floor: Floor) -> None:
     said = unit(event_id="once")
-    assert floor.hears(said, said, said).counts["duplicate", "stock_received"] == 2
+    assert floor.hears(said, said, said).counts["duplicate", "stock_received", "wms"] == 2
     assert floor.atp == 10
 
 
@@ -250,7 +250,7 @@ def test_a_conflict_is_refused_and_reported_and_the_first_stands(floor: Floor) -
     assert (note.quantities, note.source, note.is_open) == ({"quantity": 5}, "wms", True)
     assert (note.first_seen, note.last_seen) == (NOON, NOON)
     assert (refusal.code, refusal.origin, refusal.line_id) == ("conflict", ORIGIN, None)
-    assert outcome.counts == {("conflict", "stock_received"): 1}
+    assert outcome.counts == {("conflict", "stock_received", "wms"): 1}
     assert floor.atp == 4
 
 
@@ -395,7 +395,7 @@ def test_a_unit_waits_for_an_item_that_may_be_on_its_way(patient: Floor) -> None
     patient.now += SECOND // 2
     outcome = patient.takes(knows())
     assert outcome.refusals == []
-    assert outcome.counts == {("applied", "stock_received"): 1}
+    assert outcome.counts == {("applied", "stock_received", "wms"): 1}
     assert patient.atp == 10
 
 
@@ -454,7 +454,7 @@ def test_a_record_that_does_not_help_lengthens_no_wait(patient: Floor) -> None:
 def test_only_so_many_may_wait_and_the_others_are_judged_at_once(patient: Floor) -> None:
     units = [unit() for _ in range(PARKED_MAX + 2)]
     assert patient.codes(*units) == ["unknown_item"] * 2
-    assert patient.takes(knows()).counts == {("applied", "stock_received"): PARKED_MAX}
+    assert patient.takes(knows()).counts == {("applied", "stock_received", "wms"): PARKED_MAX}
 
 
 def test_without_a_grace_nothing_waits(floor: Floor) -> None:
@@ -468,7 +468,7 @@ def test_what_waits_survives_a_crash(patient: Floor) -> None:
     assert patient.shard.next_wake() == NOON + SECOND
     patient.takes(knows())
     assert patient.atp == 10
-    assert patient.hears(said).counts == {("duplicate", "stock_received"): 1}
+    assert patient.hears(said).counts == {("duplicate", "stock_received", "wms"): 1}
 
 
 def test_at_the_end_of_the_input_nothing_waits_any_more(patient: Floor) -> None:
@@ -827,7 +827,7 @@ def test_a_hundred_events_on_one_item_give_one_number(floor: Floor) -> None:
     (change,) = update.channels
     assert (change.atp, change.previous, change.cause, change.lane) == (100, 0, "stock_received", 1)
     assert (update.correlation_id, update.as_of) == ("c99", NOON)
-    assert outcome.counts == {("applied", "stock_received"): 100}
+    assert outcome.counts == {("applied", "stock_received", "wms"): 100}
 
 
 def test_a_number_that_did_not_change_is_not_said_again(floor: Floor) -> None:
@@ -883,7 +883,7 @@ def test_ids_are_known_after_a_resume(floor: Floor) -> None:
         if number % 3 == 0:
             floor.crashes()
     floor.crashes()
-    assert floor.hears(*said).counts == {("duplicate", "stock_received"): 20}
+    assert floor.hears(*said).counts == {("duplicate", "stock_received", "wms"): 20}
     assert floor.codes(unit(event_id=said[0].event_id, quantity=9)) == ["conflict"]
     assert floor.atp == 20
 
@@ -906,7 +906,10 @@ def test_state_is_whole_however_much_of_it_is_sealed(floor: Floor, monkeypatch: 
         if step % 17 == 0:
             floor.crashes()
     floor.crashes()
-    assert floor.hears(*said).counts == {("duplicate", "stock_received"): 120, ("duplicate", "order_placed"): 12}
+    assert floor.hears(*said).counts == {
+        ("duplicate", "stock_received", "wms"): 120,
+        ("duplicate", "order_placed", "wms"): 12,
+    }
     item = floor.shard.find("SHOVEL")
     assert item is not None
     place = item.places["DC1"]

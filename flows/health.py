@@ -1,0 +1,124 @@
+"""Decides whether the engine is alive, and whether its numbers can be trusted now; says why where not.
+
+Alive: a restart would not help. Ready: all workers answer, the input is read to within half a minute, Redis and Kafka
+take what is written, epochs end, and no newer run has taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from flows.lag import Lag
+
+#: A worker that has not answered for so long hangs: nothing but a restart would help.
+HANGS_AFTER_S = 60.0
+#: How old the oldest unread message may be.
+LAG_MAX_S = 30.0
+#: How long Redis or Kafka may take to accept a write before numbers count as stale.
+WAIT_MAX_S = 5.0
+#: How long ago the last epoch may have ended: ten intervals, and not less than this.
+EPOCH_MAX_S = 15.0
+EPOCH_INTERVALS = 10
+
+
+class Check(NamedTuple):
+    """One thing that was looked at; the reason is empty where it is good."""
+
+    name: str
+    reason: str = ""
+
+    @property
+    def is_ok(self) -> bool:
+        """Is it good?"""
+        return not self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the supervisor knows. `states` by worker: what it told of itself, None where it does not answer."""
+
+    #: why no workers run just now; empty while they do
+    phase: str
+    states: Mapping[int, Mapping[str, Any] | None] = field(default_factory=dict)
+    #: worker -> seconds since it last answered
+    silence_s: Mapping[int, float] = field(default_factory=dict)
+    lags: Mapping[str, Lag] = field(default_factory=dict)
+    #: input partitions of which a finished epoch has told
+    told: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
+    epoch_interval_s: float = 1.0
+
+
+def alive(facts: Facts) -> list[Check]:
+    """Would a restart help?"""
+    hanging = [number for number, seconds in sorted(facts.silence_s.items()) if seconds > HANGS_AFTER_S]
+    reason = f"worker {hanging[0]} has not answered for {facts.silence_s[hanging[0]]:.0f} s" if hanging else ""
+    return [Check("workers_answer", reason)]
+
+
+def ready(facts: Facts) -> list[Check]:
+    """Can the published numbers be trusted now?"""
+    return [
+        Check("workers", _workers(facts)),
+        Check("caught_up", _caught_up(facts)),
+        Check("writing", _writing(facts)),
+        Check("not_fenced", _fenced(facts)),
+    ]
+
+
+def answer(checks: list[Check], word: str) -> dict[str, Any]:
+    """Give what an operator reads: whether all is well, the reasons where not, and each check."""
+    return {
+        word: all(check.is_ok for check in checks),
+        "reasons": [f"{check.name}: {check.reason}" for check in checks if not check.is_ok],
+        "checks": {check.name: check.is_ok for check in checks},
+    }
+
+
+def _workers(facts: Facts) -> str:
+    if facts.phase:
+        return facts.phase
+    silent = [str(number) for number, state in sorted(facts.states.items()) if state is None]
+    return f"no answer from worker {', '.join(silent)}" if silent else ""
+
+
+def _states(facts: Facts) -> list[Mapping[str, Any]]:
+    return [state for state in facts.states.values() if state is not None]
+
+
+def _caught_up(facts: Facts) -> str:
+    missing = facts.parts - facts.told
+    if missing or not facts.parts:
+        return f"starting: {len(missing)} of {len(facts.parts)} input partitions have not finished an epoch yet"
+    held = sum(state["held_shards"] for state in _states(facts))
+    if held:
+        return f"{held:.0f} shards are read again up to what is published, after a stop"
+    unknown = facts.parts - facts.lags.keys()
+    if unknown:
+        return "Kafka has not told yet where the input ends"
+    part, lag = max(facts.lags.items(), key=lambda entry: entry[1].seconds)
+    if lag.seconds > LAG_MAX_S:
+        return f"{part} is {lag.messages} messages and {lag.seconds:.0f} s behind (at most {LAG_MAX_S:.0f} s)"
+    return ""
+
+
+def _writing(facts: Facts) -> str:
+    limit = max(EPOCH_MAX_S, EPOCH_INTERVALS * facts.epoch_interval_s)
+    for number, state in sorted(facts.states.items()):
+        if state is None:
+            continue
+        for server in ("redis", "kafka"):
+            waits = state[f"{server}_waits_s"]
+            if waits > WAIT_MAX_S:
+                return f"{server} has not taken what worker {number} writes for {waits:.0f} s"
+        age = state["epoch_age_s"]
+        if age is not None and age > limit:
+            return f"worker {number} has not finished an epoch for {age:.0f} s (at most {limit:.0f} s)"
+    return ""
+
+
+def _fenced(facts: Facts) -> str:
+    fenced = [str(number) for number, state in sorted(facts.states.items()) if state is not None and state["is_fenced"]]
+    return f"a newer run has taken over from worker {', '.join(fenced)}: this engine ends" if fenced else ""

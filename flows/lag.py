@@ -1,0 +1,141 @@
+"""How far the finished epochs are behind what Kafka holds, by input partition: in messages, and in seconds.
+
+Asked of Kafka by the supervisor, so that it is told also while the workers wait for a Redis that is away. Messages: the
+partition's end less the position that the last finished epoch has reached. Seconds: how long the oldest message beyond
+that position has been there. While a partition has been at its end since we look, that is since when its end was seen
+beyond the position; in a backlog, which was there before us, it is the Kafka timestamp of the last message read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its list of exports
+
+from flows.kafka import client_config
+from schemas.settings import Settings
+
+EVERY_S = 2.0
+TIMEOUT_S = 5.0
+#: Ends that are remembered of a partition: half an hour of them. Beyond, every other one is forgotten.
+SEEN_MAX = 900
+
+
+class Row(NamedTuple):
+    """What a worker says of one partition: the next offset of its last finished epoch, and its clock (seconds)."""
+
+    position: int
+    clock: float
+
+
+class Lag(NamedTuple):
+    """Of one partition."""
+
+    messages: int
+    seconds: float
+
+
+class PartitionLag:
+    """One partition's ends as they were seen."""
+
+    def __init__(self) -> None:
+        self.end: int | None = None
+        self._seen: deque[tuple[int, float]] = deque()
+        self._was_at_end = False
+        self._since: float | None = None
+
+    def saw(self, end: int, moment: float) -> None:
+        """Take the partition's end (wall clock, seconds)."""
+        if self._since is None:
+            self._since = moment
+        if self.end is None or end > self.end:
+            self._seen.append((end, moment))
+            if len(self._seen) > SEEN_MAX:
+                self._seen = deque(entry for number, entry in enumerate(self._seen) if not number % 2)
+        self.end = end
+
+    def lag(self, row: Row | None, moment: float) -> Lag | None:
+        """Give the lag; None while the end is not known."""
+        if self.end is None or self._since is None:
+            return None
+        position = row.position if row is not None else 0
+        if position >= self.end:
+            self._was_at_end = row is not None or self._was_at_end
+            self._seen.clear()
+            return Lag(0, 0.0)
+        while self._seen and self._seen[0][0] <= position:
+            self._seen.popleft()
+        first = self._seen[0][1] if self._seen else self._since
+        if not self._was_at_end and row is not None and row.clock > 0:
+            first = min(first, row.clock)
+        return Lag(self.end - position, max(0.0, moment - first))
+
+    def begin_again(self) -> None:
+        """The workers start anew: what they have not read is a backlog until they were at its end."""
+        self._was_at_end = False
+
+
+class LagWatch:
+    """Looks at the ends of all input partitions every two seconds."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._parts: dict[str, PartitionLag] = {}
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        #: when Kafka last answered (wall clock); None: not yet
+        self.told_at: float | None = None
+        self._thread = threading.Thread(target=self._look, name="lag", daemon=True)
+
+    def follow(self, parts: Iterable[str]) -> None:
+        """Name the partitions "topic/partition" of a run that begins."""
+        with self._lock:
+            self._parts = {part: self._parts.get(part) or PartitionLag() for part in parts}
+            for known in self._parts.values():
+                known.begin_again()
+        if not self._thread.is_alive() and not self._ended.is_set():
+            self._thread.start()
+
+    def lags(self, rows: Mapping[str, Row]) -> dict[str, Lag]:
+        """Give each partition's lag, as far as it is known."""
+        moment = time.time()
+        with self._lock:
+            found = {part: known.lag(rows.get(part), moment) for part, known in self._parts.items()}
+        return {part: lag for part, lag in found.items() if lag is not None}
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+
+    def _look(self) -> None:
+        # What fails is seen by the age of what it told; librdkafka need not say it too.
+        admin = AdminClient(client_config(self._settings, log_level=0))
+        while not self._ended.is_set():
+            with contextlib.suppress(KafkaException, TimeoutError):
+                self._ask(admin)
+            self._ended.wait(EVERY_S)
+
+    def _ask(self, admin: Any) -> None:
+        with self._lock:
+            wanted = list(self._parts)
+        places = [TopicPartition(topic, int(number)) for topic, _, number in (part.rpartition("/") for part in wanted)]
+        answers = admin.list_offsets(
+            dict.fromkeys(places, OffsetSpec.latest()),  # type: ignore[no-untyped-call]  # it has no types
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=TIMEOUT_S,
+        )
+        ends = {
+            f"{place.topic}/{place.partition}": answer.result(TIMEOUT_S).offset for place, answer in answers.items()
+        }
+        moment = time.time()
+        with self._lock:
+            for part, end in ends.items():
+                if part in self._parts:
+                    self._parts[part].saw(end, moment)
+        self.told_at = moment

@@ -1,0 +1,250 @@
+"""What an operator sees: a real Prometheus scrapes a running engine; every query answers, every alert fires once."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from flows import load
+from flows.children import free_port
+from flows.traffic import Profile
+from tests.prometheus import IS_HERE, Prometheus, alerts, queries
+from tests.running import START_SECONDS_MAX, Engine, frozen, until
+from tests.shop import clock, event, open_shop, placed, received, take_in, wait_for
+
+#: The window of a dashboard at its finest zoom; here scrapes come twice a second.
+RATE_INTERVAL = "30s"
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    """Ask an engine's endpoint; 0 where nothing answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error)
+    finally:
+        connection.close()
+
+
+def health(port: int, path: str = "/readyz") -> tuple[int, dict[str, Any]]:
+    """Ask for health."""
+    status, text = ask(port, path)
+    return status, json.loads(text) if status else {}
+
+
+def wait_until_ready(port: int, engine: Engine) -> None:
+    until(lambda: health(port)[0] == 200, START_SECONDS_MAX, lambda: f"ready: {health(port)}\n{engine.text()}")
+
+
+def command(world: Any, *arguments: str, **overrides: object) -> subprocess.CompletedProcess[str]:
+    """Run `atp health`."""
+    line, env = world.command("health", *arguments), world.env(**overrides)
+    return subprocess.run(line, env=env, capture_output=True, text=True, check=False)
+
+
+def value(port: int, name: str, **labels: str) -> float:
+    """Add up a metric's samples that have those labels."""
+    total = 0.0
+    for line in ask(port, "/metrics")[1].splitlines():
+        if line.startswith((f"{name}{{", f"{name} ")) and all(
+            f'{key}="{text}"' in line for key, text in labels.items()
+        ):
+            total += float(line.rsplit(" ", 1)[1])
+    return total
+
+
+def redis_process(world: Any) -> psutil.Process:
+    return psutil.Process(world.servers._redis.process.pid)
+
+
+def kafka_process(world: Any) -> psutil.Process:
+    return psutil.Process(world.servers._kafka.process.pid)
+
+
+# --- health ----------------------------------------------------------------------------------------------------------
+
+
+def test_health_tells_starting_from_ready_from_waiting_for_redis_from_gone(world: Any) -> None:
+    open_shop(world)
+    port = free_port()
+    with Engine(world, metrics__port=port, workers=2) as engine:
+        until(lambda: health(port)[0] == 503, START_SECONDS_MAX, lambda: f"an answer while it starts\n{engine.text()}")
+        assert health(port)[1]["ready"] is False
+        wait_until_ready(port, engine)
+        take_in(world, 0, 3)
+        wait_for(world, 3)
+        assert health(port) == (
+            200,
+            {
+                "ready": True,
+                "reasons": [],
+                "checks": {"workers": True, "caught_up": True, "writing": True, "not_fenced": True},
+            },
+        )
+        with frozen(redis_process(world)):
+            take_in(world, 0, 1)
+            until(lambda: health(port)[0] == 503, 30, lambda: f"not ready: {health(port)}")
+            assert any("redis has not taken" in reason for reason in health(port)[1]["reasons"]), health(port)
+            assert health(port, "/healthz")[0] == 200, "a restart would not help"
+        wait_until_ready(port, engine)
+        asked = command(world, "--ready", metrics__port=port)
+        assert (asked.returncode, json.loads(asked.stdout)["ready"]) == (0, True)
+        assert ask(port, "/elsewhere")[0] == 404
+        [worker, _] = engine.wait_for_workers(2)
+        with frozen(worker):
+            status, said = health(port)
+            assert status == 503 and "no answer from worker" in said["reasons"][0], said
+        assert engine.stop() == 0, engine.text()
+    assert ask(port, "/healthz")[0] == 0
+    gone = command(world, metrics__port=port)
+    assert gone.returncode == 1 and "nothing answers" in gone.stdout
+    off = command(world)
+    assert off.returncode == 2 and "metrics.port" in off.stderr
+
+
+def test_a_taken_port_costs_the_metrics_and_not_the_numbers_until_it_is_free(world: Any) -> None:
+    import socket
+
+    open_shop(world)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        engine = Engine(world, metrics__port=port)
+        with engine:
+            take_in(world, 0, 3)
+            wait_for(world, 3)
+            assert f"metrics.port: 127.0.0.1:{port} cannot be used" in engine.text()
+            other.close()
+            wait_until_ready(port, engine)
+            assert engine.stop() == 0
+
+
+def test_open_exceptions_are_known_again_after_a_crash(world: Any) -> None:
+    world.config.write_text('[sources.erp]\nstale_after = "1s"\n')
+    open_shop(world, items=2)
+    port = free_port()
+
+    def numbers() -> tuple[float, ...]:
+        wanted = ("negative_on_hand", "oversold", "stale_source")
+        return tuple(value(port, "atp_exceptions_open", code=code) for code in wanted)
+
+    with Engine(world, metrics__port=port) as engine:
+        for number in range(2):
+            take_in(world, number, 5)
+            world.send("inventory.warehouse", event("stock_adjusted", item=clock(number), location="EAST", quantity=-9))
+        world.flush()
+        until(lambda: numbers() == (2, 2, 1), 30, lambda: f"(2, 2, 1), got {numbers()}\n{engine.text()}")
+        engine.wait_until_it_reads(world, world.settings())
+        engine.kill_everything()
+    with Engine(world, metrics__port=port) as engine:
+        wait_until_ready(port, engine)
+        until(lambda: numbers() == (2, 2, 1), 30, lambda: f"(2, 2, 1), got {numbers()}\n{engine.text()}")
+        take_in(world, 0, 9)
+        until(lambda: numbers()[:2] == (1, 1), 30, lambda: f"one less, got {numbers()}")
+        assert value(port, "atp_source_stale", source="erp") == 1
+
+
+# --- Prometheus ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def an_older_engine_that_sleeps(world: Any) -> Iterator[Callable[[], None]]:
+    """One that ran before; gives what wakes it."""
+    with Engine(world, state__dir=world.folder / "older") as older:
+        take_in(world, 0, 10)
+        wait_for(world, 10)
+        [worker] = older.wait_for_workers()
+        os.kill(older.process.pid, signal.SIGSTOP)
+        worker.suspend()
+
+        def wake() -> None:
+            worker.resume()
+            os.kill(older.process.pid, signal.SIGCONT)
+            assert older.wait(30) == 1, older.text()
+
+        yield wake
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
+def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fault_is_made(world: Any) -> None:
+    world.config.write_text('[sources.wms]\nstale_after = "4s"\n')
+    open_shop(world, items=40, partitions=4, max_updates_per_second=1)
+    port = free_port()
+    fired: set[str] = set()
+    unmade = set(alerts())
+
+    def fires(*names: str) -> None:
+        prometheus.wait_until_it_fires(*names)
+        fired.update(names)
+
+    with an_older_engine_that_sleeps(world) as wake, Prometheus(world.folder / "prometheus", port) as prometheus:
+        fires("AtpDown")
+        with Engine(world, metrics__port=port, workers=2, lanes__max_wait="200ms") as engine:
+            wait_until_ready(port, engine)
+            until(lambda: not prometheus.firing(), 60, lambda: f"quiet while all is well: {prometheus.firing()}")
+
+            # under load: every query of the dashboard answers
+            settings = world.settings(kafka__partitions=4)
+            profile = Profile(events=2500, items=200, locations=3, channels=3, seed=5, invalid=0.01, duplicates=0.05)
+            sender = threading.Thread(target=load.send, args=(settings, profile, 300))
+            sender.start()
+            unanswered = queries()
+
+            def answer() -> bool:
+                unanswered[:] = [one for one in unanswered if not prometheus.query(_zoomed(one[1]))]
+                return not unanswered
+
+            until(answer, 60, lambda: f"data for {unanswered}\n{ask(port, '/metrics')[1][:3000]}")
+            sender.join()
+
+            # wrong numbers
+            wake()
+            world.send("inventory.warehouse", event("stock_adjusted", item=clock(0), location="EAST", quantity=-99))
+            world.send("inventory.orders", placed(1, 1))
+            nowhere = event("stock_received", item=clock(1), location="NOWHERE", quantity=3)
+            world.send("inventory.warehouse", nowhere)
+            for number in range(40):  # more rises than the budget lets through
+                world.send("inventory.warehouse", received(number, 20))
+            world.flush()
+            fires("AtpFenced", "AtpNegativeStock", "AtpOversold", "AtpDeadLetters", "AtpStaleSource")
+            # a source that speaks again is no alert any more
+            fires("AtpUpdatesOverdue")
+
+            # old numbers
+            with frozen(redis_process(world)):
+                take_in(world, 2, 3)
+                fires("AtpRedisAway", "AtpNotReady", "AtpLag")
+            fires("AtpSlowToRedis")
+            with frozen(kafka_process(world)):
+                fires("AtpKafkaAway")
+            world.servers.kill_redis()
+            world.servers.restart_redis(empty=True)
+            fires("AtpRedisLostData")
+
+            # a worker that dies again and again
+            dead: tuple[int, ...] = ()
+            for _ in range(4):
+                both = engine.wait_for_workers(2, besides=dead)
+                dead += tuple(one.pid for one in both)
+                both[0].kill()
+            fires("AtpWorkersRestart")
+        # and gone
+        fires("AtpDown")
+    assert fired == unmade, f"never fired: {unmade - fired}"
+
+
+def _zoomed(expression: str) -> str:
+    return expression.replace("$job", "atp").replace("$__rate_interval", RATE_INTERVAL)

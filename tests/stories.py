@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 from zlib import crc32
 
+from schemas.topics import INPUTS, REFERENCE
 from tests.histories import CHANNELS, ITEMS, LOCATIONS, MINUTE, History
 from tests.judging import now_us
 
@@ -17,16 +18,20 @@ Message = tuple[str, bytes, bytes | None]
 
 
 class Stories:
-    """Events of `count` histories, mixed; reference data that goes before them. The same seed tells the same."""
+    """Events of `count` histories, mixed; reference data that goes before them. The same seed tells the same.
 
-    def __init__(self, count: int, length: int, seed: int = 1, **channel: Any) -> None:
+    `policies`: what is said of single items and of channels' items changes on the way. Other changes would make the
+    end depend on which of two topics was read first.
+    """
+
+    def __init__(self, count: int, length: int, seed: int = 1, policies: bool = False, **channel: Any) -> None:
         self._told: list[Iterator[Message]] = []
         self.reference: list[Message] = []
         self._random = random.Random(seed)
         for number in range(count):
             history = History(seed * 1000 + number, length)
             # The conditions are in all of them, the policies in the first, whose channels and locations all share.
-            history.features |= {"jumps": False, "policies": False, "horizon": True, "protection": True}
+            history.features |= {"jumps": False, "policies": policies, "horizon": True, "protection": True}
             history.now = now_us() - 20 * MINUTE
             told = history.actions()
             for topic, key, value in _reference(told):
@@ -44,6 +49,8 @@ class Stories:
             if action == "event":
                 topic, value, _ = what
                 yield _named((topic, json.loads(value)["event_id"].encode(), value), number)
+            elif action == "reference" and _is_of_one_item(what):
+                yield _named(what, number)
             history.now = min(history.now, now_us())
 
     def events(self) -> Iterator[Message]:
@@ -67,7 +74,7 @@ def send(world: Any, messages: Iterator[Message], partitions: int) -> int:
     """Send events; those with one id to one partition, so that of two that conflict the same one is always first."""
     sent = 0
     for topic, key, value in messages:
-        world.send(topic, value, key=key, partition=crc32(key) % partitions)
+        world.send(topic, value, key=key, partition=_partition(topic, key, partitions))
         sent += 1
     world.flush()
     return sent
@@ -86,7 +93,7 @@ class Feeder(threading.Thread):
         start = time.monotonic()
         try:
             for topic, key, value in self._messages:
-                self._world.send(topic, value, key=key, partition=crc32(key) % self._partitions)
+                self._world.send(topic, value, key=key, partition=_partition(topic, key, self._partitions))
                 self.sent += 1
                 ahead = start + self.sent / self._per_second - time.monotonic()
                 if ahead > 0.01:
@@ -117,11 +124,20 @@ def _reference(told: Iterator[Any]) -> Iterator[Message]:
         yield record
 
 
+def _is_of_one_item(record: Message) -> bool:
+    topic, _, value = record
+    return topic == "inventory.channel_items" or (topic == "inventory.items" and value is not None)
+
+
+def _partition(topic: str, key: bytes, partitions: int) -> int:
+    return crc32(key) % partitions if topic in INPUTS else 0
+
+
 def _named(message: Message, number: int) -> Message:
     topic, key, value = message
-    assert value is not None
     for item in ITEMS:
-        value = value.replace(f'"{item}"'.encode(), f'"{item}-{number}"'.encode())
-    if key.decode() in ITEMS:
-        key = key + f"-{number}".encode()
+        if value is not None:
+            value = value.replace(f'"{item}"'.encode(), f'"{item}-{number}"'.encode())
+        if topic in REFERENCE and key.endswith(item.encode()):
+            key = key + f"-{number}".encode()
     return topic, key, value

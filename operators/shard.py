@@ -50,6 +50,9 @@ RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
 RECEIPT_RETENTION = 180 * DAY
 
+#: in a sweep, behind the items that were to be said again for an emptied read model
+FILLED = ("", "refill", "")
+
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
 _encode = msgspec.msgpack.encode
 
@@ -146,6 +149,7 @@ class Shard:
         self._notes: list[ExceptionNote] = []
         #: a shard speaks once after each start, so that what the sink still holds of it is woken
         self._is_new = True
+        self._is_filled = False
         self._replay_until: dict[str, int] = {}
         if resume is not None:
             self._resume(resume)
@@ -415,6 +419,8 @@ class Shard:
                 forced[message.item] = message.channel
             return
         self._sweep.extend((code, message.cause, message.channel) for code in self.items)
+        if message.cause == "refill":
+            self._sweep.append(FILLED)
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -441,6 +447,8 @@ class Shard:
             code, cause, channel = self._sweep.popleft()
             if cause == "tidy":
                 self._tidy_item(code)
+            elif not code:
+                self._is_filled = True
             else:
                 item = self.find(code)
                 if item is not None:
@@ -504,11 +512,11 @@ class Shard:
                     self._dirty.add(code)
             self._touched.clear()
         refusals, counts = self._refusals, self.counts
-        if not (updates or notes or refusals or reached or counts or self._is_new):
+        if not (updates or notes or refusals or reached or counts or self._is_new or self._is_filled):
             return None
-        self._is_new = False
+        filled, self._is_filled, self._is_new = self._is_filled, False, False
         self._refusals, self._notes, self.counts = [], [], {}
-        return Outcome(self.number, reached, updates, refusals, notes, counts)
+        return Outcome(self.number, reached, updates, refusals, notes, counts, filled=filled)
 
     def find(self, code: str) -> Item | None:
         """The item, decoded if it was not yet touched in this run."""

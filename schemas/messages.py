@@ -113,6 +113,8 @@ class Outcome(msgspec.Struct, array_like=True):
     exceptions: list[ExceptionNote]
     counts: dict[tuple[str, str], int] = {}
     ended: bool = False
+    #: everything asked for to fill an emptied read model is said, with this or before
+    filled: bool = False
 
 
 class SourcesSeen(msgspec.Struct, array_like=True, tag=5):

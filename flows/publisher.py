@@ -25,6 +25,7 @@ from flows.kafka_tail import Tail, updates_since
 from flows.metrics import Metrics
 from flows.outgoing_kafka import LAST_WAIT_S, OutgoingKafka
 from flows.progress import PartProgress, Progress
+from flows.requests import take_requests
 from flows.runtime import Book, Run, Stop, now, shard_key
 from flows.store import Behind, Outage, Store, filling_field
 from operators.holdback import HeldShard, Value, restate
@@ -522,4 +523,6 @@ class Publisher:
                 of, row = msgspec.msgpack.decode(raw, type=tuple[int, PartProgress])
                 if of == token:
                     self._progress.note(part.decode(), row)
+        if self._run.worker == 0:
+            self._control.put(self._patiently(take_requests, self._store, self._run.settings.shards))
         self._metrics.state(len(self._outbox), len(self._lanes))

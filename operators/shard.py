@@ -49,6 +49,8 @@ MERGE_FROM = 6
 RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
 RECEIPT_RETENTION = 180 * DAY
+#: When the id of a unit that was accepted late may be forgotten: never.
+FOREVER = 1 << 62
 
 #: in a sweep, behind the items that were to be said again for an emptied read model
 FILLED = ("", "refill", "")
@@ -290,6 +292,8 @@ class Shard:
                 )
             )
             return
+        if unit.origin.late_accepted and until < unit.recorded_at:
+            until = FOREVER  # its repeats are late too, and only this id tells them from new ones
         self.ids.remember(identity, content, until)
         position.apply(item, unit, amount, quarantine, context)
         item.cause = CAUSES[unit.type]

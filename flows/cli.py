@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import commands
+
 if TYPE_CHECKING:
     from schemas.settings import Settings
 
@@ -336,6 +338,9 @@ def _problems() -> tuple[type[Exception], ...]:
 def complain(sentence: str) -> None:
     """Say what is wrong, where errors go."""
     print(f"atp: {sentence}", file=sys.stderr, flush=True)
+
+
+commands.add_to(app, load, reporting)
 
 
 def main() -> None:

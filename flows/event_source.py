@@ -28,6 +28,7 @@ from flows.log import get_log
 from flows.metrics import Metrics
 from flows.progress import PartProgress, Progress
 from flows.reference_source import SOURCES_KEY
+from flows.replay import note_replay
 from flows.runtime import Book, Run, Stop, now, shard_key, shard_of
 from operators.decode import Decoder, DecoderConfig
 from schemas.messages import SourcesSeen, UnitBatch
@@ -189,6 +190,9 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
             self._caught_up = False
             self._log_append = kind == TIMESTAMP_LOG_APPEND_TIME
             origin = Origin(topic, partition, offset, timestamp_ms, message.key(), message.value())
+            headers = message.headers()
+            if headers:
+                note_replay(origin, headers)
             position = offset + 1
             if not decode(origin, clock, units, refusals, False):
                 self._park(origin, clock, units, refusals)

@@ -15,11 +15,13 @@ local function claim(keys, args)
   return string.format('%d', asked)
 end
 
--- keys: fence hash. args: token. After Redis came back empty or older: the run that holds the newest token goes on.
+-- keys: fence hash. args: token, writer, flush number. After Redis came back empty or older: the run that holds the
+-- newest token goes on, and its writer with the number it had: a number that came back with older data would else be
+-- taken for its own.
 local function reclaim(keys, args)
   local held = tonumber(redis.call('HGET', keys[1], 'token') or '0')
   if held > tonumber(args[1]) then return redis.error_reply('FENCED ' .. held) end
-  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION)
+  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[3])
   return 'OK'
 end
 
@@ -27,6 +29,7 @@ end
 -- args: token, writer, flush number before this one, flush number, then for each key:
 --   number of values, field, value, ..., number of fields to delete, field, ...
 -- Writes all or nothing: an older token is FENCED; a Redis that lost writes of this run is BEHIND.
+-- The flush number goes last: a slice that failed half way (a key that somebody else made a string) is written again.
 local function write(keys, args)
   local fence = redis.call('HMGET', keys[1], 'token', args[2])
   local held = tonumber(fence[1] or '0')
@@ -38,7 +41,6 @@ local function write(keys, args)
   end
   if held < token then return redis.error_reply('BEHIND token ' .. held) end
   if (fence[2] or '0') ~= args[3] then return redis.error_reply('BEHIND flush ' .. (fence[2] or '0')) end
-  redis.call('HSET', keys[1], args[2], args[4])
   local at = 5
   for k = 2, #keys do
     local values = tonumber(args[at]) * 2
@@ -52,6 +54,7 @@ local function write(keys, args)
     end
     at = at + gone + 1
   end
+  redis.call('HSET', keys[1], args[2], args[4])
   return 'OK'
 end
 

@@ -116,9 +116,7 @@ class OutgoingKafka:
         self._metrics.kafka_confirm.observe(time.monotonic() - began)
         self._check()
 
-    def _send(
-        self, topic: str, key: str | bytes | None, value: bytes | None, headers: list[Any] | None = None
-    ) -> None:
+    def _send(self, topic: str, key: str | bytes | None, value: bytes | None, headers: list[Any] | None = None) -> None:
         while True:
             try:
                 if headers is None:

@@ -26,8 +26,9 @@ from flows.metrics import Metrics
 from flows.notices import Notices
 from flows.outgoing_kafka import LAST_WAIT_S, OutgoingKafka
 from flows.progress import PartProgress, Progress
+from flows.requests import take_requests
 from flows.runtime import Book, Run, Stop, now, shard_key
-from flows.store import Behind, Fenced, Outage, Store
+from flows.store import Behind, Fenced, Outage, Store, filling_field
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, Outgoing
 from operators.outbox import Outbox, is_unchanged
@@ -56,10 +57,12 @@ class _Saved(msgspec.Struct, array_like=True):
     held: tuple[dict[str, int], list[ItemUpdate]] | None
     #: exceptions open now, by code (a silent source: by its name too)
     open: dict[str, int] = {}
+    #: under which Redis last took the offsets: a Redis that has a lower one is older than this snapshot
+    version: int = 0
 
 
 _state = msgspec.msgpack.Decoder(_Saved)
-_offsets = msgspec.msgpack.Decoder(dict[str, int])
+_offsets = msgspec.msgpack.Decoder(tuple[dict[str, int], int])
 _encode = msgspec.msgpack.encode
 
 
@@ -70,15 +73,16 @@ class PublisherError(RuntimeError):
 class _Shard:
     """What the writer knows of one shard."""
 
-    __slots__ = ("held", "is_resumed", "open", "reached")
+    __slots__ = ("held", "is_resumed", "open", "reached", "version")
 
-    def __init__(
-        self, reached: dict[str, int], held: HeldShard | None, is_resumed: bool, open: dict[str, int]
-    ) -> None:
-        self.open = open
-        self.reached = reached
+    def __init__(self, saved: _Saved, held: HeldShard | None, is_resumed: bool) -> None:
         self.held = held
         self.is_resumed = is_resumed
+        self.reached = saved.reached
+        #: under which Redis last took `reached`
+        self.version = saved.version
+        #: exceptions open now, by code
+        self.open = saved.open
 
 
 class Publisher:
@@ -104,6 +108,10 @@ class Publisher:
         self._positions: dict[str, tuple[ItemUpdate, int]] = {}
         self._positions_due: deque[tuple[int, str]] = deque()
         self._restated: set[str] = set()
+        #: shard -> how often it was asked to say everything for a Redis that lost it, and has not yet
+        self._filling: dict[int, int] = {}
+        #: shards that have, once
+        self._filled: list[int] = []
         self._redis_had: dict[tuple[str, str], Value] = {}
         self._tail: Tail | None = None
         #: what waited for Kafka when the last run's snapshots were taken
@@ -135,8 +143,8 @@ class Publisher:
         """Read which input offsets the published numbers of a shard include. By a connection of its own."""
         if self._reader is None:
             self._reader = Store(self._run.settings.redis.address(), self._run.settings.redis.prefix)
-        raw = self._patiently(self._reader.reached, shard)
-        return _offsets.decode(raw) if raw else {}
+        raw, _ = self._patiently(self._reader.reached, shard)
+        return _offsets.decode(raw)[0] if raw else {}
 
     def open(self, shard: int, state: bytes | None) -> None:
         """Take a shard up where the last run's snapshot left it."""
@@ -160,7 +168,7 @@ class Publisher:
             self._raise_failure()
             known = self._shards[shard]
             held = None if known.held is None else (known.held.until, list(known.held.updates.values()))
-            state = _encode(_Saved(now(), self._states.get(shard, []), known.reached, held, known.open))
+            state = _encode(_Saved(now(), self._states.get(shard, []), known.reached, held, known.open, known.version))
             self._metrics.snapshot_bytes += len(state)
             return state
 
@@ -236,6 +244,8 @@ class Publisher:
         while self._outbox:
             self._write_slice()
             self._take_inbox()
+        if self._filled:
+            self._note_filled()
         self._send_due()
         if time.monotonic() - self._beat_at >= HEARTBEAT_S:
             self._beat()
@@ -288,6 +298,8 @@ class Publisher:
             self._kafka.send_exception(note)
             self._notices.noted(note, shard.open)
         self._metrics.count(outcome)
+        if outcome.filled:
+            self._filled.append(number)
         if shard.held is None:
             if outcome.updates:
                 self._outbox.add(number, outcome.updates, shard.reached)
@@ -296,29 +308,23 @@ class Publisher:
             shard.held.add(outcome.updates)
 
     def _open(self, number: int, raw: bytes | None) -> None:
-        waiting: list[Outgoing] = []
-        reached: dict[str, int] = {}
-        kept: tuple[dict[str, int], list[ItemUpdate]] | None = None
-        open_now: dict[str, int] = {}
-        if raw is not None:
-            saved = _state.decode(raw)
-            waiting, reached, kept, open_now = saved.waiting, saved.reached, saved.held, saved.open
-            self._saved_at = max(self._saved_at, saved.saved_at)
-            for about, count in open_now.items():
-                self._metrics.opened(about, count)
-        published = self._patiently(self._store.reached, number)
-        if published is None and reached:
+        saved = _Saved(0, [], {}, None) if raw is None else _state.decode(raw)
+        self._saved_at = max(self._saved_at, saved.saved_at)
+        for about, count in saved.open.items():
+            self._metrics.opened(about, count)
+        published, is_filling = self._patiently(self._store.reached, number)
+        until, version = _offsets.decode(published) if published else ({}, 0)
+        held = HeldShard(until, saved.reached, saved.held[1] if saved.held else ())
+        self._shards[number] = _Shard(saved, held if held.until or held.updates else None, raw is not None)
+        self._restored += saved.waiting
+        if raw is not None and (is_filling or version < saved.version):
             self._metrics.redis_losses += 1
             log.warning(
-                f"shard {number}: Redis does not have what was published: filling it again",
+                f"shard {number}: Redis does not have all that was published: filling it again",
                 kind="redis_lost",
                 next="find out why Redis lost data (restart without persistence, failover, eviction)",
             )
-            self._control.put([(shard_key(number), Republish(cause="refill"))])
-        until = _offsets.decode(published) if published else {}
-        held = HeldShard(until, reached, kept[1] if kept else ())
-        self._shards[number] = _Shard(reached, held if held.until or held.updates else None, raw is not None, open_now)
-        self._restored += waiting
+            self._fill([number])
 
     def _release_held(self) -> None:
         for number, shard in self._shards.items():
@@ -386,7 +392,8 @@ class Publisher:
             keys.insert(0, self._store.reached_key())
             offsets: list[Any] = [len(reached)]
             for shard, parts in reached.items():
-                offsets += (shard_key(shard), _encode(parts))
+                offsets += (shard_key(shard), _encode((parts, version)))
+                self._shards[shard].version = version
             arguments = [*offsets, 0, *arguments]
         began = time.monotonic()
         self._write(keys, arguments)
@@ -445,7 +452,35 @@ class Publisher:
         if self._run.until_caught_up and self._counter:
             raise PublisherError("Redis lost what was written while catching up: run again")
         self._patiently(self._store.reclaim)
-        self._control.put((shard_key(shard), Republish(cause="refill")) for shard in self._shards)
+        self._fill(list(self._shards))
+
+    def _fill(self, shards: list[int]) -> None:
+        """Have shards say everything again; marked in Redis until it is there, should this process die meanwhile."""
+        wanted = dict.fromkeys(shards)
+        while wanted:
+            marks = [part for shard in wanted for part in (filling_field(shard), 1)]
+            try:
+                self._patiently(self._store.write, [self._store.reached_key()], [len(wanted), *marks, 0])
+                break
+            except Behind:
+                self._patiently(self._store.reclaim)
+                wanted.update(dict.fromkeys(self._shards))
+        for shard in wanted:
+            self._filling[shard] = self._filling.get(shard, 0) + 1
+        self._control.put((shard_key(shard), Republish(cause="refill")) for shard in wanted)
+
+    def _note_filled(self) -> None:
+        """Take the marks off shards that have said everything, now that it is written."""
+        done = [shard for shard in self._filled if self._shards[shard].held is None]
+        self._filled = [shard for shard in self._filled if self._shards[shard].held is not None]
+        for shard in done:
+            self._filling[shard] = self._filling.get(shard, 1) - 1
+        through = [shard for shard in set(done) if self._filling[shard] <= 0]
+        for shard in through:
+            del self._filling[shard]
+        if through:
+            self._write([self._store.reached_key()], [0, len(through), *map(filling_field, through)])
+            log.info("Redis is filled again with %d shards, %d to go", len(through), len(self._filling))
 
     def _join(self) -> None:
         try:
@@ -530,3 +565,4 @@ class Publisher:
         self._metrics.look_at(self._lanes, now())
         if not self._run.worker:
             self._metrics.fenced_others(self._patiently(self._store.rejected))
+            self._control.put(self._patiently(take_requests, self._store, self._run.settings.shards))

@@ -102,9 +102,7 @@ class SegmentFiles:
     def _path(self, shard: int) -> Path:
         return self._folder / f"{shard:04d}"
 
-    def _merge(
-        self, shard: int, name: str, segments: list[Segment], ids_floor: int, is_oldest: bool
-    ) -> Segment:
+    def _merge(self, shard: int, name: str, segments: list[Segment], ids_floor: int, is_oldest: bool) -> Segment:
         layers = [layer for segment in segments for layer in self.read(shard, segment)]
         return self._write(shard, name, [merge_layers(layers, ids_floor, is_oldest)])
 

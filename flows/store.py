@@ -40,6 +40,11 @@ class Outage(StoreError):
     """Redis cannot be reached, or says that it cannot serve now."""
 
 
+def filling_field(shard: int) -> str:
+    """Name the mark of a shard whose numbers are being filled in: what a crash leaves half done is done again."""
+    return f"{shard:04d}:filling"
+
+
 def library() -> str:
     """Give the server-side functions' source."""
     return resources.files("flows").joinpath("library.lua").read_text("utf-8")
@@ -85,8 +90,7 @@ class Store:
     def reclaim(self) -> None:
         """Go on with this run's token in a Redis that lost it."""
         self._load_library()
-        self._ask("FCALL", "atp_reclaim", 1, self._fence, self.token)
-        self._flush = 0
+        self._ask("FCALL", "atp_reclaim", 1, self._fence, self.token, self._writer, self._flush)
 
     def write(self, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Write one slice, all or nothing: `arguments` for each key as `atp_write` wants them."""
@@ -125,10 +129,10 @@ class Store:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def reached(self, shard: int) -> bytes | None:
-        """Read which offsets the shard's published numbers include."""
-        answer: bytes | None = self._ask("HGET", self.reached_key(), f"{shard:04d}")
-        return answer
+    def reached(self, shard: int) -> tuple[bytes | None, bool]:
+        """Read which offsets the shard's published numbers include, and whether they are still being filled in."""
+        raw, filling = self._ask("HMGET", self.reached_key(), f"{shard:04d}", filling_field(shard))
+        return raw, filling is not None
 
     def values(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[list[bytes | None]]:
         """Read fields of several hashes in one round trip."""
@@ -189,6 +193,8 @@ class Store:
 
     def _error(self, error: Exception) -> StoreError:
         text = str(error)
+        if "READONLY" in text:
+            self._drop()  # a primary that became a replica keeps its connections: the name may lead elsewhere by now
         for word, kind in (("FENCED", Fenced), ("BEHIND", Behind)):
             at = text.find(word)
             if at >= 0:

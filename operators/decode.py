@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from schemas import codes
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
 from schemas.events import EVENTS, EventSpec, Shape, parse_version
-from schemas.units import EventType, Origin, Refusal, Unit
+from schemas.units import EventType, Origin, Refusal, Unit, unit_name
 from schemas.wire import ABSENT, FAST, SHALLOW_BYTES, FastType, are_ids, read_order, read_single
 
 SECOND: Final = 1_000_000
@@ -249,7 +249,11 @@ class Decoder:
         rights = self._rights_of(head.source)
         of_type = _not_allowed_type(rights, spec, head.source)
         of_time = self._time_verdict(rights, head.occurred_at, recorded_at)
-        of_event = of_type or of_time
+        # A replay may bring what is late, unit by unit and proved new; never a count: what came after it is forgotten.
+        waived = origin.late_accepted if of_time is not None and of_time[0] == codes.LATE else ()
+        if spec.number is EventType.STOCK_COUNTED:
+            waived = ()
+        of_event = of_type or (None if waived else of_time)
         if of_event is not None and spec.line is not None and len(head.lines) > 1:
             refusals.append(Refusal(origin, *of_event))
             return True
@@ -266,7 +270,10 @@ class Decoder:
             unit = Unit(spec.number, source=head.source, event_id=head.event_id, occurred_at=head.occurred_at,
                         recorded_at=recorded_at, origin=origin, correlation_id=head.correlation_id or "",
                         **{"line_id": "", **part})  # fmt: skip
-            unit.verdict = of_type or _not_allowed_location(rights, part, name, head.source) or of_time
+            is_waived = bool(waived) and unit_name(unit.line_id, unit.item) in waived
+            unit.verdict = (
+                of_type or _not_allowed_location(rights, part, name, head.source) or (None if is_waived else of_time)
+            )
             ready.append(unit)
         units += ready
         refusals += [refused.of(origin) for refused in refused_lines]

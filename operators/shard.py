@@ -49,6 +49,11 @@ MERGE_FROM = 6
 RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
 RECEIPT_RETENTION = 180 * DAY
+#: When the id of a unit that was accepted late may be forgotten: never.
+FOREVER = 1 << 62
+
+#: in a sweep, behind the items that were to be said again for an emptied read model
+FILLED = ("", "refill", "")
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
 _encode = msgspec.msgpack.Encoder().encode
@@ -146,6 +151,7 @@ class Shard:
         self._notes: list[ExceptionNote] = []
         #: a shard speaks once after each start, so that what the sink still holds of it is woken
         self._is_new = True
+        self._is_filled = False
         self._replay_until: dict[str, int] = {}
         if resume is not None:
             self._resume(resume)
@@ -286,6 +292,8 @@ class Shard:
                 )
             )
             return
+        if unit.origin.late_accepted and until < unit.recorded_at:
+            until = FOREVER  # its repeats are late too, and only this id tells them from new ones
         self.ids.remember(identity, content, until)
         position.apply(item, unit, amount, quarantine, context)
         item.cause = CAUSES[unit.type]
@@ -420,6 +428,8 @@ class Shard:
                 forced[message.item] = message.channel
             return
         self._sweep.extend((code, message.cause, message.channel) for code in self.items)
+        if message.cause == "refill":
+            self._sweep.append(FILLED)
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -446,6 +456,8 @@ class Shard:
             code, cause, channel = self._sweep.popleft()
             if cause == "tidy":
                 self._tidy_item(code)
+            elif not code:
+                self._is_filled = True
             else:
                 item = self.find(code)
                 if item is not None:
@@ -509,12 +521,12 @@ class Shard:
                     self._dirty.add(code)
             self._touched.clear()
         refusals, counts = self._refusals, self.counts
-        if not (updates or notes or refusals or reached or counts or self._is_new):
+        if not (updates or notes or refusals or reached or counts or self._is_new or self._is_filled):
             return None
-        self._is_new = False
+        filled, self._is_filled, self._is_new = self._is_filled, False, False
         recorded, self._recorded = self._recorded, (0, 0)
         self._refusals, self._notes, self.counts = [], [], {}
-        return Outcome(self.number, reached, updates, refusals, notes, counts, recorded=recorded)
+        return Outcome(self.number, reached, updates, refusals, notes, counts, recorded=recorded, filled=filled)
 
     def find(self, code: str) -> Item | None:
         """The item, decoded if it was not yet touched in this run."""

@@ -118,6 +118,8 @@ class Outcome(msgspec.Struct, array_like=True):
     ended: bool = False
     #: Kafka timestamps of its oldest and newest event; 0 where there is none
     recorded: tuple[int, int] = (0, 0)
+    #: everything asked for to fill an emptied read model is said, with this or before
+    filled: bool = False
 
 
 class SourcesSeen(msgspec.Struct, array_like=True, tag=5):

@@ -39,6 +39,13 @@ class Origin(msgspec.Struct, array_like=True, gc=False):
     key: bytes | None
     value: bytes | None
     attempts: int = 1
+    #: replayed: the units of it that may be late, as `unit_name` gives them, each proved never to have been applied
+    late_accepted: tuple[str, ...] = ()
+
+
+def unit_name(line_id: str, item: str) -> str:
+    """Name one unit within its event. No code or id can hold the separator."""
+    return f"{line_id}\x1f{item}"
 
 
 class Refusal(msgspec.Struct, array_like=True, gc=False):

@@ -1,0 +1,186 @@
+"""What stands in Redis when Redis is not what the engine left there: older, half filled, or touched by others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flows.store import Behind, Fenced, Outage, Store
+from tests.judging import hashes
+from tests.running import Engine, until
+from tests.shop import clock, open_shop, promised, received, take_in, wait_for
+
+Copy = dict[bytes, bytes]
+
+
+def copy_of(world: Any) -> Copy:
+    """Everything under the world's prefix, as a backup or a replica would hold it."""
+    raw = raw_redis(world)
+    return {key: raw.dump(key) for key in raw.scan_iter(f"{world.redis_prefix}*", count=1000)}
+
+
+def bring_back(world: Any, copy: Copy) -> None:
+    """Put an older copy in the place of what is there, in one step, as a failover does."""
+    raw = raw_redis(world)
+    with raw.pipeline(transaction=True) as pipeline:
+        for key in raw.scan_iter(f"{world.redis_prefix}*", count=1000):
+            pipeline.delete(key)
+        for key, value in copy.items():
+            pipeline.restore(key, 0, value)
+        pipeline.execute()
+
+
+def raw_redis(world: Any) -> Any:
+    import redis
+
+    return redis.Redis.from_url(world.servers.redis_url)
+
+
+@pytest.fixture
+def store(world: Any) -> Iterator[Store]:
+    one = Store(world.servers.redis_url, world.redis_prefix, writer="0")
+    one.claim(0)
+    yield one
+    one.close()
+
+
+# --- the fence -------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_copy_is_noticed_and_the_same_run_can_go_on_in_it(world: Any, store: Store) -> None:
+    key = f"{world.redis_prefix}atp:A"
+    for number in range(5):
+        store.write([key], [1, "web", number, 0])
+    older = copy_of(world)
+    for number in range(5, 8):
+        store.write([key], [1, "web", number, 0])
+    bring_back(world, older)
+    with pytest.raises(Behind):
+        store.write([key], [1, "web", 8, 0])
+    assert store.all_of(key) == {b"web": b"4"}
+    store.reclaim()
+    store.write([key], [1, "web", 8, 0])
+    assert store.all_of(key) == {b"web": b"8"}
+
+
+def test_a_number_that_came_back_with_an_older_copy_is_not_taken_for_this_flush(world: Any, store: Store) -> None:
+    key = f"{world.redis_prefix}atp:A"
+    for number in range(3):
+        store.write([key], [1, "web", number, 0])
+    ahead = copy_of(world)  # holds flush 3
+    world.redis.delete(*world.redis.keys(f"{world.redis_prefix}*"))
+    with pytest.raises(Behind):
+        store.write([key], [1, "web", 3, 0])
+    store.reclaim()
+    bring_back(world, ahead)
+    for number in range(2):
+        store.write([key], [1, "web", number, 0])
+    bring_back(world, ahead)
+    with pytest.raises(Behind):
+        store.write([key], [1, "web", 99, 0])
+    store.reclaim()
+    store.write([key], [1, "web", 100, 0])
+    assert store.all_of(key) == {b"web": b"100"}
+
+
+def test_a_slice_that_fails_half_way_is_not_taken_for_written(world: Any, store: Store) -> None:
+    good, bad = f"{world.redis_prefix}atp:A", f"{world.redis_prefix}atp:B"
+    world.redis.set(bad, "somebody else's")
+    for _ in range(2):
+        with pytest.raises(Outage, match="WRONGTYPE"):
+            store.write([good, bad], [1, "web", 1, 0, 1, "web", 2, 0])
+    world.redis.delete(bad)
+    store.write([good, bad], [1, "web", 1, 0, 1, "web", 2, 0])
+    assert store.all_of(bad) == {b"web": b"2"}
+
+
+def test_an_older_token_writes_nothing(world: Any, store: Store) -> None:
+    key = f"{world.redis_prefix}atp:A"
+    store.write([key], [1, "web", 1, 0])
+    newer = Store(world.servers.redis_url, world.redis_prefix, writer="0")
+    assert newer.claim(0) == store.token + 1
+    newer.write([key], [1, "web", 2, 0])
+    for step in (lambda: store.write([key], [1, "web", 3, 0]), store.reclaim, store.join):
+        with pytest.raises(Fenced):
+            step()
+    assert newer.all_of(key) == {b"web": b"2"}
+    newer.close()
+
+
+# --- with the engine -------------------------------------------------------------------------------------------------
+
+
+def test_a_redis_replaced_by_an_older_copy_is_filled_again_without_a_restart(world: Any) -> None:
+    open_shop(world, items=20)
+    for number in range(20):
+        world.send("inventory.warehouse", received(number, 10))
+    world.flush()
+    with Engine(world) as engine:
+        wait_for(world, 10, 19)
+        until(lambda: all(promised(world, n) == 10 for n in range(20)), 20, "all numbers")
+        older = copy_of(world)
+        for number in range(10):
+            world.send("inventory.warehouse", received(number, 5))
+        world.flush()
+        until(lambda: all(promised(world, n) == 15 for n in range(10)), 20, "newer numbers")
+        bring_back(world, older)
+        assert promised(world, 0) == 10
+        until(lambda: all(promised(world, n) == 15 for n in range(10)), 10, lambda: f"numbers again\n{engine.text()}")
+        until(lambda: not marks(world), 10, lambda: f"marks gone: {marks(world)}\n{engine.text()}")
+        take_in(world, 0, 1)
+        wait_for(world, 16, seconds=10)
+        assert engine.stop() == 0, engine.text()
+    assert "a worker died" not in engine.text()
+
+
+def test_an_older_copy_brought_back_while_the_engine_is_down_is_noticed_at_its_start(world: Any) -> None:
+    open_shop(world, items=20)
+    for number in range(20):
+        world.send("inventory.warehouse", received(number, 10))
+    world.flush()
+    with Engine(world) as engine:
+        until(lambda: all(promised(world, n) == 10 for n in range(20)), 40, "all numbers")
+        older = copy_of(world)
+        for number in range(10):
+            world.send("inventory.warehouse", received(number, 5))
+        world.flush()
+        until(lambda: all(promised(world, n) == 15 for n in range(10)), 20, "newer numbers")
+        assert engine.stop() == 0, engine.text()
+    bring_back(world, older)
+    with Engine(world) as engine:
+        until(lambda: all(promised(world, n) == 15 for n in range(10)), 40, lambda: f"numbers again\n{engine.text()}")
+        assert engine.stop() == 0, engine.text()
+
+
+def test_a_refill_that_a_crash_cut_off_is_begun_again(world: Any) -> None:
+    items = 2000
+    open_shop(world, items=items)
+    for number in range(items):
+        world.send("inventory.warehouse", received(number, 1 + number))
+    world.flush()
+    # One shard says eight items at a time: slow enough to be cut off in the middle.
+    with Engine(world, shards=1) as engine:
+        until(lambda: len(hashes(world, "position")) == items, 60, lambda: f"all positions\n{engine.text()}")
+        world.redis.delete(*world.redis.keys(f"{world.redis_prefix}*"))
+        until(lambda: world.redis.exists(*some(world, items)) > 0, 10, lambda: f"a refill\n{engine.text()}")
+        time.sleep(0.1)  # so that an epoch ends meanwhile
+        engine.kill_everything()
+    half = len(hashes(world, "position"))
+    assert 0 < half < items, "the crash came too late to cut anything off"
+    with Engine(world, shards=1) as engine:
+        until(lambda: len(hashes(world, "position")) == items, 60, lambda: f"all of them again\n{engine.text()}")
+        until(lambda: not marks(world), 20, lambda: f"marks gone: {marks(world)}\n{engine.text()}")
+        assert engine.stop() == 0, engine.text()
+    found = {item: fields["web"] for item, fields in hashes(world, "atp").items()}
+    assert found == {clock(number): str(1 + number) for number in range(items)}
+
+
+def some(world: Any, items: int) -> list[str]:
+    return [f"{world.redis_prefix}position:{clock(number)}" for number in range(0, items, 5)]
+
+
+def marks(world: Any) -> list[str]:
+    return [name for name in world.redis.hkeys(f"{world.redis_prefix}engine:reached") if ":" in name]

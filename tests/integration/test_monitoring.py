@@ -252,7 +252,9 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
                 dead += tuple(one.pid for one in both)
                 both[0].kill()
             fires("AtpWorkersRestart")
-        # and gone
+        with Engine(world, metrics__port=port, memory_limit="400MB") as engine:
+            fires("AtpMemory")
+            assert "memory: a worker takes" not in engine.text(), "the rule is impatient here, the engine is not"
         fires("AtpDown")
     assert fired == unmade, f"never fired: {unmade - fired}"
 

@@ -100,7 +100,16 @@ def test_names_are_as_prometheus_wants_them() -> None:
 
 
 @pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
-def test_promtool_finds_nothing_wrong_with_rules_and_configuration(tmp_path: Path) -> None:
-    for arguments in (["rules", str(RULES)], ["config", str(RULES.with_name("prometheus.yml"))]):
-        said = subprocess.run(["promtool", "check", *arguments], capture_output=True, text=True, check=False)
-        assert said.returncode == 0, said.stdout + said.stderr
+def test_promtool_finds_nothing_wrong_with_rules_and_configuration() -> None:
+    assert_promtool("check", "rules", RULES)
+    assert_promtool("check", "config", RULES.with_name("prometheus.yml"))
+
+
+@pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
+def test_alerts_fire_at_their_limits_and_after_their_patience() -> None:
+    assert_promtool("test", "rules", ROOT / "tests" / "prometheus_rules.yml")
+
+
+def assert_promtool(verb: str, kind: str, path: Path) -> None:
+    said = subprocess.run(["promtool", verb, kind, str(path)], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr

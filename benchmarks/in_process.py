@@ -1,4 +1,4 @@
-"""What decoding, shards and snapshots cost without servers: microseconds a unit, by step.
+"""What decoding, shards, snapshots and counting for metrics cost without servers: microseconds a unit, by step.
 
 python -m benchmarks.in_process --events 200000 --items 100000
 """
@@ -14,9 +14,11 @@ from itertools import islice
 from pathlib import Path
 
 from flows import traffic
+from flows.metrics import Metrics
 from flows.runtime import now, shard_of
 from flows.segments import SegmentFiles
 from operators.decode import Book, Decoder, DecoderConfig
+from operators.lane_queue import Outgoing
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, TopologyRecord, UnitBatch
@@ -69,7 +71,8 @@ def main() -> None:
         kinds = {f"inventory.{kind}": kind for kind in ("warehouse", "orders", "supply")}
         decoder = Decoder(DecoderConfig(kinds), book)
         messages = traffic.events(profile, now())
-        spent = dict.fromkeys(("decode", "split", "process", "snapshot"), 0.0)
+        spent = dict.fromkeys(("decode", "split", "process", "snapshot", "metrics"), 0.0)
+        metrics = Metrics()
         units_in_all = polls = size = 0
         while chunk := list(islice(messages, POLL)):
             polls += 1
@@ -90,14 +93,29 @@ def main() -> None:
                 else:
                     batch.units.append(unit)
             t2 = time.perf_counter()
-            for number, batch in batches.items():
-                shards[number].process([batch])
+            outcomes = [shards[number].process([batch]) for number, batch in batches.items()]
             t3 = time.perf_counter()
             if polls % told.epoch_polls == 0:
                 size += sum(len(shard.snapshot()) for shard in shards)
             t4 = time.perf_counter()
+            said = [outcome for outcome in outcomes if outcome is not None]
+            written = [[(outcome.shard, update) for update in outcome.updates] for outcome in said]
+            sent = [
+                [
+                    Outgoing(shard, update.item, change, update.as_of, "", 1, moment, moment)
+                    for shard, update in some
+                    for change in update.channels
+                ]
+                for some in written
+            ]
+            t5 = time.perf_counter()
+            for outcome, some, updates in zip(said, written, sent, strict=True):
+                metrics.count(outcome)
+                metrics.wrote(some, moment, 0.001)
+                metrics.sent(updates, moment)
+            t6 = time.perf_counter()
             units_in_all += len(units)
-            for step, seconds in zip(spent, (t1 - t0, t2 - t1, t3 - t2, t4 - t3), strict=True):
+            for step, seconds in zip(spent, (t1 - t0, t2 - t1, t3 - t2, t4 - t3, t6 - t5), strict=True):
                 spent[step] += seconds
         result = {step: round(seconds / units_in_all * 1e6, 2) for step, seconds in spent.items()}
         result |= {"units": units_in_all, "us_a_unit": round(sum(spent.values()) / units_in_all * 1e6, 2)}

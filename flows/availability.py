@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from flows.kafka import input_ends
+from flows.log import configure
 from flows.runtime import Run
 from flows.state_folder import StateFolder
 from flows.store import Store
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def build() -> tuple[Worker, StateFolder]:
     """Take a run token and build the dataflow from atp.toml and the environment. Once a process."""
     settings = load_settings()
+    configure(settings)
     folder = StateFolder(settings)
     folder.open()
     store = Store(settings.redis.address(), settings.redis.prefix)

@@ -75,6 +75,7 @@ def configure(settings: Settings, **always: Any) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow=("kind", "next")),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         sign,
         structlog.processors.format_exc_info,

@@ -153,6 +153,9 @@ GROUPS: Final = (
             _of_worker("atp_remembered_ids", GAUGE, "", "Ids remembered, so that no event is applied twice."),
             _of_worker("atp_snapshot_bytes", COUNTER, "", "Bytes handed to Bytewax as snapshots."),
             _of_worker("atp_segment_bytes", COUNTER, "", "Bytes of state sealed in segment files."),
+            _of_engine(
+                "atp_memory_limit_bytes", GAUGE, "", "What one worker may take; at 90 % of it the engine stops."
+            ),
             _of_engine("atp_state_bytes", GAUGE, "", "Size of state.dir on disk."),
             _of_engine("atp_ready", GAUGE, "check", "1 where /readyz finds the check good."),
             _of_engine("atp_worker_up", GAUGE, "worker", "1 while the worker process runs and answers."),

@@ -60,15 +60,17 @@ class Metrics:
 
     def __init__(self, sources: Iterable[str] = (), stale_sources: Iterable[str] = ()) -> None:
         self._sources = {name: name for name in sources}
-        self._channels: dict[str, str] = {}
-        self._units: dict[tuple[str, str, str], int] = {}
-        self._seen: dict[str, int] = {}
+        #: (source, type, outcome) as reported -> number, and newest Kafka timestamp (UTC microseconds)
+        self._units: dict[tuple[str, str, str], list[int]] = {}
+        #: the same by (outcome, type, source) as shards say it: one look-up a key, and no new objects
+        self._by_key: dict[tuple[str, str, str], list[int]] = {}
+        self._by_channel: dict[str, list[int]] = {}
+        self._other_channels = [0] * len(LANES)
         # At 0 from the start: what appears with its first increase has no increase in Prometheus' eyes.
         self._exceptions = {(code, state): 0 for code in EXCEPTION_CODES for state in ("open", "closed")}
         self._open = {code: 0 for code in EXCEPTION_CODES if code != "conflict"}
         self._open |= {f"{STALE}{name}": 0 for name in stale_sources}
         self._dead_letters = dict.fromkeys(sorted(REFUSAL_CODES), 0)
-        self._updates: dict[tuple[str, int], int] = {}
         self._lanes: dict[str, tuple[int, float]] = {}
         self._lane_queue: LaneQueue | None = None
         self._looks_skipped = 0
@@ -96,26 +98,29 @@ class Metrics:
 
     def count(self, outcome: Outcome) -> None:
         """Count what a shard said."""
-        units, sources = self._units, self._sources
         last = outcome.recorded[1]
-        for (verdict, kind, named), number in outcome.counts.items():
-            source = sources.get(named) or self._source(named)
-            key = (source, kind, verdict)
-            units[key] = units.get(key, 0) + number
-            if last > self._seen.get(source, 0):
-                self._seen[source] = last
+        known = self._by_key
+        for key, number in outcome.counts.items():
+            cell = known.get(key) or self._cell(key)
+            cell[0] += number
+            if last > cell[1]:
+                cell[1] = last
         for refusal in outcome.refusals:
             self._dead_letters[refusal.code] = self._dead_letters.get(refusal.code, 0) + 1
         for note in outcome.exceptions:
             about = (note.code, "open" if note.is_open else "closed")
             self._exceptions[about] = self._exceptions.get(about, 0) + 1
 
-    def _source(self, named: str) -> str:
-        if not named:
-            return UNKNOWN
-        if len(self._sources) >= SOURCES_MAX:
-            return OTHER
-        return self._sources.setdefault(named, named)
+    def _cell(self, key: tuple[str, str, str]) -> list[int]:
+        """Give where an (outcome, type, source) is counted: number, and newest Kafka timestamp."""
+        verdict, kind, named = key
+        source = UNKNOWN if not named else self._sources.get(named)
+        if source is None:
+            if len(self._sources) >= SOURCES_MAX:
+                return self._units.setdefault((OTHER, kind, verdict), [0, 0])
+            source = self._sources[named] = named
+        cell = self._by_key[key] = self._units.setdefault((source, kind, verdict), [0, 0])
+        return cell
 
     def opened(self, about: str, change: int) -> None:
         """Note exceptions that are open now, by `about`: more (1) or less (-1)."""
@@ -136,24 +141,24 @@ class Metrics:
 
     def sent(self, updates: list[Outgoing], moment: int) -> None:
         """Count what went to Kafka."""
-        longest: dict[int, int] = {}
-        counts = self._updates
-        channels = self._channels
+        oldest = [moment + 1] * len(LANES)
+        known = self._by_channel
         for update in updates:
             change = update.change
             lane = change.lane
-            key = (channels.get(change.channel) or self._channel(change.channel), lane)
-            counts[key] = counts.get(key, 0) + 1
-            waited = moment - update.since
-            if waited > longest.get(lane, -1):
-                longest[lane] = waited
-        for lane, waited in longest.items():
-            self.to_kafka[lane].observe(max(0, waited) / 1e6)
+            cells = known.get(change.channel) or self._cells(change.channel)
+            cells[lane] += 1
+            if update.since < oldest[lane]:
+                oldest[lane] = update.since
+        for lane, since in enumerate(oldest):
+            if since <= moment:
+                self.to_kafka[lane].observe((moment - since) / 1e6)
 
-    def _channel(self, channel: str) -> str:
-        if len(self._channels) >= CHANNELS_MAX:
-            return OTHER
-        return self._channels.setdefault(channel, channel)
+    def _cells(self, channel: str) -> list[int]:
+        """Give where a channel's updates are counted, by lane."""
+        if len(self._by_channel) >= CHANNELS_MAX:
+            return self._other_channels
+        return self._by_channel.setdefault(channel, [0] * len(LANES))
 
     def look_at(self, lanes: LaneQueue, moment: int) -> None:
         """Once a second, by the thread that owns the lanes: what waits, and for how long."""
@@ -213,13 +218,11 @@ class Metrics:
         since = time.monotonic()
         samples: dict[str, list[Sample]] = {
             "atp_units": [
-                ("_total", {"source": source, "type": kind, "outcome": verdict}, number)
-                for (source, kind, verdict), number in list(self._units.items())
+                ("_total", {"source": source, "type": kind, "outcome": verdict}, cell[0])
+                for (source, kind, verdict), cell in list(self._units.items())
             ],
             "atp_source_last_seen_timestamp_seconds": [
-                ("", {"source": source}, seen / 1e6)
-                for source, seen in list(self._seen.items())
-                if source not in (OTHER, UNKNOWN)
+                ("", {"source": source}, moment / 1e6) for source, moment in self._last_seen().items()
             ],
             "atp_exceptions": [
                 ("_total", {"code": code, "state": state}, number)
@@ -230,7 +233,9 @@ class Metrics:
             ],
             "atp_updates": [
                 ("_total", {"channel": channel, "lane": LANES[lane]}, number)
-                for (channel, lane), number in list(self._updates.items())
+                for channel, cells in [*list(self._by_channel.items()), (OTHER, self._other_channels)]
+                for lane, number in enumerate(cells)
+                if channel != OTHER or number
             ],
             "atp_lane_waiting_updates": [("", {"lane": lane}, depth) for lane, (depth, _) in self._lanes.items()],
             "atp_lane_oldest_waiting_seconds": [("", {"lane": lane}, age) for lane, (_, age) in self._lanes.items()],
@@ -263,6 +268,13 @@ class Metrics:
         for name, ask in self._live.items():
             samples[name] = [("_total" if SPECS[name].kind == COUNTER else "", {}, ask())]
         return samples
+
+    def _last_seen(self) -> dict[str, int]:
+        seen: dict[str, int] = {}
+        for (source, _, _), cell in list(self._units.items()):
+            if cell[1] > seen.get(source, 0) and source not in (OTHER, UNKNOWN):
+                seen[source] = cell[1]
+        return seen
 
     def _open_exceptions(self) -> dict[str, list[Sample]]:
         by_code: dict[str, int] = {}

@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 
 from flows import health
 from flows.lag import LagWatch, Row
+from flows.memory import share_of
 from flows.metric_catalog import SPECS, WORKER
 from flows.worker_report import Correspondent
 from schemas.settings import Settings
@@ -150,6 +151,7 @@ class Monitor:
             yield "atp_worker_up", {"worker": str(number)}, float(reports.get(number) is not None)
         yield "atp_worker_restarts", {}, self._restarts
         yield "atp_run_token", {}, self._token
+        yield "atp_memory_limit_bytes", {}, share_of(self._settings)
         yield "atp_state_bytes", {}, self._state_bytes()
         versions = {
             "version": version("atp-engine"),

@@ -32,7 +32,13 @@ scrape_configs:
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
 #: The rules as they are, but that nobody waits for minutes: the expressions stay the same.
-IMPATIENCE = ((r"\bfor: \d+m\b", "for: 1s"), (r"> 30\b", "> 3"), (r"> 60\b", "> 5"), (r"> 10\b", "> 3"))
+IMPATIENCE = (
+    (r"\bfor: \d+m\b", "for: 1s"),
+    (r"> 30\b", "> 3"),
+    (r"> 60\b", "> 5"),
+    (r"> 10\b", "> 3"),
+    (r"> 0\.8\b", "> 0.1"),
+)
 
 
 def rules(patient: bool = True) -> str:

@@ -24,6 +24,7 @@ from tests.shop import clock, event, open_shop, placed, received, take_in, wait_
 
 #: The window of a dashboard at its finest zoom; here scrapes come twice a second.
 RATE_INTERVAL = "30s"
+SLOW = {"channel": "slow", "locations": ["EAST"]}
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -159,6 +160,15 @@ def test_open_exceptions_are_known_again_after_a_crash(world: Any) -> None:
 # --- Prometheus ------------------------------------------------------------------------------------------------------
 
 
+def more_comes_than_a_budget_lets_through(world: Any, port: int) -> bool:
+    """Send some rises; true when the first of them have to wait."""
+    for number in range(10, 30):
+        world.send("inventory.warehouse", received(number, 1))
+    world.flush()
+    waiting = [value(port, "atp_lane_waiting_updates", lane=lane) for lane in ("high", "normal")]
+    return sum(waiting) > 5
+
+
 @contextmanager
 def an_older_engine_that_sleeps(world: Any) -> Iterator[Callable[[], None]]:
     """One that ran before; gives what wakes it."""
@@ -181,7 +191,9 @@ def an_older_engine_that_sleeps(world: Any) -> Iterator[Callable[[], None]]:
 @pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
 def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fault_is_made(world: Any) -> None:
     world.config.write_text('[sources.wms]\nstale_after = "4s"\n')
-    open_shop(world, items=40, partitions=4, max_updates_per_second=1)
+    open_shop(world, items=40, partitions=4)
+    world.send("inventory.channels", SLOW, key="slow")
+    world.flush()
     port = free_port()
     fired: set[str] = set()
     unmade = set(alerts())
@@ -216,11 +228,10 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
             world.send("inventory.orders", placed(1, 1))
             nowhere = event("stock_received", item=clock(1), location="NOWHERE", quantity=3)
             world.send("inventory.warehouse", nowhere)
-            for number in range(40):  # more rises than the budget lets through
-                world.send("inventory.warehouse", received(number, 20))
+            world.send("inventory.channels", {**SLOW, "max_updates_per_second": 0.5}, key="slow")
             world.flush()
             fires("AtpFenced", "AtpNegativeStock", "AtpOversold", "AtpDeadLetters", "AtpStaleSource")
-            # a source that speaks again is no alert any more
+            until(lambda: more_comes_than_a_budget_lets_through(world, port), 30, "updates that a budget holds up")
             fires("AtpUpdatesOverdue")
 
             # old numbers
@@ -241,7 +252,9 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
                 dead += tuple(one.pid for one in both)
                 both[0].kill()
             fires("AtpWorkersRestart")
-        # and gone
+        with Engine(world, metrics__port=port, memory_limit="400MB") as engine:
+            fires("AtpMemory")
+            assert "memory: a worker takes" not in engine.text(), "the rule is impatient here, the engine is not"
         fires("AtpDown")
     assert fired == unmade, f"never fired: {unmade - fired}"
 

@@ -1,0 +1,78 @@
+"""When the engine is well, and what it says where it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flows.health import HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
+from flows.lag import Lag
+
+WELL: dict[str, Any] = {
+    "held_shards": 0,
+    "redis_waits_s": 0.0,
+    "kafka_waits_s": 0.0,
+    "epoch_age_s": 1.0,
+    "is_fenced": False,
+}
+PART = "inventory.orders/0"
+FACTS = Facts("", {0: WELL, 1: WELL}, {}, {PART: Lag(3, 1.0)}, frozenset([PART]), frozenset([PART]))
+
+
+def reasons(facts: Facts) -> list[str]:
+    reasons: list[str] = answer(ready(facts), "ready")["reasons"]
+    return reasons
+
+
+def with_worker(**changed: Any) -> Facts:
+    return replace(FACTS, states={0: WELL, 1: {**WELL, **changed}})
+
+
+def test_all_is_well() -> None:
+    assert answer(ready(FACTS), "ready") == {
+        "ready": True,
+        "reasons": [],
+        "checks": {"workers": True, "caught_up": True, "writing": True, "not_fenced": True},
+    }
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (replace(FACTS, phase="Redis cannot be used"), "workers: Redis cannot be used"),
+        (replace(FACTS, states={0: WELL, 1: None}), "workers: no answer from worker 1"),
+        (replace(FACTS, told=frozenset()), "caught_up: starting: 1 of 1 input partitions"),
+        (replace(FACTS, parts=frozenset()), "caught_up: starting: 0 of 0 input partitions"),
+        (with_worker(held_shards=7), "caught_up: 7 shards are read again"),
+        (replace(FACTS, lags={}), "caught_up: Kafka has not told yet"),
+        (replace(FACTS, lags={PART: Lag(9, LAG_MAX_S + 1)}), f"caught_up: {PART} is 9 messages and 31 s behind"),
+        (with_worker(redis_waits_s=WAIT_MAX_S + 1), "writing: redis has not taken what worker 1 writes for 6 s"),
+        (with_worker(kafka_waits_s=WAIT_MAX_S + 1), "writing: kafka has not taken what worker 1 writes for 6 s"),
+        (with_worker(epoch_age_s=16), "writing: worker 1 has not finished an epoch for 16 s"),
+        (with_worker(is_fenced=True), "not_fenced: a newer run has taken over from worker 1"),
+    ],
+)
+def test_each_thing_that_is_wrong_is_said_once(facts: Facts, reason: str) -> None:
+    [said] = reasons(facts)
+    assert said.startswith(reason)
+
+
+def test_at_the_limit_it_is_still_well() -> None:
+    assert not reasons(replace(FACTS, lags={PART: Lag(9, LAG_MAX_S)}))
+    assert not reasons(with_worker(redis_waits_s=WAIT_MAX_S, kafka_waits_s=WAIT_MAX_S, epoch_age_s=15))
+
+
+def test_long_epochs_may_take_long() -> None:
+    assert not reasons(replace(with_worker(epoch_age_s=500), epoch_interval_s=60))
+
+
+def test_a_restart_is_asked_for_only_where_a_worker_hangs() -> None:
+    assert answer(alive(replace(FACTS, phase="starting")), "alive")["alive"]
+    assert answer(alive(replace(FACTS, silence_s={1: HANGS_AFTER_S})), "alive")["alive"]
+    assert answer(alive(replace(FACTS, silence_s={1: HANGS_AFTER_S + 1})), "alive") == {
+        "alive": False,
+        "reasons": ["workers_answer: worker 1 has not answered for 61 s"],
+        "checks": {"workers_answer": False},
+    }

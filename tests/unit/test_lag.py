@@ -1,0 +1,60 @@
+"""How far behind: in messages, and since when."""
+
+from __future__ import annotations
+
+import pytest
+
+from flows.lag import SEEN_MAX, Lag, PartitionLag, Row
+
+NOON = 1_800_000_000.0
+
+
+@pytest.fixture
+def lag() -> PartitionLag:
+    return PartitionLag()
+
+
+def test_nothing_is_known_before_kafka_has_told(lag: PartitionLag) -> None:
+    assert lag.lag(Row(5, NOON), NOON) is None
+
+
+def test_at_the_end_there_is_no_lag_however_old_the_last_message(lag: PartitionLag) -> None:
+    lag.saw(5, NOON)
+    assert lag.lag(Row(5, NOON - 9_000), NOON) == Lag(0, 0.0)
+    assert lag.lag(Row(6, NOON - 9_000), NOON) == Lag(0, 0.0)  # its end was asked for before the last message
+
+
+def test_after_a_quiet_hour_a_message_is_as_old_as_we_have_seen_it(lag: PartitionLag) -> None:
+    lag.saw(5, NOON)
+    lag.lag(Row(5, NOON - 3_600), NOON)
+    lag.saw(6, NOON + 2)
+    lag.saw(9, NOON + 4)
+    assert lag.lag(Row(5, NOON - 3_600), NOON + 5) == Lag(4, 3.0)
+    assert lag.lag(Row(6, NOON + 1), NOON + 5) == Lag(3, 1.0)
+
+
+def test_a_backlog_is_as_old_as_the_message_read_last(lag: PartitionLag) -> None:
+    lag.saw(1000, NOON)
+    assert lag.lag(Row(10, NOON - 7_200), NOON) == Lag(990, 7_200.0)
+
+
+def test_a_backlog_of_which_nothing_was_read_is_as_old_as_our_look_at_it(lag: PartitionLag) -> None:
+    lag.saw(1000, NOON)
+    assert lag.lag(None, NOON + 30) == Lag(1000, 30.0)
+
+
+def test_who_begins_again_has_a_backlog_again(lag: PartitionLag) -> None:
+    lag.saw(5, NOON)
+    lag.lag(Row(5, NOON - 60), NOON)
+    lag.begin_again()
+    lag.saw(9, NOON + 1)
+    assert lag.lag(Row(5, NOON - 60), NOON + 1) == Lag(4, 61.0)
+
+
+def test_what_is_remembered_is_bounded_and_its_oldest_stays(lag: PartitionLag) -> None:
+    lag.saw(1, NOON)
+    lag.lag(Row(1, NOON), NOON)
+    for number in range(3 * SEEN_MAX):
+        lag.saw(number + 2, NOON + number)
+    assert len(lag._seen) <= SEEN_MAX
+    assert lag.lag(Row(1, NOON), NOON + 5_000) == Lag(3 * SEEN_MAX, 5_000.0)

@@ -14,8 +14,8 @@ HEAD = """\
 # Settings
 
 From `atp.toml` (or `--config`, or `ATP_CONFIG`), then the environment, then flags (`--kafka`, `--redis`, `--state-dir`,
-`--workers`, or any by `--set name=value`): the later wins. A setting that is wrong or unknown stops the program with its
-name, its value, where it came from and what would do. `atp check` tries them on Kafka, Redis and the state directory.
+`--workers`, or any by `--set name=value`): the later wins. A setting that is wrong or unknown stops the program with
+its name, its value, where it came from and what would do. `atp check` tries them on Kafka, Redis and the state folder.
 
 `redis.url` is `url` beneath `[redis]` in the file and `ATP_REDIS__URL` in the environment. Durations are `24h`, `5m`,
 `50ms`, `7d` or a number of seconds. This page is made from the program: `python -m flows.settings_page`.

@@ -70,6 +70,10 @@ bench: $(STAMP) ## The benchmarks
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: image-check
+image-check: $(STAMP) ## The steps of the image's build, where no container engine is at hand
+	$(BIN)/python -m tests.image
+
 .PHONY: lock
 lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 	$(LOCK) \

@@ -14,8 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from flows.kafka import CONNECT_TIMEOUT_S, client_config
-from flows.topics import plan, unreachable
+from flows.kafka import CONNECT_TIMEOUT_S, Reasons, client_config
+from flows.topics import plan
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
@@ -45,11 +45,12 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
-    admin = AdminClient(client_config(settings, log_level=0))
+    reasons = Reasons()
+    admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))
     try:
         known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:
-        said, _, remedy = str(unreachable(settings, error)).partition("): ")
+        said, _, remedy = str(reasons.unreachable(settings, admin, error)).partition("): ")
         yield Finding("kafka", False, f"{said})", remedy)
         return
     yield Finding("kafka", True, f"{settings.kafka.bootstrap_servers} answers")
@@ -136,9 +137,14 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         facts: dict[str, Any] = client.info()
     except (redis.RedisError, OSError) as error:
-        yield Finding(
-            "redis", False, f"{where} does not answer ({error})", "start Redis 7.0 or later or Valkey, or set redis.url"
-        )
+        remedy = "start Redis 7.0 or later or Valkey, or set redis.url"
+        if isinstance(error, redis.AuthenticationError):
+            remedy = "set redis.username and redis.password_file"
+        elif isinstance(error, redis.exceptions.NoPermissionError):
+            remedy = "give the user the rights that docs/security.md lists"
+        elif "certificate" in str(error):
+            remedy = "set redis.tls_ca_file to the certificate of who vouches for the server"
+        yield Finding("redis", False, f"{where} does not answer ({error})", remedy)
         return
     name, version = _product(facts)
     if int(str(facts.get("redis_version", "0")).partition(".")[0]) < REDIS_MAJOR_MIN:

@@ -17,6 +17,31 @@ class KafkaProblem(RuntimeError):
     """Kafka cannot be used as configured; the text says why and what would do."""
 
 
+class Reasons:
+    """Keeps what a client says of its connections: a refused password or certificate else looks like a lost network."""
+
+    def __init__(self) -> None:
+        self.refused = ""
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take what librdkafka calls back with, which may be anything."""
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+            self.refused = error.str()
+
+    def unreachable(self, settings: Settings, client: Any, error: KafkaException) -> KafkaProblem:
+        """Give the sentence for a Kafka that does not answer this client."""
+        client.poll(0)  # lets librdkafka call back
+        servers = settings.kafka.bootstrap_servers
+        if self.refused:
+            return KafkaProblem(
+                f"Kafka at {servers} does not let us in ({self.refused}): set its security in kafka.options, and what "
+                "is secret in kafka.option_files"
+            )
+        return KafkaProblem(
+            f"Kafka at {servers} does not answer ({_text(error)}): start it, or set kafka.bootstrap_servers"
+        )
+
+
 def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
     """Give the settings all clients share, then the user's own (security), then `more`."""
     return {
@@ -51,14 +76,12 @@ def consumer_config(settings: Settings, **more: Any) -> dict[str, Any]:
 
 def partitions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
     """Map each full topic name to its number of partitions; KafkaProblem if a topic or Kafka is missing."""
-    consumer = Consumer(consumer_config(settings, log_level=0))  # what fails is said once, by us
+    reasons = Reasons()
+    consumer = Consumer(consumer_config(settings, log_level=0, error_cb=reasons))  # what fails is said once, by us
     try:
         known = consumer.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:
-        raise KafkaProblem(
-            f"Kafka at {settings.kafka.bootstrap_servers} does not answer ({_text(error)}): start it, or set "
-            "kafka.bootstrap_servers"
-        ) from error
+        raise reasons.unreachable(settings, consumer, error) from error
     finally:
         consumer.close()
     found = {}

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
 
-from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config
+from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from schemas.settings import Settings
 from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, UPDATES
 
@@ -42,12 +42,13 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
 
 def create(settings: Settings) -> list[str]:
     """Make what is missing; give the full names of what was made. KafkaProblem says what went wrong."""
-    admin = AdminClient(client_config(settings, log_level=0))  # what fails is said once, by us
+    reasons = Reasons()
+    admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))  # what fails is said once, by us
     wanted = plan(settings)
     try:
         known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:
-        raise unreachable(settings, error) from error
+        raise reasons.unreachable(settings, admin, error) from error
     missing = [
         NewTopic(name, num_partitions=count, replication_factor=settings.kafka.replication_factor, config=config)
         for name, (count, config) in wanted.items()
@@ -66,14 +67,6 @@ def create(settings: Settings) -> list[str]:
             raise KafkaProblem(f"topic {name} could not be created: {text_of(error)}") from error
         made.append(name)
     return made
-
-
-def unreachable(settings: Settings, error: KafkaException) -> KafkaProblem:
-    """Give the sentence for a Kafka that does not answer."""
-    return KafkaProblem(
-        f"Kafka at {settings.kafka.bootstrap_servers} does not answer ({text_of(error)}): start it, or set "
-        "kafka.bootstrap_servers"
-    )
 
 
 def text_of(error: KafkaException) -> str:

@@ -1,0 +1,265 @@
+"""Every command and snippet of the pages for users runs here, as it stands, on the real servers.
+
+What a tool is missing for is skipped and named at the end of `make test` (tests/needs.txt says how to get it).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+
+from flows.children import HOST, free_port
+from flows.embedded import Servers
+from flows.settings_page import page as settings_page
+from schemas.settings import load_settings
+from schemas.topics import ALL
+from tests.conftest import ROOT
+from tests.running import Engine, ends, until
+from tests.shop import ago
+from tests.snippets import Reader, blocks
+
+NODE_CLIENT = "redis@5.8.2"
+JAVA_CLIENT = "redis.clients:jedis:6.2.0"
+
+
+def needs(*tools: str) -> None:
+    """Skip, with the words of tests/needs.txt, what this machine has no tool for."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not here: see tests/needs.txt")
+
+
+class Place:
+    """Kafka and Redis without any prefix, as the pages use them; one engine at a time."""
+
+    def __init__(self, servers: Servers, folder: Path) -> None:
+        self.servers = servers
+        self.folder = folder
+        self.port = free_port()
+        self.variables = {
+            "ATP_KAFKA__BOOTSTRAP_SERVERS": servers.bootstrap_servers,
+            "ATP_REDIS__URL": servers.redis_url,
+            "ATP_METRICS__PORT": str(self.port),
+            "ATP_KAFKA__PARTITIONS": "2",
+            "KAFKA": servers.bootstrap_servers,
+            "REDIS": servers.redis_url,
+        }
+
+    def reader(self, name: str, **replaced: str) -> Reader:
+        here = {
+            "localhost:9092": self.servers.bootstrap_servers,
+            "localhost:9464": f"{HOST}:{self.port}",
+            "make install\n": "true\n",
+            ". .venv/bin/activate\n": "true\n",
+            **replaced,
+        }
+        return Reader(self.folder / name, here, self.variables)
+
+    # What tests.running.Engine asks of a world.
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "flows.cli", *arguments]
+
+    def env(self, **overrides: object) -> dict[str, str]:
+        return {**self.reader("engine").env, "ATP_STATE__EPOCH_INTERVAL": "100ms"}
+
+    def tidy(self) -> None:
+        """Remove what stands without a prefix: other tests have theirs."""
+        admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers, "log_level": 0})
+        there = [name for name in ALL if name in admin.list_topics(timeout=10).topics]
+        if there:
+            for done in admin.delete_topics(there, operation_timeout=10).values():
+                done.result(15)
+        with redis.Redis.from_url(self.servers.redis_url) as client:
+            for pattern in ("atp:*", "position:*", "engine:*"):
+                for key in client.scan_iter(pattern, count=1000):
+                    client.unlink(key)
+
+
+@pytest.fixture(scope="module")
+def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    servers.revive()
+    one = Place(servers, tmp_path_factory.mktemp("pages"))
+    yield one
+    servers.revive()
+    one.tidy()
+
+
+@pytest.fixture(scope="module")
+def running(place: Place) -> Iterator[Place]:
+    """The engine runs, and there are items for the page on reading."""
+    subprocess.run(place.command("topics", "create"), env=place.env(), cwd=place.folder, check=True)
+    (place.folder / "atp.toml").touch()
+    settings = load_settings(place.folder / "atp.toml", {"kafka.bootstrap_servers": place.servers.bootstrap_servers})
+    ends(settings)
+    with Engine(place) as engine:
+        producer = Producer({"bootstrap.servers": place.servers.bootstrap_servers, "log_level": 0})
+        records: list[tuple[str, dict[str, Any]]] = [
+            ("locations", {"location": "DC1"}),
+            ("channels", {"channel": "web", "locations": ["DC1"]}),
+            ("items", {"item": "HOE"}),
+            ("items", {"item": "AXE"}),
+        ]
+        for kind, record in records:
+            producer.produce(f"inventory.{kind}", json.dumps(record), str(next(iter(record.values()))))
+        assert producer.flush(30) == 0
+        events: list[tuple[str, dict[str, Any]]] = [
+            ("warehouse", {"type": "stock_received", "item": "HOE", "location": "DC1", "quantity": 10}),
+            ("warehouse", {"type": "stock_received", "item": "AXE", "location": "DC1", "quantity": 5}),
+            (
+                "orders",
+                {
+                    "type": "order_placed",
+                    "order_id": "SO-9",
+                    "channel": "web",
+                    "lines": [{"line_id": "1", "item": "HOE", "quantity": 3}],
+                },
+            ),
+        ]
+        for number, (kind, event) in enumerate(events):
+            head = {"event_id": f"page-{number}", "source": "wms", "occurred_at": ago()}
+            producer.produce(f"inventory.{kind}", json.dumps(head | event))
+        assert producer.flush(30) == 0
+        with redis.Redis.from_url(place.servers.redis_url) as client:
+            until(lambda: client.hget("atp:HOE", "web") == b"7", 60, engine.text)
+            until(lambda: client.hget("atp:AXE", "web") == b"5", 60, engine.text)
+        yield place
+
+
+def test_the_quickstart_leads_to_a_number(place: Place) -> None:
+    needs("curl")
+    place.reader("quickstart").shell("docs/quickstart.md")
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """As much of a REST proxy as the page's call needs: JSON records of version 2, handed to the real Kafka."""
+
+    producer: Producer
+
+    def do_POST(self) -> None:
+        """Produce, and answer as Confluent's proxy does."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        topic = re.fullmatch(r"/topics/([A-Za-z0-9._-]+)", self.path)
+        if topic is None or self.headers["Content-Type"] != "application/vnd.kafka.json.v2+json":
+            self.send_error(415)
+            return
+        for record in body["records"]:
+            key = record.get("key")
+            self.producer.produce(topic[1], json.dumps(record["value"]), None if key is None else json.dumps(key))
+        left = self.producer.flush(20)
+        self.send_response(200 if not left else 500)
+        self.end_headers()
+        self.wfile.write(b'{"offsets": []}')
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Say nothing."""
+
+
+def test_sending(running: Place) -> None:
+    Proxy.producer = Producer({"bootstrap.servers": running.servers.bootstrap_servers, "log_level": 0})
+    with ThreadingHTTPServer((HOST, 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        reader = running.reader("sending", **{"http://localhost:8082": f"http://{HOST}:{proxy.server_port}"})
+        (python,) = blocks("docs/sending.md", "python")
+        reader.program(python, [sys.executable], ".py")
+        needs("kcat", "redis-cli", "curl")
+        reader.shell("docs/sending.md")
+        proxy.shutdown()
+
+
+def test_reading_with_redis_cli(running: Place) -> None:
+    needs("redis-cli")
+    running.reader("redis-cli").shell("docs/reading.md")
+
+
+def test_reading_with_python(running: Place) -> None:
+    snippets = blocks("docs/reading.md", "python")
+    assert len(snippets) == 2
+    reader = running.reader("python")
+    for snippet in snippets:
+        reader.program(snippet, [sys.executable], ".py")
+
+
+def test_reading_with_node(running: Place) -> None:
+    needs("node", "npm")
+    kept = ROOT / ".cache" / "node"
+    if not (kept / "node_modules" / "redis").is_dir():
+        kept.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", NODE_CLIENT],
+            cwd=kept,
+            check=True,
+            capture_output=True,
+            timeout=110,
+        )
+    reader = running.reader("node")
+    (reader.folder / "node_modules").symlink_to(kept / "node_modules")
+    (snippet,) = blocks("docs/reading.md", "js")
+    reader.program(snippet, ["node"], ".mjs")
+
+
+def test_reading_with_java(running: Place) -> None:
+    needs("javac", "java")
+    import jgo
+
+    classpath = ":".join(str(jar) for jar in jgo.build(JAVA_CLIENT).all_jars)
+    (snippet,) = blocks("docs/reading.md", "java")
+    running.reader("java").program(snippet, ["java", "-cp", classpath], ".java")
+
+
+def test_the_page_of_settings_is_current() -> None:
+    written = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert written == settings_page(), "write it anew: python -m flows.settings_page > docs/settings.md"
+
+
+def test_no_block_is_left_out() -> None:
+    """A new block, page or language has to be run by somebody here, or say that it is not."""
+    known = {
+        "docs/quickstart.md": {"sh"},
+        "docs/sending.md": {"sh", "python", "text"},
+        "docs/reading.md": {"sh", "python", "js", "java"},
+    }
+    for page, languages in known.items():
+        assert {snippet.language for snippet in blocks(page)} == languages, page
+    assert len(blocks("docs/sending.md", "text")) == 1
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_every_command_and_setting_that_a_page_names_exists(page: Path) -> None:
+    import typer
+
+    from flows.cli import app
+    from schemas.settings import NAMES
+
+    text = page.read_text("utf-8")
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for name in re.findall(r"(?:`|^|&& )atp ([a-z][a-z-]*)", text, re.M):
+        assert name in commands, f"{page.name}: atp {name}"
+    known = {"ATP_" + name.upper().replace(".", "__") for name in NAMES} | {"ATP_CONFIG", "ATP_SECTION__NAME"}
+    for name in re.findall(r"\bATP_[A-Z_]+[A-Z]", text):
+        assert name in known or name.startswith(("ATP_KAFKA__OPTION", "ATP_TEST_", "ATP_DEMO_")), f"{page.name}: {name}"
+    for name in re.findall(r"make ([a-z-]+)(?=`|\n)", text):
+        assert f"\n{name}:" in (ROOT / "Makefile").read_text("utf-8"), f"{page.name}: make {name}"

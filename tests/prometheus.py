@@ -124,7 +124,7 @@ class Prometheus:
         """Give the alerts that fire now."""
         return {alert["labels"]["alertname"] for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
 
-    def wait_until_it_fires(self, *names: str, seconds: float = 60.0) -> None:
+    def wait_until_it_fires(self, *names: str, seconds: float = 120.0) -> None:
         """Wait until each of the alerts has fired."""
         left = set(names)
 

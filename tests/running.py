@@ -15,8 +15,8 @@ import psutil
 from schemas.settings import Settings
 
 #: Python, Bytewax, Kafka's client and a first epoch: 2 s on an idle machine, much more while others share it.
-START_SECONDS_MAX = 40.0
-END_SECONDS_MAX = 10.0
+START_SECONDS_MAX = 60.0
+END_SECONDS_MAX = 30.0
 POLL_S = 0.02
 
 Answer = TypeVar("Answer")

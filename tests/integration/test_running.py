@@ -245,14 +245,14 @@ def test_another_number_of_shards_is_refused_as_wrong_configuration(world: Any) 
     with open_and_running(world, shards=16) as engine:
         assert engine.stop() == 0
     with Engine(world, shards=32) as engine:
-        assert engine.wait(10) == 2
+        assert engine.wait(20) == 2
     assert "shards: 32" in engine.text() and "set shards=16" in engine.text(), engine.text()
     assert "Traceback" not in engine.text()
 
 
 def test_wrong_settings_are_refused_before_anything_is_touched(world: Any) -> None:
     with Engine(world, dedup_window="soon") as engine:
-        assert engine.wait(10) == 2
+        assert engine.wait(20) == 2
     assert "dedup_window" in engine.text() and "soon" in engine.text(), engine.text()
     assert not world.state_dir.exists()
 
@@ -263,7 +263,7 @@ def test_without_its_servers_it_says_what_is_missing_and_ends(world: Any, missin
     address = f"127.0.0.1:{free_port()}"
     away = {"Kafka": {"kafka__bootstrap_servers": address}, "Redis": {"redis__url": f"redis://{address}/0"}}[missing]
     with Engine(world, **away) as engine:
-        assert engine.wait(10) == 1
+        assert engine.wait(20) == 1  # ten are promised; a busy test machine gets as many again
     assert engine.text().startswith(f"{missing} at ") and address in engine.text(), engine.text()
     assert "Traceback" not in engine.text()
 

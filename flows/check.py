@@ -14,8 +14,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from flows.kafka import CONNECT_TIMEOUT_S, Reasons, client_config
+from flows.belonging import Inputs, inputs_now, mismatch, notices
+from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config, resume_points
+from flows.store import Store, StoreError, library_version
 from flows.topics import plan
+from operators.ledger import FORMAT
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
@@ -168,10 +171,33 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("redis functions", True, "can be loaded and called")
+        yield from _library(settings)
     policy = str(facts.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):
         yield Finding("redis memory", False, f"maxmemory-policy {policy} throws numbers away", "set it to noeviction")
     client.close()
+
+
+def _library(settings: Settings) -> Iterator[Finding]:
+    store = Store(settings.redis.address(), settings.redis.prefix)
+    try:
+        held, ours = store.held_library(), library_version()
+    except StoreError as error:
+        yield Finding("redis library", False, f"cannot be asked for its version ({error})", "allow +fcall")
+        return
+    finally:
+        store.close()
+    if held is None:
+        yield Finding("redis library", True, "not loaded yet: the start does it")
+    elif held > ours:
+        yield Finding(
+            "redis library",
+            False,
+            f"version {held} is loaded, this engine has {ours}: a newer engine was here",
+            "run that version, or remove the library: FUNCTION DELETE atp",
+        )
+    else:
+        yield Finding("redis library", True, f"version {held}" + ("" if held == ours else f"; the start loads {ours}"))
 
 
 def _product(facts: dict[str, Any]) -> tuple[str, str]:
@@ -204,7 +230,8 @@ def _state(settings: Settings) -> Iterator[Finding]:
     from flows.state_folder import StateFolder
 
     try:
-        shards = StateFolder(settings).facts().shards
+        facts = StateFolder(settings).facts()
+        shards = facts.shards
     except Exception as error:  # whatever is wrong with the file, it is not one of ours
         yield Finding("state", False, f"{path / 'engine.json'} cannot be read ({error})", "name another state.dir")
         return
@@ -217,3 +244,39 @@ def _state(settings: Settings) -> Iterator[Finding]:
             f"made with shards={shards}, set is shards={settings.shards}",
             f"set shards={shards}, or name an empty state.dir and replay",
         )
+    if facts.format != FORMAT:
+        yield Finding(
+            "state format",
+            False,
+            f"format {facts.format}, and this engine reads {FORMAT}",
+            "run the version that wrote it, or name an empty state.dir and replay",
+        )
+    if facts.inputs is not None:
+        yield from _belonging(settings, facts.inputs)
+
+
+def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
+    try:
+        now = inputs_now(settings)
+    except KafkaProblem:
+        return  # what is wrong with Kafka or the topics is said already
+    wrong = mismatch(settings, known, now)
+    if wrong is not None:
+        yield Finding("state and topics", False, wrong.seen, wrong.remedy)
+        return
+    notes = "; ".join(notices(settings, known, now))
+    yield Finding("state and topics", True, notes or "the topics are those it was made from")
+    lost = [
+        f"{part}: the next offset is {position}, and the oldest record there {oldest}"
+        for part, position, oldest in resume_points(settings)
+        if position < oldest
+    ]
+    if lost:
+        yield Finding(
+            "resume point",
+            False,
+            "; ".join(lost),
+            "raise the topics' retention; to go on without what is lost, name an empty state.dir and replay",
+        )
+    else:
+        yield Finding("resume point", True, "Kafka still holds everything that was not read")

@@ -118,6 +118,29 @@ def input_ends(settings: Settings) -> dict[str, int]:
     return dict(sorted(ends.items()))
 
 
+def resume_points(settings: Settings) -> list[tuple[str, int, int]]:
+    """Give, of each input partition with a committed position, ("topic/partition", that position, oldest offset)."""
+    places = [
+        TopicPartition(name, partition)
+        for name, count in partitions_of(settings, INPUTS).items()
+        for partition in range(count)
+    ]
+    consumer = Consumer(consumer_config(settings, log_level=0))
+    try:
+        found = []
+        for place in consumer.committed(places, timeout=CONNECT_TIMEOUT_S):
+            if place.offset >= 0:
+                oldest, _ = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
+                found.append((f"{place.topic}/{place.partition}", place.offset, oldest))
+        return found
+    except KafkaException as error:
+        raise KafkaProblem(
+            f"Kafka does not tell what the group {settings.kafka.group} has read: {_text(error)}"
+        ) from error
+    finally:
+        consumer.close()
+
+
 def _text(error: KafkaException) -> str:
     inner = error.args[0] if error.args else error
     return inner.str() if isinstance(inner, KafkaError) else str(inner)

@@ -14,6 +14,7 @@ import gc
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -32,8 +33,9 @@ from flows.store import Behind, Fenced, Outage, Store, filling_field
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, Outgoing
 from operators.outbox import Outbox, is_unchanged
-from operators.rules.lanes import CRITICAL, LANES
+from operators.rules.lanes import BULK, CRITICAL, LANES
 from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Republish
+from schemas.settings import Settings
 
 log = get_log(__name__)
 
@@ -73,31 +75,44 @@ class PublisherError(RuntimeError):
 class _Shard:
     """What the writer knows of one shard."""
 
-    __slots__ = ("held", "is_resumed", "open", "reached", "version")
+    __slots__ = ("has_spoken", "held", "is_resumed", "open", "reached", "saved_version", "version")
 
     def __init__(self, saved: _Saved, held: HeldShard | None, is_resumed: bool) -> None:
         self.held = held
         self.is_resumed = is_resumed
         self.reached = saved.reached
         #: under which Redis last took `reached`
-        self.version = saved.version
+        self.version = self.saved_version = saved.version
         #: exceptions open now, by code
         self.open = saved.open
+        #: in this run; every shard does at its start
+        self.has_spoken = False
 
 
 class Publisher:
     """Takes outcomes from the dataflow's thread, writes them from its own."""
 
     def __init__(
-        self, run: Run, book: Book, progress: Progress, control: Control, stop: Stop, metrics: Metrics
+        self,
+        run: Run,
+        book: Book,
+        progress: Progress,
+        control: Control,
+        stop: Stop,
+        metrics: Metrics,
+        connect: Callable[..., Store] = Store,
+        kafka: Callable[[Settings, Stop, Metrics], OutgoingKafka] = OutgoingKafka,
+        read_tail: Callable[[Settings, int], Tail] = updates_since,
     ) -> None:
         settings = run.settings
         self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
         self._metrics = metrics
         self._notices = Notices(metrics, settings.log.payload)
-        self._store = Store(settings.redis.address(), settings.redis.prefix, run.token, str(run.worker))
+        self._connect = connect
+        self._store = connect(settings.redis.address(), settings.redis.prefix, run.token, str(run.worker))
         self._reader: Store | None = None
-        self._kafka = OutgoingKafka(settings, stop, metrics)
+        self._kafka = kafka(settings, stop, metrics)
+        self._updates_since = read_tail
         self._prefix = settings.redis.prefix
         self._pubsub = settings.updates.pubsub
         lanes = settings.lanes
@@ -108,16 +123,23 @@ class Publisher:
         self._positions: dict[str, tuple[ItemUpdate, int]] = {}
         self._positions_due: deque[tuple[int, str]] = deque()
         self._restated: set[str] = set()
+        #: (item, channel) of which Redis said what Kafka never got: the dead run's message may still be on its way, so
+        #: the next number goes out above it even if Kafka has that one already
+        self._doubtful: set[tuple[str, str]] = set()
         #: shard -> how often it was asked to say everything for a Redis that lost it, and has not yet
         self._filling: dict[int, int] = {}
         #: shards that have, once
         self._filled: list[int] = []
-        self._redis_had: dict[tuple[str, str], Value] = {}
+        #: shards whose Redis was lost while nobody ran: how far Kafka is, Redis cannot tell; its own tail is asked
+        self._uncertain: set[int] = set()
         self._tail: Tail | None = None
         #: what waited for Kafka when the last run's snapshots were taken
         self._restored: list[Outgoing] = []
-        #: when the last run's newest snapshot was taken
+        #: when the last run's newest snapshot was taken, 0: there is none
         self._saved_at = 0
+        #: from when on a shard that the last run still held back has to look at what Kafka has
+        self._held_since: int | None = None
+        self._tail_from = 0
         self._counter = 0
         self._budgeted: object = None
         self._beat_at = 0.0
@@ -142,7 +164,7 @@ class Publisher:
     def published(self, shard: int) -> dict[str, int]:
         """Read which input offsets the published numbers of a shard include. By a connection of its own."""
         if self._reader is None:
-            self._reader = Store(self._run.settings.redis.address(), self._run.settings.redis.prefix)
+            self._reader = self._connect(self._run.settings.redis.address(), self._run.settings.redis.prefix)
         raw, _ = self._patiently(self._reader.reached, shard)
         return _offsets.decode(raw)[0] if raw else {}
 
@@ -168,7 +190,10 @@ class Publisher:
             self._raise_failure()
             known = self._shards[shard]
             held = None if known.held is None else (known.held.until, list(known.held.updates.values()))
-            state = _encode(_Saved(now(), self._states.get(shard, []), known.reached, held, known.open, known.version))
+            # Held back, it has not yet looked at what Kafka was sent: the next run must begin where this one did.
+            saved_at = now() if held is None else self._since()
+            waiting = self._states.get(shard, [])
+            state = _encode(_Saved(saved_at, waiting, known.reached, held, known.open, known.version))
             self._metrics.snapshot_bytes += len(state)
             return state
 
@@ -290,6 +315,7 @@ class Publisher:
 
     def _take_outcome(self, number: int, outcome: Outcome) -> None:
         shard = self._shards[number]
+        shard.has_spoken = True
         shard.reached.update(outcome.reached)
         for refusal in outcome.refusals:
             self._kafka.send_refusal(refusal)
@@ -309,13 +335,20 @@ class Publisher:
 
     def _open(self, number: int, raw: bytes | None) -> None:
         saved = _Saved(0, [], {}, None) if raw is None else _state.decode(raw)
-        self._saved_at = max(self._saved_at, saved.saved_at)
+        if saved.held is None:
+            self._saved_at = max(self._saved_at, saved.saved_at)
+        else:
+            before = saved.saved_at if self._held_since is None else self._held_since
+            self._held_since = min(saved.saved_at, before)
         for about, count in saved.open.items():
             self._metrics.opened(about, count)
         published, is_filling = self._patiently(self._store.reached, number)
         until, version = _offsets.decode(published) if published else ({}, 0)
         held = HeldShard(until, saved.reached, saved.held[1] if saved.held else ())
-        self._shards[number] = _Shard(saved, held if held.until or held.updates else None, raw is not None)
+        # A crash before the first snapshot: nothing to be behind of, but what it says first, readers may have.
+        is_repeat = raw is None and published is not None
+        is_held = bool(held.until or held.updates) or is_repeat
+        self._shards[number] = _Shard(saved, held if is_held else None, raw is not None)
         self._restored += saved.waiting
         if raw is not None and (is_filling or version < saved.version):
             self._metrics.redis_losses += 1
@@ -324,18 +357,18 @@ class Publisher:
                 kind="redis_lost",
                 next="find out why Redis lost data (restart without persistence, failover, eviction)",
             )
+            self._uncertain.add(number)
             self._fill([number])
 
     def _release_held(self) -> None:
         for number, shard in self._shards.items():
             held = shard.held
-            if held is None or not held.is_through(self._progress.has_passed):
+            if held is None or not shard.has_spoken or not held.is_through(self._progress.has_passed):
                 continue
             updates = list(held.updates.values())
             if updates:
-                if shard.is_resumed:
-                    self._read_tail()
-                updates = [self._with_leftovers(update) for update in updates]
+                self._read_tail()
+                updates = [self._with_leftovers(number, update) for update in updates]
                 self._restated.update(update.item for update in updates)
             with self._condition:  # a snapshot sees it held back or written, never in between
                 self._outbox.add(number, updates, shard.reached)
@@ -346,9 +379,15 @@ class Publisher:
             )
 
     def _read_tail(self) -> Tail:
-        if self._tail is None:
-            self._tail = updates_since(self._run.settings, self._saved_at)
+        since = self._since()
+        if self._tail is None or since < self._tail_from:
+            self._tail, self._tail_from = self._updates_since(self._run.settings, since), since
         return self._tail
+
+    def _since(self) -> int:
+        if self._held_since is None:
+            return self._saved_at
+        return min(self._held_since, self._saved_at) if self._saved_at else self._held_since
 
     def _restore(self) -> None:
         """Take up what waited, once all shards of the last run are known: but for what left after their snapshots."""
@@ -359,20 +398,23 @@ class Publisher:
             fresh = [u for u in waiting if tail.get((u.item, u.change.channel), none)[0] < u.version]
             self._lanes.restore(fresh, now())
 
-    def _with_leftovers(self, update: ItemUpdate) -> ItemUpdate:
+    def _with_leftovers(self, shard: int, update: ItemUpdate) -> ItemUpdate:
         """Compare an update that speaks of all its channels with what Redis holds; unlist what is there besides."""
         if not update.channels:
             return update
         held = self._patiently(self._store.all_of, f"{self._prefix}atp:{update.item}")
         spoken = {change.channel for change in update.channels}
+        for change in update.channels:
+            raw, days = held.get(change.channel.encode()), held.get(f"{change.channel}:by_day".encode())
+            if raw is not None:
+                by_day = tuple(msgspec.json.decode(days, type=list[int])) if days is not None else None
+                if self._before(shard, update.item, change) != (int(raw), by_day):
+                    self._doubtful.add((update.item, change.channel))
         leftovers = []
         for raw, value in held.items():
             name = raw.decode()
             if name.startswith("_") or ":" in name:
                 continue
-            days = held.get(f"{name}:by_day".encode())
-            by_day = tuple(msgspec.json.decode(days, type=list[int])) if days is not None else None
-            self._redis_had[update.item, name] = (int(value), by_day)
             if name not in spoken:
                 leftovers.append(ChannelUpdate(name, 0, int(value), None, CRITICAL, "unlisted", True))
         return msgspec.structs.replace(update, channels=[*update.channels, *leftovers]) if leftovers else update
@@ -478,9 +520,10 @@ class Publisher:
         through = [shard for shard in set(done) if self._filling[shard] <= 0]
         for shard in through:
             del self._filling[shard]
+            self._uncertain.discard(shard)
         if through:
             self._write([self._store.reached_key()], [0, len(through), *map(filling_field, through)])
-            log.info("Redis is filled again with %d shards, %d to go", len(through), len(self._filling))
+            log.info(f"Redis is filled again with {len(through)} shards, {len(self._filling)} to go", kind="refilled")
 
     def _join(self) -> None:
         try:
@@ -491,15 +534,24 @@ class Publisher:
     # 3. Kafka
 
     def _forward(self, shard: int, update: ItemUpdate, version: int, moment: int) -> None:
-        is_restated = update.item in self._restated
-        if is_restated:
-            self._restated.discard(update.item)
+        is_restated = update.item in self._restated or shard in self._uncertain
+        self._restated.discard(update.item)
         for change in update.channels:
             if is_restated:
-                restated = restate(change, self._before(shard, update.item, change))
+                key = (update.item, change.channel)
+                before = self._before(shard, update.item, change)
+                restated = restate(change, before)
                 if restated is None:
-                    continue
+                    if key not in self._doubtful:
+                        continue
+                    previous, days = before or (None, None)
+                    restated = msgspec.structs.replace(
+                        change, previous=previous, previous_by_day=days, lane=BULK, forced=True
+                    )
+                self._doubtful.discard(key)
                 change = restated
+                value = None if change.removed else (change.atp, change.by_day)
+                self._read_tail()[key] = (version, value)
             elif change.forced and change.cause != "republish" and is_unchanged(change):
                 continue  # written again for Redis' sake; Kafka has it
             self._lanes.add(
@@ -513,13 +565,13 @@ class Publisher:
 
     def _before(self, shard: int, item: str, change: Any) -> Value | None:
         """Give what readers had before a resumed shard's change."""
-        key = (item, change.channel)
-        if self._shards[shard].is_resumed:
-            assert self._tail is not None
-            if key in self._tail:
-                return self._tail[key][1]
-            return None if change.previous is None else (change.previous, change.previous_by_day)
-        return self._redis_had.pop(key, None)
+        sent = self._read_tail().get((item, change.channel))
+        # An older one was sent by a run before the snapshot, however late it arrived: the state knows better.
+        if sent is not None and sent[0] > self._shards[shard].saved_version:
+            return sent[1]
+        if not self._shards[shard].is_resumed or change.previous is None:
+            return None  # of a shard without a snapshot the tail holds everything
+        return (change.previous, change.previous_by_day)
 
     def _send_due(self, linger: bool = True) -> None:
         topology = self._book.topology

@@ -17,6 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from flows.kafka import KafkaProblem, consumer_config
 from flows.log import get_log
+from flows.replay import note_replay
 from flows.runtime import Run, Stop, now, shard_key, shard_of
 from operators.reference import ReferenceTables
 from schemas.messages import SourcesSeen, TopologyRecord, UnitBatch
@@ -33,7 +34,17 @@ FOLLOW_EVERY = timedelta(milliseconds=10)
 READ_TIMEOUT_S = 60.0
 FOREVER = 1 << 62
 
-_state = msgspec.msgpack.Decoder(tuple[dict[str, int], bytes, list[tuple[str, Origin, int]]])
+
+class _Saved(msgspec.Struct, array_like=True):
+    """Positions, accepted tables, what waits; and Kafka's ids of the topics that the positions are of."""
+
+    positions: dict[str, int]
+    tables: bytes
+    waiting: list[tuple[str, Origin, int]]
+    topic_ids: dict[str, str] = {}
+
+
+_state = msgspec.msgpack.Decoder(_Saved)
 
 
 class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
@@ -46,9 +57,15 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._positions: dict[str, int] = {}
         self._tables = ReferenceTables()
         if state is not None:
-            self._positions, tables, waiting = _state.decode(state)
-            self._tables = ReferenceTables(tables)
-            self._tables.waiting = waiting
+            saved = _state.decode(state)
+            # A topic made again under its name is read from its beginning: its offsets are other records.
+            self._positions = {
+                topic: position
+                for topic, position in saved.positions.items()
+                if saved.topic_ids.get(topic, "") in ("", run.topic_ids.get(topic))
+            }
+            self._tables = ReferenceTables(saved.tables)
+            self._tables.waiting = saved.waiting
         self._is_first = True
         self._consumer = Consumer(
             # A position that is gone is no loss here: what stands is read again, and the same record changes nothing.
@@ -133,6 +150,9 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
                 continue
             self._positions[topic] = message.offset() + 1
             origin = Origin(topic, 0, message.offset(), message.timestamp()[1], message.key(), message.value())
+            headers = message.headers()
+            if headers:
+                note_replay(origin, headers)
             records.append((self._kinds[topic], origin))
             ended.discard(topic)
         return ended
@@ -143,7 +163,8 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def snapshot(self) -> bytes:
         """Give positions, accepted tables and what waits."""
-        return msgspec.msgpack.encode((self._positions, self._tables.pack(), self._tables.waiting))
+        saved = _Saved(self._positions, self._tables.pack(), self._tables.waiting, self._run.topic_ids)
+        return msgspec.msgpack.encode(saved)
 
     def close(self) -> None:
         """Let go of the topics."""

@@ -52,6 +52,8 @@ class Run:
     until_caught_up: bool = False
     #: input partition "topic/partition" -> end offset when the run began
     ends: dict[str, int] = field(default_factory=dict)
+    #: topic -> Kafka's id of it, which another topic of the same name would not have
+    topic_ids: dict[str, str] = field(default_factory=dict)
 
 
 class Stop:

@@ -10,6 +10,7 @@ from typing import IO
 
 import msgspec
 
+from flows.belonging import Inputs
 from operators.ledger import FORMAT
 from schemas.settings import Settings, SettingsError
 
@@ -25,6 +26,8 @@ class _Facts(msgspec.Struct):
     format: int
     shards: int
     token: int = 0
+    #: the topics it was made from; None: not yet, or by a version that did not say
+    inputs: Inputs | None = None
 
 
 class StateFolder:
@@ -95,10 +98,12 @@ class StateFolder:
             return msgspec.json.decode(path.read_bytes(), type=_Facts)
         return _Facts(FORMAT, self._settings.shards)
 
-    def keep_token(self, token: int) -> None:
-        """Remember the token, safe on disk, before anything is written with it."""
+    def keep_token(self, token: int, inputs: Inputs | None = None) -> None:
+        """Remember the token, and what is read, safe on disk before anything is written with it."""
         facts = self.facts()
         facts.token = token
+        if inputs is not None:
+            facts.inputs = inputs
         temporary = self.path / "engine.json.tmp"
         with temporary.open("wb") as file:
             file.write(msgspec.json.encode(facts))

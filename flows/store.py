@@ -11,12 +11,19 @@ may not have arrived is repeated; the flush number tells whether it had.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from importlib import resources
 from typing import Any
 
 import redis
 from redis.connection import ConnectionPool
+
+from flows.log import get_log
+
+log = get_log(__name__)
 
 Argument = str | bytes | int
 CONNECT_TIMEOUT_S = 3
@@ -48,6 +55,14 @@ def filling_field(shard: int) -> str:
 def library() -> str:
     """Give the server-side functions' source."""
     return resources.files("flows").joinpath("library.lua").read_text("utf-8")
+
+
+@cache
+def library_version() -> int:
+    """Give the version that the functions' source says it is."""
+    found = re.search(r"^local VERSION = '(\d+)'$", library(), re.MULTILINE)
+    assert found is not None, "library.lua does not say its version"
+    return int(found[1])
 
 
 class Store:
@@ -82,15 +97,13 @@ class Store:
 
     def claim(self, at_least: int) -> int:
         """Take the token of a new run: above `at_least` and above every run that Redis knows."""
-        self._load_library()
-        self.token = int(self._ask("FCALL", "atp_claim", 1, self._fence, at_least))
+        self.token = int(self._with_library("FCALL", "atp_claim", 1, self._fence, at_least))
         self._flush = 0
         return self.token
 
     def reclaim(self) -> None:
         """Go on with this run's token in a Redis that lost it."""
-        self._load_library()
-        self._ask("FCALL", "atp_reclaim", 1, self._fence, self.token, self._writer, self._flush)
+        self._with_library("FCALL", "atp_reclaim", 1, self._fence, self.token, self._writer, self._flush)
 
     def write(self, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Write one slice, all or nothing: `arguments` for each key as `atp_write` wants them."""
@@ -163,7 +176,29 @@ class Store:
 
     # --- the wire ----------------------------------------------------------------------------------------------------
 
+    def held_library(self) -> int | None:
+        """Give the version of the functions that Redis holds; None if it holds none."""
+        try:
+            return int(self._ask("FCALL", "atp_version", 0))
+        except Behind:
+            return None
+
+    def _with_library(self, *command: Argument) -> Any:
+        """Load the functions and call one; again where somebody removed them in between."""
+        while True:
+            self._load_library()
+            with suppress(Behind):
+                return self._ask(*command)
+
     def _load_library(self) -> None:
+        held, ours = self.held_library(), library_version()
+        if held is not None and held > ours:
+            raise StoreError(
+                f"Redis holds version {held} of the engine's functions, and this engine has {ours}: a newer engine was "
+                "here; run that version, or remove its functions (FUNCTION DELETE atp)"
+            )
+        if held is not None and held < ours:
+            log.warning(f"Redis held version {held} of the engine's functions: replaced by {ours}", kind="library")
         self._ask("FUNCTION", "LOAD", "REPLACE", library())
 
     def _ask(self, *command: Argument) -> Any:

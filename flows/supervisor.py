@@ -13,8 +13,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.endpoint import Endpoint
-from flows.kafka import KafkaProblem, input_ends
+from flows.kafka import KafkaProblem, input_ends, partitions_of
 from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
 from flows.runtime import Run
@@ -24,6 +25,7 @@ from flows.worker import INCURABLE, Errand
 from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
+from schemas.topics import INPUTS
 
 log = get_log(__name__)
 
@@ -34,6 +36,8 @@ HEALTHY_AFTER_S = 60.0
 CATCH_UP_TRIES = 5
 WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
+#: How often it is looked whether an input topic got more partitions.
+PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
 
 
 class StartError(RuntimeError):
@@ -98,6 +102,9 @@ class _Supervisor:
         self._until_caught_up = until_caught_up
         self._wait = wait
         self._ends: dict[str, int] | None = None
+        self._look_at = time.monotonic() + PARTITIONS_EVERY_S
+        #: topic -> partitions that were spoken of
+        self._told: dict[str, int] = {}
 
     def run(self) -> int:
         deaths = 0
@@ -152,13 +159,29 @@ class _Supervisor:
                 f"workers: expected at most the number of input partitions ({len(ends)}), got {workers}: a worker more "
                 "would have nothing to read; set fewer, or add partitions"
             )
+        inputs = self._inputs()
         token = self._claim()
-        self._folder.keep_token(token)
+        self._folder.keep_token(token, inputs)
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
         return [
-            Errand(Run(settings, token, worker, workers, self._until_caught_up, self._ends), addresses)
+            Errand(Run(settings, token, worker, workers, self._until_caught_up, self._ends, inputs.ids()), addresses)
             for worker in range(workers)
         ]
+
+    def _inputs(self) -> Inputs:
+        """Find out whether the state belongs to these topics; SettingsError if it does not."""
+        try:
+            inputs = inputs_now(self._settings)
+        except KafkaProblem as error:
+            raise StartError(str(error)) from error
+        known = self._folder.facts().inputs
+        if known is not None:
+            wrong = mismatch(self._settings, known, inputs)
+            if wrong is not None:
+                raise SettingsError(str(wrong))
+            for notice in notices(self._settings, known, inputs):
+                log.warning(notice, kind="topics_changed")
+        return inputs
 
     def _claim(self) -> int:
         settings = self._settings
@@ -243,7 +266,32 @@ class _Supervisor:
                     return [1]
                 time.sleep(0.02)
             else:
+                self._look_at_partitions()
                 self._asked.wait(0.05)
+
+    def _look_at_partitions(self) -> None:
+        """Say once when an input topic has got partitions that nobody reads. Beside the watch: Kafka may be slow."""
+        if self._until_caught_up or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + PARTITIONS_EVERY_S
+        read = {part.rpartition("/")[0] for part in self._ends or ()}
+
+        def look() -> None:
+            try:
+                counts = partitions_of(self._settings, INPUTS)
+            except KafkaProblem:
+                return  # the workers say so, and more often
+            for name, count in counts.items():
+                known = self._told.get(name, sum(part.startswith(f"{name}/") for part in self._ends or ()))
+                if name in read and count > known:
+                    self._told[name] = count
+                    log.warning(
+                        f"{name} has {count} partitions now, {known} when this run began: nobody reads the new ones",
+                        kind="new_partitions",
+                        next="restart the engine; what is in them waits in Kafka",
+                    )
+
+        threading.Thread(target=look, name="partitions", daemon=True).start()
 
 
 def free_ports(count: int) -> list[int]:

@@ -199,8 +199,8 @@ def test_what_the_topics_do_not_reach_back_to_is_not_accepted(world: Any) -> Non
     with Engine(world, dedup_window=f"{WINDOW_S}s") as engine:
         engine.wait_until_it_reads(world, world.settings())
         wait_for_letters(world, 4)
-        admin = AdminClient({"bootstrap.servers": world.servers.bootstrap_servers})
-        for done in admin.delete_records([TopicPartition(world.topic("inventory.warehouse"), 0, 1)]).values():
+        client = AdminClient({"bootstrap.servers": world.servers.bootstrap_servers})
+        for done in client.delete_records([TopicPartition(world.topic("inventory.warehouse"), 0, 1)]).values():
             done.result(20)
         said = late(world, "--all", "--accept-late")
         assert "0 sent, 4 refused" in said.stdout, said.stdout + said.stderr

@@ -1,0 +1,109 @@
+"""Whether a state directory and the topics belong together: offsets mean nothing in other topics.
+
+A topic that was deleted and made again has the same name and other records under the same offsets; Kafka gives it
+another id. Without this, the engine would begin in its middle and say nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config
+from schemas.settings import Settings
+from schemas.topics import INPUTS, REFERENCE
+
+
+class TopicFacts(msgspec.Struct):
+    """What tells a topic from another of its name. An empty id: the brokers gave none."""
+
+    id: str
+    partitions: int
+
+
+class Inputs(msgspec.Struct):
+    """The topics that an engine reads, by full name."""
+
+    cluster: str
+    topics: dict[str, TopicFacts]
+
+    def ids(self) -> dict[str, str]:
+        """Map each topic to its id."""
+        return {name: topic.id for name, topic in self.topics.items()}
+
+
+def inputs_now(settings: Settings) -> Inputs:
+    """Ask Kafka; KafkaProblem if it does not say."""
+    names = [settings.topic(name) for name in (*INPUTS, *REFERENCE)]
+    admin = AdminClient(client_config(settings, log_level=0))
+    try:
+        cluster = admin.list_topics(timeout=CONNECT_TIMEOUT_S).cluster_id or ""
+        told: dict[str, Any] = admin.describe_topics(TopicCollection(names), request_timeout=CONNECT_TIMEOUT_S)
+        found = {name: one.result(CONNECT_TIMEOUT_S) for name, one in told.items()}
+    except (KafkaException, TimeoutError) as error:
+        raise KafkaProblem(
+            f"Kafka at {settings.kafka.bootstrap_servers} does not describe its topics ({error}): run `atp topics "
+            "create`, and allow Describe on them"
+        ) from error
+    return Inputs(cluster, {name: TopicFacts(_id(one), len(one.partitions)) for name, one in found.items()})
+
+
+def _id(topic: Any) -> str:
+    text = str(topic.topic_id) if topic.topic_id is not None else ""
+    return "" if set(text) <= set("A=") else text  # all zero: a Kafka too old for ids
+
+
+class Mismatch(NamedTuple):
+    """Why state cannot go on with what there is: the setting, what was seen, what would do."""
+
+    setting: str
+    seen: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.setting}: {self.seen}: {self.remedy}"
+
+
+def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
+    """Say why state that was made with `known` cannot go on with `now`; None if it can."""
+    folder = settings.state.dir
+    empty = "name an empty state.dir and replay"
+    if known.cluster and now.cluster and known.cluster != now.cluster:
+        seen = f"{folder} belongs to the Kafka cluster {known.cluster}, and these are servers of {now.cluster}"
+        return Mismatch("kafka.bootstrap_servers", seen, f"name the servers of that one, or {empty}")
+    missing = sorted(name for name in known.topics if name not in now.topics)
+    if missing:
+        seen = f"{folder} was made from {', '.join(missing)}, and {settings.topics.prefix or '(none)'} leads elsewhere"
+        return Mismatch("topics.prefix", seen, f"set it as it was, or {empty}")
+    for name in (settings.topic(name) for name in INPUTS):
+        before, after = known.topics.get(name), now.topics[name]
+        if before is None:
+            continue
+        if before.id and after.id and before.id != after.id:
+            seen = (
+                f"topic {name} was deleted and made again since {folder} was written, whose offsets mean other records"
+            )
+            return Mismatch("state.dir", seen, "name an empty one, and count from what the topics hold now")
+        if after.partitions < before.partitions:
+            seen = (
+                f"topic {name} had {before.partitions} partitions when {folder} was written, and has {after.partitions}"
+            )
+            return Mismatch("state.dir", seen, empty)
+    return None
+
+
+def notices(settings: Settings, known: Inputs, now: Inputs) -> list[str]:
+    """Say what changed that the engine can go on with."""
+    said = []
+    for name in (settings.topic(name) for name in (*INPUTS, *REFERENCE)):
+        before, after = known.topics.get(name), now.topics[name]
+        if before is None:
+            continue
+        if after.partitions > before.partitions:
+            said.append(f"{name} has {after.partitions} partitions now, {before.partitions} before: all are read")
+        if before.id and after.id and before.id != after.id:
+            said.append(f"{name} was deleted and made again: it is read from its beginning")
+    return said

@@ -1,0 +1,380 @@
+"""The explorer: plays a schedule drawn from a seed, breaks it where the dice say, and checks every number on the way.
+
+Every event of an item moves its stock by another power of two, with a sign of its own: from any number that is seen
+one can tell which events are in it. So "lost", "twice" and "backwards" are read off each single write.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows import publisher as publisher_module
+from flows import requests as requests_module
+from flows.publisher import Publisher
+from operators.reference import ReferenceTables, unpack_topology
+from operators.shard import ShardConfig
+from schemas.settings import load_settings
+from schemas.units import EventType, Origin, Unit
+from tests.simulation.instance import Instance, Silence, Snapshot
+from tests.simulation.servers import Log, MemoryRedis
+
+ITEMS = ("A", "B", "C", "D")
+EVENTS_MAX = 18
+START = 1_800_000_000_000_000
+STEPS = 70
+QUIET_ROUNDS = 60
+
+
+class Broken(AssertionError):
+    """A promise was broken; the text names the seed."""
+
+
+class World:
+    """What outlives a run: Redis, Kafka, the disk, the clock; and the oracle."""
+
+    def __init__(self, seed: int, faults: Faults, publisher_class: type[Publisher] = Publisher, **redis: bool) -> None:
+        self.seed, self.faults, self.publisher_class = seed, faults, publisher_class
+        self.dice = random.Random(seed)
+        self.now = START
+        self.settings, self.tables, self.facts = _common()
+        self.topology = unpack_topology(self.tables)
+        self.shard_config = ShardConfig(shards=self.settings.shards, dedup_window=10**15, reference_grace=0)
+        self.items = ITEMS
+        self.redis = MemoryRedis(**redis)
+        self.redis.watch = self._look
+        self.kafka = Log(self.clock, is_in_order=seed % 2 == 0)
+        self.logs: dict[str, list[Unit]] = {"inventory.warehouse/0": [], "inventory.warehouse/1": []}
+        self.snapshot = Snapshot(dict.fromkeys(self.logs, 0), {}, {})
+        self.token_on_disk = 0
+        self.commits = 0
+        self.instances: list[Instance] = []
+        self.happened: Counter[str] = Counter()
+        self.is_calm = False
+        self._signs = {item: [self.dice.choice((-1, 1)) for _ in range(EVENTS_MAX)] for item in ITEMS}
+        self._told: dict[str, int] = dict.fromkeys(ITEMS, 0)
+        #: item -> the events seen in its last number in Redis, and that number's version
+        self._seen: dict[str, tuple[frozenset[int], int]] = {}
+        self._older: list[dict[str, dict[str, str]]] = []
+        self.lost_redis = False
+        #: Redis went back, and no run has found out yet
+        self.is_unnoticed = False
+        self.redis.on_reclaim = self._notice
+
+    def clock(self) -> int:
+        """Give the time, UTC microseconds."""
+        return self.now
+
+    # --- faults ------------------------------------------------------------------------------------------------------
+
+    def fault_now(self, instance: Instance, moment: str) -> str:
+        """Say what happens to an instance at one of its steps."""
+        self.now += self.dice.randrange(200)
+        if self.is_calm:
+            return ""
+        draw = self.dice.random()
+        for what, chance in self.faults.chances.items():
+            if what == "away" and "redis" not in moment:
+                continue
+            if what != "away" and self.is_unnoticed:
+                continue  # a crash in the second before an older Redis is noticed: docs/guarantees.md says what then
+            if what == "hold" and (not instance.token or not instance.is_newest() or "commit" in moment):
+                continue
+            if draw < chance:
+                self.happened[f"{what} {moment}"] += 1
+                return what
+            draw -= chance
+        return ""
+
+    def _notice(self) -> None:
+        self.is_unnoticed = False
+
+    def _break_redis(self) -> None:
+        what = self.dice.choice(("empty", "older", "flush functions"))
+        if what == "flush functions":
+            self.redis.has_library = False
+        else:
+            self.redis.hashes = {} if what == "empty" or not self._older else self.dice.choice(self._older)
+            self.redis.hashes = self.redis.copy()
+            self.lost_redis = self.is_unnoticed = True
+        self.happened[f"redis {what}"] += 1
+        self._seen = {item: (self._events_in(item), self._version(item)) for item in ITEMS}
+
+    # --- the story ---------------------------------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """Play a schedule to its end; Broken if a promise was."""
+        self._start()
+        for _ in range(STEPS):
+            self.now += self.dice.randrange(100_000)
+            self._step()
+            self._check_failures()
+        self.is_calm = True
+        for instance in self.instances[:-1]:
+            self._wake(instance)
+        if self.instances[-1].is_held:
+            self._wake(self.instances[-1])
+        self._finish()
+
+    def _step(self) -> None:
+        current = self.instances[-1]
+        held = [instance for instance in self.instances if instance.is_held]
+        if current.is_over or (current.is_held and self.dice.random() < 0.5):
+            self._start()
+            return
+        if held and self.dice.random() < 0.15:
+            self._wake(self.dice.choice(held))
+            return
+        if current.is_held:
+            return
+        if self.faults.redis and not self.is_unnoticed and self.dice.random() < self.faults.redis:
+            self._break_redis()
+        if self.dice.random() < 0.05:
+            self._older.append(self.redis.copy())
+        what = self.dice.choices(("tell", "read", "work", "epoch", "time"), (4, 6, 6, 3, 2))[0]
+        if what == "tell":
+            self._tell()
+        elif what == "read":
+            part, most = self.dice.choice(list(self.logs)), self.dice.randrange(1, 5)
+            current.do(lambda: current.read(part, most))
+        elif what == "work":
+            current.do(current.work)
+        elif what == "epoch":
+            current.do(current.epoch)
+        else:
+            self.now += self.dice.randrange(2_000_000)
+            current.do(current.pass_time)
+
+    def _start(self) -> None:
+        for instance in self.instances:
+            if not instance.is_held:
+                instance.kill()
+        one = Instance(self, len(self.instances))
+        self.instances.append(one)
+        one.do(one.start)
+
+    def _wake(self, instance: Instance) -> None:
+        """Let a held run go on to its next step; what it had given to Kafka's client leaves too."""
+        if not instance.is_held:
+            return
+        if not instance.is_newest():
+            instance.deliver(self.dice.randrange(3))
+        instance.wake()
+        if not instance.is_newest() and not instance.is_over and not instance.is_held:
+            instance.do(instance.work)
+
+    def _tell(self) -> None:
+        item = self.dice.choice(ITEMS)
+        number = self._told[item]
+        if number >= EVENTS_MAX:
+            return
+        self._told[item] += 1
+        part = self.dice.choice(list(self.logs))
+        unit = self._unit(item, number, part)
+        self.logs[part].append(unit)
+        if self.dice.random() < 0.2:  # and again, anywhere
+            self.logs[self.dice.choice(list(self.logs))].append(unit)
+
+    def _unit(self, item: str, number: int, part: str) -> Unit:
+        origin = Origin("inventory.warehouse", 0, 0, self.now // 1000, None, b"")
+        quantity = self._signs[item][number] * (1 << number)
+        kind = int(EventType.STOCK_ADJUSTED)
+        return Unit(
+            kind, item, "wms", f"{item}{number}", "", self.now, self.now, origin, quantity, "EAST", status="available"
+        )
+
+    def _finish(self) -> None:
+        """No more faults: whoever is newest has to bring everything up to date."""
+        current = self.instances[-1]
+        if current.is_over or current.is_held:
+            self._start()
+            current = self.instances[-1]
+        quiet = 0
+        for _ in range(QUIET_ROUNDS):
+            for part in self.logs:
+                current.do(lambda part=part: current.read(part, 1000))
+            self.now += 1_100_000
+            for job in (current.pass_time, current.work, current.epoch):
+                current.do(job)
+            self._check_failures()
+            if current.is_over:
+                raise Broken(f"seed {self.seed}: the last run ended: fenced {current.is_fenced}")
+            quiet = quiet + 1 if self._is_quiet(current) else 0
+            if quiet == 4:  # two heartbeats, should Redis have changed a moment ago
+                break
+        current.do(current.epoch)
+        self._check_end()
+        for instance in self.instances:
+            instance.kill()
+
+    def _is_quiet(self, instance: Instance) -> bool:
+        publisher = instance.publisher
+        return not (
+            publisher._outbox
+            or publisher._filling
+            or any(shard.held for shard in publisher._shards.values())
+            or any(shard.is_sweeping for shard in instance.shards.values())
+            or instance.control._messages
+            or len(publisher._lanes)
+        )
+
+    # --- the oracle --------------------------------------------------------------------------------------------------
+
+    def _events_in(self, item: str) -> frozenset[int]:
+        fields = self.redis.hashes.get(f"position:{item}", {})
+        return self._decode(item, int(fields.get("EAST:on_hand", "0")))
+
+    def _version(self, item: str) -> int:
+        return int(self.redis.hashes.get(f"position:{item}", {}).get("_version", "0"))
+
+    def _decode(self, item: str, number: int) -> frozenset[int]:
+        found, rest = set(), number
+        for bit in range(EVENTS_MAX):
+            if rest & 1:
+                found.add(bit)
+                rest -= self._signs[item][bit]
+            rest >>= 1
+        if rest or not found <= set(range(self._told[item])):
+            raise Broken(f"seed {self.seed}: {item} at {number}: no set of its events sums to that: one counts twice")
+        return frozenset(found)
+
+    def _look(self, key: str) -> None:
+        """After each write: no number knows less than the one before it, no version falls."""
+        kind, _, item = key.partition(":")
+        if kind == "atp" and "web" in self.redis.hashes.get(key, {}):
+            number = int(self.redis.hashes[key]["web"])
+            on_hand = int(self.redis.hashes.get(f"position:{item}", {}).get("EAST:on_hand", "0"))
+            if number != max(0, on_hand):
+                raise Broken(f"seed {self.seed}: atp of {item} is {number} with {on_hand} on hand")
+        if kind != "position":
+            return
+        now, version = self._events_in(item), self._version(item)
+        before, older = self._seen.get(item, (frozenset(), 0))
+        if not before <= now:
+            raise Broken(f"seed {self.seed}: {item} went back: {sorted(before - now)} are gone again in {version}")
+        if version <= older and older:
+            raise Broken(f"seed {self.seed}: {item}: version {version} after {older}")
+        self._seen[item] = (now, version)
+
+    def _check_failures(self) -> None:
+        for instance in self.instances:
+            if instance.failure is not None:
+                raise instance.failure
+            if instance.is_fenced and instance.is_newest():
+                raise Broken(f"seed {self.seed}: the newest run was fenced off")
+
+    def _check_end(self) -> None:
+        for item in ITEMS:
+            lost = set(range(self._told[item])) - self._events_in(item)
+            if lost:
+                raise Broken(f"seed {self.seed}: {item}: {sorted(lost)} never reached Redis")
+        by_key: dict[str, dict[int, Any]] = {item: {} for item in ITEMS}
+        newest: dict[tuple[int, str], int] = {}
+        has_zombies = any("hold" in what for what in self.happened)
+        for _, lane, update in self.kafka.entries:
+            known = by_key[update.item].setdefault(update.version, update)
+            if known.change.atp != update.change.atp:
+                raise Broken(f"seed {self.seed}: {update.item}: version {update.version} says two things")
+            if not has_zombies and update.version < newest.get((lane, update.item), 0):
+                raise Broken(f"seed {self.seed}: {update.item}: version fell to {update.version} in its lane")
+            newest[lane, update.item] = update.version
+        for item, versions in by_key.items():
+            ordered = [versions[version] for version in sorted(versions)]
+            number = int(self.redis.hashes.get(f"atp:{item}", {}).get("web", "-1"))
+            # Where Redis lost the fence itself, a held run may go on for a second: docs/guarantees.md.
+            is_open = has_zombies and self.lost_redis
+            if not is_open and (not ordered or ordered[-1].change.atp != number):
+                said = ordered[-1].change.atp if ordered else "nothing"
+                raise Broken(f"seed {self.seed}: {item}: Kafka ends with {said}, Redis with {number}")
+            if has_zombies or self.lost_redis or not self.kafka.is_in_order:
+                continue  # a number that died with its producer, or that a held one sent late, breaks the chain
+            before = None
+            for update in ordered:
+                if update.change.previous != before:
+                    said = f"previous {update.change.previous} after {before} in {update.version}"
+                    raise Broken(f"seed {self.seed}: {item}: {said}")
+                before = update.change.atp
+
+
+class Faults:
+    """How likely what is at each step."""
+
+    def __init__(self, kill: float = 0.012, hold: float = 0.004, away: float = 0.02, redis: float = 0.0) -> None:
+        self.chances = {"kill": kill, "hold": hold, "away": away}
+        self.redis = redis
+
+
+class _Clock:
+    """The `time` of the publisher, by the world's clock."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def monotonic(self) -> float:
+        return self._world.now / 1e6
+
+    def sleep(self, seconds: float) -> None:
+        self._world.now += int(seconds * 1e6)
+
+
+@contextmanager
+def _clock_of(world: World) -> Iterator[None]:
+    """Run the publisher by the world's clock, and without its care for Python's memory."""
+    kept = (publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now)
+    publisher_module.time = _Clock(world)  # type: ignore[assignment]
+    publisher_module.now = requests_module.now = world.clock
+    publisher_module.gc = Silence()  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now = kept
+
+
+def explore(seed: int, faults: Faults, publisher_class: type[Publisher] = Publisher, **redis: bool) -> World:
+    """Play one schedule."""
+    world = World(seed, faults, publisher_class, **redis)
+    with _clock_of(world):
+        try:
+            world.play()
+        except AssertionError as error:
+            if isinstance(error, Broken):
+                raise
+            raise Broken(f"seed {seed}: {error}") from error
+        finally:
+            for instance in world.instances:
+                instance.kill()
+    return world
+
+
+_made: list[Any] = []
+
+
+def _common() -> tuple[Any, bytes, bytes]:
+    """Give settings, topology and an item's facts: one location, one channel, two shards."""
+    if not _made:
+        import json
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            config = Path(folder) / "atp.toml"
+            config.touch()
+            settings = load_settings(config, {"shards": 2, "lanes.linger_normal": "1ms", "lanes.linger_bulk": "20ms"})
+        tables = ReferenceTables()
+        records = [
+            ("locations", "EAST", {"location": "EAST"}),
+            ("channels", "web", {"channel": "web", "locations": ["EAST"]}),
+            ("items", "A", {"item": "A"}),
+        ]
+        facts = b""
+        for kind, key, value in records:
+            origin = Origin(f"inventory.{kind}", 0, 0, 0, key.encode(), json.dumps(value).encode())
+            accepted, refused, _ = tables.judge([(kind, origin)], START, 0)
+            assert not refused, refused
+            for record in accepted:
+                facts = record.facts or b""
+        _made.extend((settings, tables.pack(), facts))
+    return _made[0], _made[1], _made[2]

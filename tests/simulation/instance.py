@@ -1,0 +1,234 @@
+"""One run of the engine in the simulation: the production shards and publisher, a step at a time, in a thread that can
+be held at any of its words to Redis or Kafka."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flows.control import Control
+from flows.progress import PartProgress, Progress
+from flows.publisher import Publisher
+from flows.runtime import Book, Run, Stop, shard_of
+from flows.store import Fenced
+from operators.shard import Shard
+from schemas.messages import Inbound, ItemRecord, Outcome, TopologyRecord, UnitBatch
+from tests.simulation.servers import Away, MemoryKafka, MemoryStore
+
+if TYPE_CHECKING:
+    from tests.simulation.explorer import World
+
+PATIENCE_S = 5.0
+
+
+class Killed(BaseException):
+    """SIGKILL: nothing runs after it."""
+
+
+class Silence:
+    """Takes any call and says nothing: metrics, and segments that this little state never needs."""
+
+    snapshot_bytes = redis_losses = 0
+
+    def __getattr__(self, _: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+class Snapshot:
+    """What one committed epoch holds."""
+
+    def __init__(self, positions: dict[str, int], shards: dict[int, bytes], sinks: dict[int, bytes]) -> None:
+        self.positions, self.shards, self.sinks = positions, shards, sinks
+
+
+class Instance:
+    """From a claim of the token to its end: by a kill, by the fence, or with the simulation."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world, self.number = world, number
+        self.is_over = False
+        self.is_held = False
+        self.is_fenced = False
+        self.failure: BaseException | None = None
+        self.kafka: MemoryKafka | None = None
+        #: 0 until it has claimed one
+        self.token = 0
+        self._is_doomed = False
+        self._job: Callable[[], None] | None = None
+        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._main, daemon=True)
+        self._thread.start()
+
+    # --- the explorer's side -----------------------------------------------------------------------------------------
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Run until it is done, held or over."""
+        self._job = job
+        self._turn()
+
+    def wake(self) -> None:
+        """Let it go on where it was held."""
+        self.is_held = False
+        self._turn()
+
+    def kill(self) -> None:
+        """End it where it is."""
+        if not self.is_over:
+            self._is_doomed = True
+            self.is_held = False
+            self._job = self._job or (lambda: None)
+            self._turn()
+
+    def _turn(self) -> None:
+        self._go.release()
+        assert self._back.acquire(timeout=PATIENCE_S), "a step of the simulation does not end"
+
+    # --- its own thread ----------------------------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            while True:
+                self._go.acquire()
+                if self._is_doomed:
+                    return
+                assert self._job is not None
+                self._job()
+                self._job = None
+                self._back.release()
+        except Killed:
+            pass
+        except Fenced:
+            self.is_fenced = True
+        except BaseException as error:
+            self.failure = error
+        finally:
+            # What the client had sent already arrives; the rest died with it.
+            self.deliver(self.world.dice.randrange(4))
+            self.is_over = True
+            self._back.release()
+
+    def deliver(self, most: int) -> None:
+        """Let some of what Kafka's client holds arrive."""
+        if self.kafka is not None:
+            self.kafka.deliver(most)
+
+    def fault(self, moment: str) -> None:
+        """Be killed, be held, or find the network gone, if the explorer wants it so."""
+        what = self.world.fault_now(self, moment)
+        if what == "kill":
+            raise Killed
+        if what == "away":
+            raise Away(f"gone {moment}")
+        if what == "hold":
+            self.is_held = True
+            self._back.release()
+            self._go.acquire()
+            if self._is_doomed:
+                raise Killed
+
+    # --- the engine's life -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Take a token and resume from the newest snapshot, as a supervisor and its worker do."""
+        world = self.world
+        claimer = MemoryStore(world.redis, self.fault, "", 0, "0")
+        token = self._patiently(lambda: claimer.claim(world.token_on_disk))
+        world.token_on_disk = max(world.token_on_disk, token)
+        self.token = token
+        self.run = Run(world.settings, token, ends=dict.fromkeys(world.logs, 0))
+        self.progress, self.control, self.book = Progress(), Control(), Book()
+        self.progress.expect(world.logs)
+        self.book.update(world.topology)
+        kafka = self.kafka = MemoryKafka(world.kafka, self.fault, world.dice.randrange)
+        self.publisher = world.publisher_class(
+            self.run, self.book, self.progress, self.control, Stop(), Silence(),
+            connect=lambda _, prefix, of=0, writer="reader": MemoryStore(world.redis, self.fault, prefix, of, writer),
+            kafka=lambda *_: kafka,
+            read_tail=world.kafka.tail,
+        )  # fmt: skip
+        self.publisher._is_started = True  # no thread of its own: the explorer says when it works
+        self.publisher._join()
+        resumed = world.snapshot
+        self.positions = dict(resumed.positions)
+        self._sinks = resumed.sinks
+        self._opened: set[int] = set()
+        self.shards: dict[int, Shard] = {}
+        for number in range(world.settings.shards):
+            raw = resumed.shards.get(number)
+            shard = Shard(number, world.shard_config, Silence(), world.clock, self.progress, raw)  # type: ignore[arg-type]
+            shard.replay(self.publisher.published(number))
+            self.shards[number] = shard
+            records: list[Inbound] = [TopologyRecord(world.tables, number)]
+            if raw is None:
+                records += [ItemRecord(item, "", world.facts) for item in world.items if self._home(item) == number]
+            self._say(number, shard.process(records))
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        while True:
+            try:
+                return ask()
+            except Away:
+                continue
+
+    def _home(self, item: str) -> int:
+        return shard_of(item, self.world.settings.shards)
+
+    def _say(self, number: int, outcome: Outcome | None) -> None:
+        if outcome is None:
+            return
+        if number not in self._opened:
+            self._opened.add(number)
+            self.publisher.open(number, self._sinks.get(number))
+        self.publisher.take(number, outcome)
+
+    def read(self, part: str, most: int) -> None:
+        """Take some records of a partition, and what was asked of the shards."""
+        for key, message in self.control.take():
+            self._say(int(key), self.shards[int(key)].process([message]))
+        log, start = self.world.logs[part], self.positions[part]
+        batches: dict[int, UnitBatch] = {}
+        for offset in range(start, min(start + most, len(log))):
+            unit = log[offset]
+            batch = batches.setdefault(self._home(unit.item), UnitBatch(part, offset, []))
+            batch.units.append(unit)
+            batch.last_offset = offset
+            self.positions[part] = offset + 1
+        for number, batch in batches.items():
+            self._say(number, self.shards[number].process([batch]))
+
+    def pass_time(self) -> None:
+        """Let shards do what is due."""
+        for number, shard in self.shards.items():
+            due = shard.next_wake()
+            if due is not None and (due <= self.world.now or shard.is_sweeping):
+                self._say(number, shard.wake())
+
+    def work(self) -> None:
+        """Let the writer write what there is."""
+        self.publisher._work()
+
+    def epoch(self) -> None:
+        """End an epoch: the barrier, then the snapshots, then, if it lives that long, the commit."""
+        self.publisher._work()
+        self.publisher._settle()
+        shards = {number: shard.snapshot() for number, shard in self.shards.items()}
+        sinks = {number: self.publisher.snapshot(number) for number in self._opened}
+        self.fault("before commit")
+        if not self.is_newest():
+            raise Killed  # the state directory is locked: an older run cannot commit to what a newer one reads
+        self.world.snapshot = Snapshot(dict(self.positions), shards, {**self._sinks, **sinks})
+        self.world.commits += 1
+        self.fault("after commit")
+        for part, position in self.positions.items():
+            is_at_end = position == len(self.world.logs[part])
+            self.progress.note(part, PartProgress(position, self.world.now, is_at_end))
+
+    def is_newest(self) -> bool:
+        """Does no later run exist?"""
+        return self is self.world.instances[-1]
+
+
+def publisher_class() -> type[Publisher]:
+    """Give the production class."""
+    return Publisher

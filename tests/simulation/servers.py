@@ -1,0 +1,202 @@
+"""A Redis and a Kafka in memory for the simulation: what the engine's functions do there, step by step, no network.
+
+`MemoryRedis` answers the same commands as the real server with library.lua in it; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import redis
+
+from flows.kafka_tail import MARGIN_MS, Tail
+from flows.store import Argument, Outage, Store, library_version
+from operators.lane_queue import Outgoing
+
+Hashes = dict[str, dict[str, str]]
+Fault = Callable[[str], None]
+"""Called with "before" and "after" each step: raises to break it there, or waits."""
+
+
+class MemoryRedis:
+    """Hashes and the engine's functions. `is_fenced` false: a broken fence, which the explorer must find."""
+
+    def __init__(self, is_fenced: bool = True) -> None:
+        self.hashes: Hashes = {}
+        self.has_library = False
+        self.is_fenced = is_fenced
+        #: told of each hash that a slice wrote, after the slice
+        self.watch: Callable[[str], None] = lambda key: None
+        #: told when a run goes on in what had gone back
+        self.on_reclaim: Callable[[], None] = lambda: None
+
+    def copy(self) -> Hashes:
+        """Give what a backup or a replica holds."""
+        return {key: dict(fields) for key, fields in self.hashes.items()}
+
+    def execute(self, command: Sequence[Argument]) -> Any:
+        """Answer one command as the real server does."""
+        name, *rest = [word.decode() if isinstance(word, bytes) else str(word) for word in command]
+        if name == "FCALL":
+            if not self.has_library:
+                raise redis.ResponseError("ERR Function not found")
+            count = int(rest[1])
+            return getattr(self, rest[0])(rest[2 : 2 + count], rest[2 + count :])
+        return getattr(self, name.lower())(*rest)
+
+    # --- functions ---------------------------------------------------------------------------------------------------
+
+    def atp_version(self, _: list[str], __: list[str]) -> bytes:
+        return str(library_version()).encode()
+
+    def atp_claim(self, keys: list[str], arguments: list[str]) -> bytes:
+        token = max(int(self._get(keys[0], "token") or 0), int(arguments[0])) + 1
+        self.hashes[keys[0]] = {"token": str(token), "library": str(library_version())}
+        return str(token).encode()
+
+    def atp_reclaim(self, keys: list[str], arguments: list[str]) -> bytes:
+        held = int(self._get(keys[0], "token") or 0)
+        token, writer, flush = arguments
+        if held > int(token) and self.is_fenced:
+            raise redis.ResponseError(f"FENCED {held}")
+        self._set(keys[0], {"token": token, "library": str(library_version()), writer: flush})
+        self.on_reclaim()
+        return b"OK"
+
+    def atp_write(self, keys: list[str], arguments: list[str]) -> bytes:
+        token, writer, before, flush, *rest = arguments
+        held, reached = int(self._get(keys[0], "token") or 0), self._get(keys[0], writer) or "0"
+        if self.is_fenced:
+            if held > int(token):
+                raise redis.ResponseError(f"FENCED {held}")
+            if held < int(token):
+                raise redis.ResponseError(f"BEHIND token {held}")
+            if reached != before:
+                raise redis.ResponseError(f"BEHIND flush {reached}")
+        words = iter(rest)
+        for key in keys[1:]:
+            self._set(key, {next(words): next(words) for _ in range(int(next(words)))})
+            self.hdel(key, *[next(words) for _ in range(int(next(words)))])
+        self._set(keys[0], {writer: flush})
+        for key in keys[1:]:
+            self.watch(key)
+        return b"OK"
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    def function(self, *_: str) -> bytes:
+        self.has_library = True
+        return b"atp"
+
+    def hmget(self, key: str, *fields: str) -> list[bytes | None]:
+        return [_raw(self._get(key, field)) for field in fields]
+
+    def hgetall(self, key: str) -> list[bytes]:
+        return [word.encode() for pair in self.hashes.get(key, {}).items() for word in pair]
+
+    def hdel(self, key: str, *fields: str) -> int:
+        gone = [self.hashes.get(key, {}).pop(field, None) for field in fields]
+        if key in self.hashes and not self.hashes[key]:
+            del self.hashes[key]
+        return sum(value is not None for value in gone)
+
+    def _get(self, key: str, field: str) -> str | None:
+        return self.hashes.get(key, {}).get(field)
+
+    def _set(self, key: str, fields: dict[str, str]) -> None:
+        if fields:
+            self.hashes.setdefault(key, {}).update(fields)
+
+
+def _raw(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("latin-1")
+
+
+class MemoryStore(Store):
+    """The production store, with its own flush numbers and errors; only the wire is another."""
+
+    def __init__(self, server: MemoryRedis, fault: Fault, prefix: str, token: int, writer: str) -> None:
+        super().__init__("redis://127.0.0.1:1", prefix, token, writer)
+        self._server, self._fault = server, fault
+
+    def _ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
+        answers = []
+        for command in commands:
+            self._fault("before redis")
+            try:
+                # Offsets are bytes of any kind: kept as one character a byte.
+                words = [word.decode("latin-1") if isinstance(word, bytes) else word for word in command]
+                answers.append(self._server.execute(words))
+            except redis.ResponseError as error:
+                raise self._error(error) from None
+            self._fault("after redis")
+        return answers
+
+
+class MemoryKafka:
+    """One producer: what it sent is delivered lane by lane in order, at moments of the explorer's choice."""
+
+    def __init__(self, log: Log, fault: Fault, choose: Callable[[int], int]) -> None:
+        self._log, self._fault, self._choose = log, fault, choose
+        self.buffers: dict[int, list[Outgoing]] = {}
+
+    def send_update(self, update: Outgoing) -> bytes:
+        self._fault("before kafka")
+        self.buffers.setdefault(0 if self._log.is_in_order else update.change.lane, []).append(update)
+        return b""
+
+    def send_position(self, *_: object) -> None:
+        """Positions are not looked at here."""
+
+    def send_exception(self, _: object) -> None:
+        """Nor exceptions: they are delivered at least once."""
+
+    def send_refusal(self, _: object) -> None:
+        """Nor refusals."""
+
+    def poll(self) -> None:
+        self.deliver(self._choose(4))
+
+    def deliver(self, most: int) -> None:
+        """Let some of what waits arrive."""
+        for _ in range(most):
+            lanes = [lane for lane, waiting in self.buffers.items() if waiting]
+            if not lanes:
+                return
+            lane = lanes[self._choose(len(lanes))]
+            update = self.buffers[lane].pop(0)
+            self._log.append(update.change.lane, update)
+
+    def flush(self) -> None:
+        while any(self.buffers.values()):
+            self._fault("before kafka")
+            self.deliver(1)
+        self._fault("after kafka")
+
+
+class Log:
+    """The update topics. `is_in_order`: what one producer sent arrives in that order, also in different topics."""
+
+    def __init__(self, now: Callable[[], int], is_in_order: bool) -> None:
+        self._now = now
+        self.is_in_order = is_in_order
+        #: (when, lane, update)
+        self.entries: list[tuple[int, int, Outgoing]] = []
+
+    def append(self, lane: int, update: Outgoing) -> None:
+        self.entries.append((self._now(), lane, update))
+
+    def tail(self, _: object, moment: int) -> Tail:
+        """As `updates_since` reads it."""
+        newest: Tail = {}
+        for when, _, update in self.entries:
+            key = (update.item, update.change.channel)
+            if when >= moment - MARGIN_MS * 1000 and (key not in newest or update.version >= newest[key][0]):
+                change = update.change
+                newest[key] = (update.version, None if change.removed else (change.atp, change.by_day))
+        return newest
+
+
+class Away(Outage):
+    """The network's doing."""

@@ -71,7 +71,7 @@ class Story:
             self.now = instant(moment(rest[0]))
             self.engine.pass_time(self.now)
         elif first == "atp":
-            self.promised(rest[0], json.loads(rest[2]))
+            self.promised(rest[0], None if rest[2] == "none" else json.loads(rest[2]))
         elif first == "exceptions":
             expected = {(*name.split(":"), "")[:3] for name in rest}
             assert self.engine.exceptions(self.item, self.now) == expected, "engine"
@@ -83,11 +83,14 @@ class Story:
 
     def record(self, kind: str, rest: list[str]) -> None:
         code, *given = rest
+        refusals: list[str] = []
+        if "->" in given:
+            given, refusals = given[:-2], given[-1:]
         record: dict[str, Any] = {"channel": code, "item": self.item} if kind == "channel_item" else {kind: code}
         record |= {name: value_of(value) for name, _, value in (word.partition("=") for word in given)}
         key = f"{code}:{self.item}" if kind == "channel_item" else code
         raw = (f"inventory.{RECORDS[kind]}", key.encode(), json.dumps(record).encode())
-        assert self.engine.reference(*raw) == self.model.reference(*raw) == []
+        assert self.engine.reference(*raw) == self.model.reference(*raw) == refusals
 
     def event(self, kind: str, words: list[str]) -> None:
         answer = ""
@@ -140,9 +143,12 @@ class Story:
             return {"channel": "web", **event, "lines": lines}
         return {"item": self.item, **event}
 
-    def promised(self, channel: str, expected: int | list[int]) -> None:
+    def promised(self, channel: str, expected: int | list[int] | None) -> None:
         mine = self.engine.promise(self.item, channel, self.now)
         right = self.model.promise(self.item, channel, self.now)
+        if expected is None:
+            assert mine is right is None
+            return
         assert mine is not None and right is not None
         if isinstance(expected, list):
             assert (mine.by_day, right.by_day) == (expected, expected), "engine, model"

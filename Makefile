@@ -65,6 +65,18 @@ test-long: $(STAMP) ## Only the long tests
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
 
+.PHONY: mutants
+mutants: $(STAMP) ## Change the rules a thousand times; which changes does no test notice?
+	@# In an environment of its own, which sees the project's: the tool is needed for nothing else.
+	@test -x .cache/mutants/bin/mutmut || { \
+	  where='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	  $(BIN)/python -m venv .cache/mutants && \
+	  $(BIN)/python -c "$$where" > "$$(.cache/mutants/bin/python -c "$$where")/project.pth" && \
+	  env -u PIP_FIND_LINKS .cache/mutants/bin/python -m pip --disable-pip-version-check --quiet install mutmut==3.8.1; }
+	@rm -rf mutants
+	.cache/mutants/bin/mutmut run $(ARGS)
+	.cache/mutants/bin/mutmut results
+
 .PHONY: bench
 bench: $(STAMP) ## The benchmarks
 	@$(BIN)/python -m flows.embedded --fetch
@@ -83,5 +95,5 @@ lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 
 .PHONY: clean
 clean: ## Remove caches, builds and what the demo left; .venv stays
-	rm -rf build dist *.egg-info .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist mutants *.egg-info .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -65,6 +65,10 @@ test-long: $(STAMP) ## Only the long tests
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
 
+.PHONY: simulate
+simulate: $(STAMP) ## Thousands of simulated schedules of sink, fence and hold-back (ARGS="SCHEDULES FIRST_SEED")
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## The benchmarks
 	@$(BIN)/python -m flows.embedded --fetch

@@ -77,6 +77,10 @@ mutants: $(STAMP) ## Change the rules a thousand times; which changes does no te
 	.cache/mutants/bin/mutmut run $(ARGS)
 	.cache/mutants/bin/mutmut results
 
+.PHONY: simulate
+simulate: $(STAMP) ## Thousands of simulated schedules of sink, fence and hold-back (ARGS="SCHEDULES FIRST_SEED")
+	@$(BIN)/python -m tests.simulation $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## The benchmarks
 	@$(BIN)/python -m flows.embedded --fetch

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 from collections import Counter
 
-from tests.simulation.explorer import Broken, explore
+from tests.simulation.explorer import Broken, explore, silence
 from tests.simulation.test_simulation import STORIES
 
 
 def main(schedules: int, first: int) -> int:
     """Play them, and say what happened in them."""
-    logging.disable(logging.CRITICAL)
+    silence()
     broken = 0
     for name, faults in STORIES.items():
         began, happened, commits = time.monotonic(), Counter[str](), 0

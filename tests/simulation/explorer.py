@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import structlog
 
 from flows import publisher as publisher_module
 from flows import requests as requests_module
@@ -131,7 +133,9 @@ class World:
             return
         if current.is_held:
             return
-        if self.faults.redis and not self.is_unnoticed and self.dice.random() < self.faults.redis:
+        # Where Redis loses the fence itself while an older run is held, that one may go on for a second when it wakes:
+        # docs/guarantees.md names it as a limit.
+        if self.faults.redis and not self.is_unnoticed and not held and self.dice.random() < self.faults.redis:
             self._break_redis()
         if self.dice.random() < 0.05:
             self._older.append(self.redis.copy())
@@ -285,9 +289,7 @@ class World:
         for item, versions in by_key.items():
             ordered = [versions[version] for version in sorted(versions)]
             number = int(self.redis.hashes.get(f"atp:{item}", {}).get("web", "-1"))
-            # Where Redis lost the fence itself, a held run may go on for a second: docs/guarantees.md.
-            is_open = has_zombies and self.lost_redis
-            if not is_open and (not ordered or ordered[-1].change.atp != number):
+            if not ordered or ordered[-1].change.atp != number:
                 said = ordered[-1].change.atp if ordered else "nothing"
                 raise Broken(f"seed {self.seed}: {item}: Kafka ends with {said}, Redis with {number}")
             if has_zombies or self.lost_redis or not self.kafka.is_in_order:
@@ -348,6 +350,15 @@ def explore(seed: int, faults: Faults, publisher_class: type[Publisher] = Publis
             for instance in world.instances:
                 instance.kill()
     return world
+
+
+def silence() -> None:
+    """No log: a warning a fault, thousands of faults. `structlog.reset_defaults` gives it back."""
+
+    def drop(*_: object) -> NoReturn:
+        raise structlog.DropEvent
+
+    structlog.configure(processors=[drop])
 
 
 _made: list[Any] = []

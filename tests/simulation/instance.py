@@ -29,7 +29,7 @@ class Killed(BaseException):
 class Silence:
     """Takes any call and says nothing: metrics, and segments that this little state never needs."""
 
-    snapshot_bytes = redis_losses = 0
+    snapshot_bytes = redis_losses = redis_retries = 0
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None

@@ -69,6 +69,7 @@ class MemoryRedis:
         held, reached = int(self._get(keys[0], "token") or 0), self._get(keys[0], writer) or "0"
         if self.is_fenced:
             if held > int(token):
+                self._set(keys[0], {"rejected": str(int(self._get(keys[0], "rejected") or 0) + 1)})
                 raise redis.ResponseError(f"FENCED {held}")
             if held < int(token):
                 raise redis.ResponseError(f"BEHIND token {held}")
@@ -88,6 +89,9 @@ class MemoryRedis:
     def function(self, *_: str) -> bytes:
         self.has_library = True
         return b"atp"
+
+    def hget(self, key: str, field: str) -> bytes | None:
+        return _raw(self._get(key, field))
 
     def hmget(self, key: str, *fields: str) -> list[bytes | None]:
         return [_raw(self._get(key, field)) for field in fields]

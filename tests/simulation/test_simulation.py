@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
+import structlog
 
 from flows import publisher
 from flows.publisher import Publisher
 from flows.store import library
 from operators.holdback import HeldShard
-from tests.simulation.explorer import Broken, Faults, explore
+from tests.simulation.explorer import Broken, Faults, explore, silence
 from tests.simulation.servers import MemoryRedis
 
 SEEDS = 120
@@ -31,10 +31,10 @@ STORIES = {
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Without the log: a warning a fault, thousands of faults."""
-    logging.disable(logging.CRITICAL)
+    """Without the log."""
+    silence()
     yield
-    logging.disable(logging.NOTSET)
+    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("story", STORIES, ids=list(STORIES))

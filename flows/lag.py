@@ -23,6 +23,8 @@ from schemas.settings import Settings
 
 EVERY_S = 2.0
 TIMEOUT_S = 5.0
+#: How soon a wait for Kafka notices that the engine ends.
+WAIT_S = 0.1
 #: Ends that are remembered of a partition: half an hour of them. Beyond, every other one is forgotten.
 SEEN_MAX = 900
 
@@ -110,8 +112,10 @@ class LagWatch:
         return {part: lag for part, lag in found.items() if lag is not None}
 
     def close(self) -> None:
-        """Look no more."""
+        """Look no more, and let go of Kafka: at the interpreter's end its threads must not call back any more."""
         self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT_S)
 
     def _look(self) -> None:
         # What fails is seen by the age of what it told; librdkafka need not say it too.
@@ -120,6 +124,16 @@ class LagWatch:
             with contextlib.suppress(KafkaException, TimeoutError):
                 self._ask(admin)
             self._ended.wait(EVERY_S)
+
+    def _wait_for(self, answer: Any) -> Any:
+        """Give what Kafka answers; TimeoutError also when nobody wants to know any more."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return answer.result(WAIT_S)
+            except TimeoutError:
+                if self._ended.is_set() or time.monotonic() > deadline:
+                    raise
 
     def _ask(self, admin: Any) -> None:
         with self._lock:
@@ -130,9 +144,7 @@ class LagWatch:
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=TIMEOUT_S,
         )
-        ends = {
-            f"{place.topic}/{place.partition}": answer.result(TIMEOUT_S).offset for place, answer in answers.items()
-        }
+        ends = {f"{at.topic}/{at.partition}": self._wait_for(answer).offset for at, answer in answers.items()}
         moment = time.time()
         with self._lock:
             for part, end in ends.items():

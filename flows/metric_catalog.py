@@ -180,13 +180,18 @@ _HEAD = """\
 asks the first, `atp health --ready` the second.
 
 What the dashboard in `docker/grafana` shows and the alerts in `docker/prometheus` watch is made of these. The
-[runbook](runbook.md) says what to do about each alert.
+[runbook](runbook.md) says what to do about each alert. A test asks a real Prometheus, which scrapes a running engine,
+each of the dashboard's queries, and sees each alert fire. Grafana itself is in no test: how its panels look was not
+seen.
+
+Their cost with a backlog drained at full speed and a scrape every 5 s: 1.2 % of the worker's processor time.
 
 - `worker` is the number of the process. Add up over it: `sum without (worker) (...)`.
 - Label values are bounded: no label holds an item; at most 60 sources and 200 channels get a value of their own, those
   beyond are `other`. Sources that the settings name always have theirs.
 - Counters begin at 0 when a worker starts. `atp_exceptions_open` and `atp_source_stale` are kept in the state.
-- Histograms have the bounds {buckets} seconds. The client library has no native histograms.
+- Histograms have the bounds {buckets}
+  seconds. The client library has no native histograms.
 - `process_cpu_seconds_total`, `process_resident_memory_bytes` and their siblings are there for each worker, and for
   the process that watches them (`worker="supervisor"`).
 """

@@ -479,14 +479,19 @@ class Publisher:
 
     def _patiently(self, ask: Any, *arguments: Any) -> Any:
         pause_s, since = 0.02, time.monotonic()
+        is_told = False
         while True:
             try:
                 answer = ask(*arguments)
                 self._metrics.redis_waits_since = None
+                if is_told:
+                    log.info(f"Redis is back after {time.monotonic() - since:.1f} s", kind="redis_back")
                 return answer
             except Outage as error:
                 self._metrics.redis_waits_since = since
-                log.warning(f"{error}; waiting", kind="redis_away", next=REDIS_HELP)
+                if not is_told:
+                    log.warning(f"{error}; waiting, with everything kept", kind="redis_away", next=REDIS_HELP)
+                    is_told = True
                 self._wait_or_end(pause_s, error)
                 pause_s = min(1.0, pause_s * 2)
 

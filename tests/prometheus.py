@@ -24,11 +24,10 @@ END_SECONDS_MAX = 10.0
 ANSWER_SECONDS_MAX = 10.0
 
 CONFIG = """\
-global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}
+global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}
 rule_files: [alerts.yml]
 scrape_configs:
   - job_name: atp
-    scrape_timeout: 500ms
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
 #: The rules as they are, but that nobody waits for minutes: the expressions stay the same.

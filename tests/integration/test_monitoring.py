@@ -22,7 +22,7 @@ from tests.prometheus import IS_HERE, Prometheus, alerts, queries
 from tests.running import START_SECONDS_MAX, Engine, frozen, until
 from tests.shop import clock, event, open_shop, placed, received, take_in, wait_for
 
-#: The window of a dashboard at its finest zoom; here scrapes come twice a second.
+#: The window of a dashboard at its finest zoom; here scrapes come every second.
 RATE_INTERVAL = "30s"
 SLOW = {"channel": "slow", "locations": ["EAST"]}
 
@@ -187,7 +187,7 @@ def an_older_engine_that_sleeps(world: Any) -> Iterator[Callable[[], None]]:
         yield wake
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
 def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fault_is_made(world: Any) -> None:
     world.config.write_text('[sources.wms]\nstale_after = "4s"\n')

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from flows.check import examine
 from flows.children import HOST
+from flows.store import Fenced, Store
 from flows.topics import plan
 from schemas.settings import Settings, load_settings
 from tests.conftest import ROOT
@@ -138,6 +139,22 @@ def test_the_engine_gets_in_and_may_do_only_what_is_listed(fortress: Fortress) -
     assert "message" in until(lambda: listener.get_message(True, 0.2), 20, "a message by Pub/Sub")["type"]
     refused = {entry["object"] for entry in store.acl_log()}
     assert refused <= {"client|setinfo"}, "all that the engine wanted is on the page"
+
+
+def test_with_these_rights_an_older_run_is_turned_away_and_counted(fortress: Fortress) -> None:
+    settings = fortress.settings()
+    older, newer = (Store(settings.redis.address(), settings.redis.prefix, writer="7") for _ in range(2))
+    try:
+        older.claim(0)
+        older.write([], [])
+        newer.claim(0)
+        for times in (1, 2):
+            with pytest.raises(Fenced):
+                older.write([], [])
+            assert newer.rejected() == times
+    finally:
+        older.close()
+        newer.close()
 
 
 def test_check_shows_no_secret(fortress: Fortress) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS, REFERENCE
 
 CONNECT_TIMEOUT_S = 8.0
@@ -43,15 +44,32 @@ class Reasons:
 
 
 def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
-    """Give the settings all clients share, then the user's own (security), then `more`."""
+    """Give the settings all clients share, then the user's own (security), then `more`.
+
+    SettingsError if librdkafka cannot use the user's own.
+    """
+    options = settings.kafka.client_options()
+    if options:
+        _try(tuple(options.items()))
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": "atp-engine",
         "log.connection.close": False,
         "socket.nagle.disable": True,
-        **settings.kafka.client_options(),
+        **options,
         **more,
     }
+
+
+@lru_cache(maxsize=8)
+def _try(options: tuple[tuple[str, str], ...]) -> None:
+    """Let librdkafka judge names, values and files, which it does when a client is made."""
+    try:
+        Consumer({**dict(options), "group.id": "atp-engine", "log_level": 0}).close()
+    except KafkaException as error:
+        raise SettingsError(
+            f"kafka.options: expected settings of librdkafka that fit together, got what it refuses: {_text(error)}"
+        ) from None
 
 
 def consumer_config(settings: Settings, **more: Any) -> dict[str, Any]:

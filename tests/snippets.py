@@ -6,11 +6,13 @@ last lines are comments `-> text` is tried until it prints those. A block marked
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ from tests.conftest import ROOT
 from tests.running import until
 
 PATIENCE_S = 60
+SESSION_SECONDS_MAX = 200
 _block = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _told = re.compile(r"^(.*?)\s+# -> (.*)$")
 _SHELL = """\
@@ -53,7 +56,7 @@ class Reader:
         self.folder = folder
         self._replaced = replaced
         tools = folder / "tools"
-        tools.mkdir(parents=True)
+        tools.mkdir(parents=True, exist_ok=True)
         if (real := shutil.which("redis-cli")) is not None:
             shim = tools / "redis-cli"
             shim.write_text(f'#!/bin/sh\nexec {real} -u "$REDIS" "$@"\n')
@@ -74,17 +77,27 @@ class Reader:
                 lines.append(f"expect {shlex.quote(told[2])} {shlex.quote(told[1])} {number}" if told else line)
         script = self.folder / "page.sh"
         script.write_text("\n".join(lines) + "\n")
-        done = subprocess.run(
-            ["bash", str(script)],
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=110,
-            check=False,
-        )
-        logs = "".join(f"\n{log.name}: {log.read_text()[-2000:]}" for log in self.folder.glob("*.log"))
-        assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-3000:]}{logs}"
+        said = self.folder / "said.log"
+        with said.open("wb") as log:  # a file: a pipe would stay open for as long as anything in the background lives
+            shell = subprocess.Popen(
+                ["bash", str(script)],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            try:
+                code: int | str = shell.wait(SESSION_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                code = "no end"
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(shell.pid, signal.SIGKILL)  # the session's group: ours alone
+                shell.wait()
+        logs = "".join(f"\n{log.name}: {log.read_text(errors='replace')[-3000:]}" for log in self.folder.glob("*.log"))
+        assert code == 0, f"{page}: {code}{logs}"
 
     def program(self, snippet: Snippet, command: list[str], suffix: str) -> None:
         """Run a program until it prints what the page says."""

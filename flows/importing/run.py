@@ -145,6 +145,11 @@ def import_files(
     started = time.monotonic()
     sent = send(settings, todo, found.lines)
     print(f"{sent:,} messages sent in {time.monotonic() - started:.1f} s; the same command again changes nothing")
+    if len({file.kind.is_reference for file in todo.files}) == 2:
+        print(
+            "if the engine ran meanwhile, events may have come before what they name: where dead letters say "
+            "unknown_item, run the same command again"
+        )
     return 0
 
 

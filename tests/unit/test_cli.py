@@ -148,3 +148,15 @@ def test_runs_as_a_module() -> None:
     )
     for command in ("run", "topics", "check", "schema", "load", "get", "watch", "demo"):
         assert command in told.stdout
+
+
+@pytest.mark.parametrize("command", [["run"], ["check"], ["topics", "create"]])
+def test_options_that_librdkafka_refuses_are_a_wrong_setting(here: Path, command: list[str]) -> None:
+    for option, told in (
+        ("security.protocl=SSL", "security.protocl"),
+        ("ssl.ca.location=/nowhere.pem", "ssl.ca.location"),
+    ):
+        given = [f"--set=kafka.options.{option}", "--set=kafka.options.security.protocol=SSL"]
+        code, _, said = invoke(*command, *given)
+        assert code == 2, said
+        assert "kafka.options: expected settings of librdkafka" in said and told in said, said

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -44,6 +45,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} events; shows that it works, measures little")
     told = parser.parse_args()
+    # An end by SIGTERM, too, takes the contestant and the servers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     shape = workload.Shape(QUICK if told.quick else told.events, told.items, seed=told.seed)
     chosen = [contestant for contestant in ALL if contestant.name in told.only]
     with tempfile.TemporaryDirectory(prefix="atp-peers-") as name, Servers(Path(name) / "servers", progress=say) as up:

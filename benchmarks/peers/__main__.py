@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ import psutil
 import redis
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
 
-from benchmarks.peers import contestants, judge, table, workload
+from benchmarks.peers import contestants, judge, measure, table, workload
 from benchmarks.peers.contestants import ALL, TOPICS, Contestant
 from benchmarks.peers.environment import LeftOut
 from flows import topics
@@ -44,6 +45,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK:,} events; shows that it works, measures little")
     told = parser.parse_args()
+    # An end by SIGTERM, too, takes the contestant and the servers along.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     shape = workload.Shape(QUICK if told.quick else told.events, told.items, seed=told.seed)
     chosen = [contestant for contestant in ALL if contestant.name in told.only]
     with tempfile.TemporaryDirectory(prefix="atp-peers-") as name, Servers(Path(name) / "servers", progress=say) as up:
@@ -87,6 +90,7 @@ def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, f
         say(f"Running {contestant.title} ...")
         place = folder / contestant.name
         place.mkdir(exist_ok=True)
+        reference_ms = measure.reference_loop_ms()
         cost = servers_cpu_s()
         try:
             run = contestants.run(contestant, servers.bootstrap_servers, servers.redis_url, place, shape.events)
@@ -104,9 +108,11 @@ def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, f
                 "settings": contestant.settings,
                 "events": events,
                 "cpu_us": run.cpu_s / events * 1e6,
+                "cpu_us_steady": (run.cpu_second_half_s - run.compiling_second_half_s) / events * 2e6,
                 "cpu_us_second_half": run.cpu_second_half_s / events * 2e6,
                 "events_per_s_second_half": events / 2 / run.seconds_second_half,
                 "seconds": run.seconds,
+                "reference_loop_ms": reference_ms,
                 "rss_mb_max": run.rss_mb_max,
                 "servers_cpu_us": cost / events * 1e6,
                 "updates": updates - (before if contestant.is_ours else 0),
@@ -115,7 +121,7 @@ def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, f
                 "examples": verdict.examples,
             }
         )
-        say(f"  {results[-1]}")
+        say(f"  {results[-1]['cpu_us_steady']:.1f} µs an event, {verdict.wrong} of {verdict.compared} numbers wrong")
     return {
         "shape": asdict(shape),
         "bytes_per_event": size / shape.events,

@@ -6,6 +6,7 @@ up at the end.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from benchmarks.peers.job import CHANNELS, LOCATIONS, Figures
 
 Numbers = dict[tuple[str, str], int]
 """(item, channel) to what it may promise; what is absent is 0."""
-READ_TIMEOUT_S = 60.0
+#: `consume` waits this long for a full thousand; the silence after which Kafka is taken to be gone is longer.
+CONSUME_S, SILENCE_S = 0.2, 60.0
 
 
 class Verdict(NamedTuple):
@@ -127,14 +129,17 @@ def read(bootstrap_servers: str, topics: Iterable[str]) -> Iterator[bytes]:
     try:
         parts = []
         for topic in topics:
-            known = consumer.list_topics(topic, timeout=READ_TIMEOUT_S).topics[topic]
+            known = consumer.list_topics(topic, timeout=SILENCE_S).topics[topic]
             parts += [TopicPartition(topic, number, OFFSET_BEGINNING) for number in known.partitions]
         consumer.assign(parts)
         left = len(parts)
+        heard = time.monotonic()
         while left:
-            messages = consumer.consume(1000, READ_TIMEOUT_S)
-            if not messages:
-                raise TimeoutError(f"Kafka gave nothing for {READ_TIMEOUT_S:.0f} s, with {left} partitions unread")
+            messages = consumer.consume(1000, CONSUME_S)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENCE_S:
+                raise TimeoutError(f"Kafka gave nothing for {SILENCE_S:.0f} s, with {left} partitions unread")
             for message in messages:
                 error = message.error()
                 if error is None:

@@ -22,6 +22,7 @@ import psutil
 SAMPLE_S = 0.1
 TIMEOUT_S = 3600.0
 LOG_TAIL = 4000
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Sample(NamedTuple):
@@ -30,6 +31,7 @@ class Sample(NamedTuple):
     moment_s: float
     cpu_s: float
     events: float
+    compiling_s: float = 0.0
 
 
 class Run(NamedTuple):
@@ -38,6 +40,8 @@ class Run(NamedTuple):
     seconds: float
     cpu_s: float
     cpu_second_half_s: float
+    #: of that, what a JIT compiler's threads took; the rest is what it costs in the long run
+    compiling_second_half_s: float
     seconds_second_half: float
     rss_mb_max: int
 
@@ -56,6 +60,7 @@ def run(
         process = subprocess.Popen(command, env=dict(environment), cwd=folder, stdout=out, stderr=subprocess.STDOUT)
     samples = [Sample(started, 0.0, 0.0)]
     memory = 0
+    compilers: dict[str, float] = {}
     try:
         while True:
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
@@ -66,7 +71,8 @@ def run(
                 raise ContestantFailed(f"{command[0]} did not end within {TIMEOUT_S:.0f} s.{tail(log)}")
             cpu, resident = _now(process.pid)
             memory = max(memory, resident)
-            samples.append(Sample(time.monotonic(), cpu, progress(log)))
+            compilers.update(_compilers(process.pid))
+            samples.append(Sample(time.monotonic(), cpu, progress(log), sum(compilers.values())))
             time.sleep(SAMPLE_S)
     except BaseException:
         end(process)
@@ -81,6 +87,7 @@ def run(
         over - started,
         total,
         total - half.cpu_s,
+        samples[-1].compiling_s - half.compiling_s,
         through.moment_s - half.moment_s,
         memory // 1_000_000,
     )
@@ -95,8 +102,21 @@ def at_event(samples: list[Sample], event: float) -> Sample:
                 before.moment_s + share * (after.moment_s - before.moment_s),
                 before.cpu_s + share * (after.cpu_s - before.cpu_s),
                 event,
+                before.compiling_s + share * (after.compiling_s - before.compiling_s),
             )
     return samples[-1]
+
+
+def reference_loop_ms() -> float:
+    """Time a fixed loop, in milliseconds of processor time: how fast this machine is just now, shared as it is."""
+    best = float("inf")
+    for _ in range(3):
+        began = time.process_time()
+        total = 0
+        for number in range(1_000_000):
+            total += number & 3
+        best = min(best, time.process_time() - began)
+    return best * 1e3
 
 
 def said(log: Path) -> float:
@@ -123,6 +143,18 @@ def end(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
     process.wait()
+
+
+def _compilers(pid: int) -> dict[str, float]:
+    """Give the processor seconds of each thread that compiles (the JVM's C1 and C2); they come and go."""
+    found = {}
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = task.read_text().rpartition(")")
+            if "(C1 Compiler" in name or "(C2 Compiler" in name:
+                fields = rest.split()
+                found[task.parent.name] = (int(fields[11]) + int(fields[12])) / TICKS
+    return found
 
 
 def _now(pid: int) -> tuple[float, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,8 @@ from benchmarks.scenario import Options, Scenario
 def main() -> int:
     """Run what was asked for; exit code 1 if one of them could not be measured."""
     options, names, told = _parse()
+    # Ended by a supervisor's patience, it must still stop its servers and remove its folders.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(told.results)
     failed = []
     for name in names:

@@ -24,6 +24,7 @@ from confluent_kafka import Message as Delivered
 from benchmarks import probes
 from benchmarks.lab import ROOT, TOPICS_PREFIX, Lab
 from flows import traffic
+from flows.children import die_with_parent
 from flows.runtime import now
 from flows.traffic import Message, Profile
 
@@ -73,6 +74,7 @@ class Driver:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.driver"],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock: one system call
         )  # fmt: skip
         self._say(json.dumps(asdict(self.errand)))
 

@@ -18,6 +18,7 @@ from typing import Self
 import psutil
 
 from benchmarks.lab import Lab
+from flows.children import die_with_parent
 
 END_SECONDS_MAX = 60.0
 PATIENCE_S = 900.0
@@ -44,6 +45,7 @@ class Engine:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock: one system call
             )
 
     def __enter__(self) -> Self:

@@ -21,6 +21,7 @@ from hdrh.histogram import HdrHistogram
 
 from benchmarks import probes
 from benchmarks.lab import REDIS_PREFIX, ROOT, TOPICS_PREFIX, Lab
+from flows.children import die_with_parent
 from schemas.topics import UPDATES
 
 #: 1 microsecond to 10 minutes, three digits.
@@ -60,6 +61,7 @@ class Reader:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.readers"],
             cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock: one system call
         )  # fmt: skip
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(asdict(errand)) + "\n")

@@ -165,7 +165,12 @@ class Session:
                 self.wait_until_caught_up(below=max(1, int(timetable.phases[-1][0])))
                 cpu_s = self.engine.cpu_s() - cpu_before
             return Outcome(
-                seen.get("redis", {}), seen.get("updates", {}), sent, sampler, cpu_s, max(1.0, sent["sent"] + sent["probes"])
+                seen.get("redis", {}),
+                seen.get("updates", {}),
+                sent,
+                sampler,
+                cpu_s,
+                max(1.0, sent["sent"] + sent["probes"]),
             )
         finally:
             driver.end()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.lab import ROOT
+from flows.children import die_with_parent
 
 CHUNK = 65_536
 
@@ -26,8 +27,9 @@ class SlowProxy:
     def __init__(self, port: int, delay_ms: float) -> None:
         command = [sys.executable, "-m", "benchmarks.slow_proxy", "--to", f"127.0.0.1:{port}"]
         self._process = subprocess.Popen(
-            [*command, "--delay-ms", str(delay_ms)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+            [*command, "--delay-ms", str(delay_ms)], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock: one system call
+        )  # fmt: skip
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 

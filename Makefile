@@ -65,10 +65,23 @@ test-long: $(STAMP) ## Only the long tests
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
 
+# What only the benchmarks need, locked apart with the same versions of everything else.
+BENCH_STAMP := $(VENV)/.installed-bench
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	@echo "Installing what the benchmarks need ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements-bench.lock
+	@touch $@
+
 .PHONY: bench
-bench: $(STAMP) ## The benchmarks
+bench: $(BENCH_STAMP) ## Drain, latency and one peer: under 10 minutes (ARGS="--quick": two)
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-full
+bench-full: $(BENCH_STAMP) ## Every scenario and every peer: hours
+	@$(BIN)/python -m flows.embedded --fetch
+	$(BIN)/python -m benchmarks --all $(ARGS)
 
 .PHONY: image-check
 image-check: $(STAMP) ## The steps of the image's build, where no container engine is at hand
@@ -78,6 +91,8 @@ image-check: $(STAMP) ## The steps of the image's build, where no container engi
 lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 	$(LOCK) \
 	  --extra embedded --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) \
+	  --extra bench --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
 	$(LOCK) \
 	  --build-deps-for wheel --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
 

@@ -58,6 +58,7 @@ def drain(profile: Profile, options: Options, workers: int = 1, stocked: bool = 
         "redis_bytes_a_message": (out.redis_bytes - stalls.bytes_sent()) / messages,
         **({"kafka_bytes_a_message": out.kafka_bytes / messages} if out.kafka_bytes is not None else {}),
         **stalls.figures(),
+        "epoch_commit_ms_mean": sampler.epoch_commit_ms(),
         "start_s": start_s,
         "start_cpu_s": start_cpu_s,
         "prepared_cpu_s": prepared_cpu_s,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.scenario import Scenario
-from benchmarks.scenarios import drains, loads, troubles
+from benchmarks.scenarios import drains, loads, troubles, tuning
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (*drains.SCENARIOS, *loads.SCENARIOS, *troubles.SCENARIOS)
+    scenario.name: scenario
+    for scenario in (*drains.SCENARIOS, *loads.SCENARIOS, *troubles.SCENARIOS, *tuning.SCENARIOS)
 }
 #: what `make bench` measures
 SHORT = ("drain", "latency")

@@ -37,7 +37,7 @@ SETTINGS = {"linger.ms": 1, "acks": "all", "enable.idempotence": True, "compress
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """`phases`: (messages a second, seconds), one after another; `probe_rate` probes a second all along, beside them."""
+    """`phases`: (messages a second, seconds), one after another; `probe_rate` probes a second beside them all along."""
 
     bootstrap_servers: str
     profile: dict[str, Any]

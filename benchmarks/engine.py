@@ -21,6 +21,7 @@ from benchmarks.lab import Lab
 from flows.children import die_with_parent
 
 END_SECONDS_MAX = 60.0
+COUNTERS = ("atp_units_total", "atp_epoch_commit_seconds_sum", "atp_epoch_commit_seconds_count")
 PATIENCE_S = 900.0
 
 
@@ -124,13 +125,18 @@ class Engine:
 
     def units(self) -> float:
         """Count the units judged so far: order lines and movements, whatever became of them."""
-        total = 0.0
-        for worker in range(self._lab.settings.workers):
-            address = f"http://127.0.0.1:{self._lab.metrics_port + worker}/metrics"
-            with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2) as answer:
-                lines = answer.read().decode().splitlines()
-                total += sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("atp_units_total{"))
-        return total
+        return self.counters()["atp_units_total"]
+
+    def counters(self) -> dict[str, float]:
+        """Read some of the engine's own counters, added up over workers and labels; 0 while it does not answer."""
+        found = dict.fromkeys(COUNTERS, 0.0)
+        address = f"http://127.0.0.1:{self._lab.metrics_port}/metrics"
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=3) as answer:
+            for line in answer.read().decode().splitlines():
+                name = line.partition("{")[0]
+                if name in found:
+                    found[name] += float(line.rsplit(" ", 1)[1])
+        return found
 
     def text(self) -> str:
         """Give the end of what it wrote."""

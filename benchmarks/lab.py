@@ -127,9 +127,10 @@ class Lab:
         Redis knows it by shard; the furthest shard tells how far a partition was read.
         """
         reached: dict[str, int] = {}
-        for raw in self.redis.hgetall(f"{REDIS_PREFIX}engine:reached").values():
-            for part, offset in msgspec.msgpack.decode(raw, type=dict[str, int]).items():
-                reached[part] = max(reached.get(part, -1), offset)
+        for field, raw in self.redis.hgetall(f"{REDIS_PREFIX}engine:reached").items():
+            if field.isdigit():  # a shard's; others are marks
+                for part, offset in msgspec.msgpack.decode(raw)[0].items():
+                    reached[part] = max(reached.get(part, -1), offset)
         ends = self._ends(INPUTS)
         return sum(max(0, end - 1 - reached.get(f"{topic}/{number}", -1)) for (topic, number), end in ends.items())
 

@@ -28,7 +28,7 @@ NINES = {0: 0.0, 50: 0.3, 90: 1.0, 99: 2.0, 99.9: 3.0, 99.99: 4.0}
 NAMES = {
     "cpu_us_a_message": "CPU a message, µs",
     "bytes_an_id": "bytes an id",
-    "stall_ms_p50": "median stall, ms",
+    "epoch_commit_ms_mean": "an epoch's stall, ms",
     "rss_mb_max": "MB",
 }
 
@@ -76,7 +76,7 @@ def _bars(axes: Any, content: Content) -> bool:
 
 
 def _stalls(axes: Any, content: Content) -> bool:
-    return _bars_of(axes, content, "stall_ms_p50")
+    return _bars_of(axes, content, "epoch_commit_ms_mean")
 
 
 def _bars_of(axes: Any, content: Content, figure: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a measurement leaves: one JSON file a scenario, with all runs, the machine and everything needed to repeat it."""
+"""What a measurement leaves: one JSON file a scenario, with all runs, the machine and what is needed to repeat it."""
 
 from __future__ import annotations
 

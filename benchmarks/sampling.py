@@ -28,6 +28,8 @@ class Sampler:
         self.started = time.monotonic()
         #: [seconds, units judged, processor seconds, MB]
         self.samples: list[tuple[float, float, float, float]] = []
+        #: the engine's own counters, when it last answered
+        self.counters: dict[str, float] = {}
         #: [seconds, messages behind]
         self.lags: list[tuple[float, float]] = []
         self._ended = threading.Event()
@@ -55,6 +57,11 @@ class Sampler:
         spread = sum((at - at_mean) ** 2 for at, _ in points)
         return sum((at - at_mean) * (lag - lag_mean) for at, lag in points) / spread
 
+    def epoch_commit_ms(self) -> float:
+        """Give how long an epoch took to be safe, on average, as the engine counts it: no input is read meanwhile."""
+        count = self.counters.get("atp_epoch_commit_seconds_count", 0.0)
+        return self.counters["atp_epoch_commit_seconds_sum"] / count * 1000 if count else float("nan")
+
     def rss_mb_max(self) -> float:
         """The most memory of any sample."""
         return max((sample[3] for sample in self.samples), default=0.0)
@@ -71,7 +78,9 @@ class Sampler:
     def _sample(self) -> None:
         while not self._ended.wait(SAMPLE_EVERY_S):
             engine = self.engine  # another one after a kill
-            units = engine.units()
+            counters = engine.counters()
+            units = counters["atp_units_total"]
+            self.counters = {name: max(value, self.counters.get(name, 0.0)) for name, value in counters.items()}
             if units or not self.samples:  # an engine that is starting or ending does not answer
                 row = (time.monotonic() - self.started, units, engine.cpu_s(), engine.rss_mb())
                 self.samples.append(row)

@@ -15,6 +15,7 @@ from benchmarks.engine import Engine
 from benchmarks.lab import Lab
 from benchmarks.readers import Reader
 from benchmarks.sampling import Sampler
+from benchmarks.scenario import Run
 from flows import traffic
 from flows.traffic import Profile
 
@@ -77,6 +78,7 @@ class Outcome:
             "silence_ms_max": self.redis["silence_ms_max"],
             "cpu_us_a_message": self.cpu_s / self.messages * 1e6,
             "rss_mb_max": self.sampler.rss_mb_max(),
+            "epoch_commit_ms_mean": self.sampler.epoch_commit_ms(),
             "driver_behind_ms_max": self.driver["probe_behind_ms_max"],
         }
         for lane in ("critical", "high", "normal"):
@@ -86,6 +88,10 @@ class Outcome:
                 figures[f"{lane}_kafka_p50_ms"] = in_kafka["p50_ms"]
                 figures[f"{lane}_kafka_p99_ms"] = in_kafka["p99_ms"]
         return figures
+
+    def run(self, window: str, rate: float) -> Run:
+        """Give all of it for one window."""
+        return Run({**self.figures(window), "rate": rate}, self.series())
 
     def series(self) -> dict[str, Any]:
         """Give what plots are made of."""

@@ -18,7 +18,7 @@ from flows.traffic import CHANNELS, Profile
 FIGURES = (
     "p50_ms", "p99_ms", "p99_9_ms", "max_ms", "critical_p99_ms", "high_p99_ms", "normal_p99_ms",
     "critical_kafka_p99_ms", "high_kafka_p99_ms", "normal_kafka_p99_ms", "cpu_us_a_message", "rate", "rss_mb_max",
-    "probes", "probes_lost", "silence_ms_max", "driver_behind_ms_max",
+    "epoch_commit_ms_mean", "probes", "probes_lost", "silence_ms_max", "driver_behind_ms_max",
 )  # fmt: skip
 ITEMS, ITEMS_QUICK = 100_000, 5_000
 RATE, RATE_QUICK = 20_000, 1_000
@@ -51,8 +51,7 @@ def steady(usual: Profile, rate: float, seconds: float) -> Timetable:
 
 
 def _measured(session: Session, timetable: Timetable, window: str, rate: float) -> Run:
-    outcome = session.drive(timetable)
-    return Run({**outcome.figures(window), "rate": rate}, outcome.series())
+    return session.drive(timetable).run(window, rate)
 
 
 def _capacity(options: Options) -> Measured:

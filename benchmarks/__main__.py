@@ -19,6 +19,9 @@ from benchmarks import report, results
 from benchmarks.catalog import SCENARIOS, SHORT
 from benchmarks.scenario import Options, Scenario
 
+#: so that `make bench` ends within ten, with a peer
+MINUTES = 7.0
+
 
 def main() -> int:
     """Run what was asked for; exit code 1 if one of them could not be measured."""
@@ -27,9 +30,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(told.results)
     failed = []
-    for name in names:
+    started = time.monotonic()
+    for number, name in enumerate(names, 1):
+        # Each may use its part of the time, and what those before it left.
+        until = started + 60 * told.minutes * number / len(names) if told.minutes else None
         try:
-            run(SCENARIOS[name], options, folder)
+            run(SCENARIOS[name], options, folder, until)
         except Exception as error:  # the others are still worth having; the exit code tells
             if told.strict:
                 raise
@@ -46,18 +52,23 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def run(scenario: Scenario, options: Options, folder: Path) -> None:
-    """Measure one scenario as often as asked, print its figures, keep them."""
+def run(scenario: Scenario, options: Options, folder: Path, until: float | None = None) -> None:
+    """Measure one scenario as often as asked, or as time allows but once; print its figures, keep them."""
     variants: dict[str, list[dict[str, Any]]] = {}
+    took = 0.0
     for number in range(options.runs):
         started = time.monotonic()
+        if number and until is not None and started + took > until:
+            print(f"{scenario.name}: {number} of {options.runs} runs, because time is up", flush=True)
+            break
         for variant, measured in scenario.measure(options).items():
             variants.setdefault(variant, []).append(asdict(measured))
             shown = ", ".join(
                 f"{name} {measured.figures[name]:,.4g}" for name in scenario.figures if name in measured.figures
             )
             print(f"{scenario.name} {variant} ({number + 1}/{options.runs}): {shown}", flush=True)
-        print(f"  took {time.monotonic() - started:.0f} s", flush=True)
+        took = time.monotonic() - started
+        print(f"  took {took:.0f} s", flush=True)
         # After each run, so that an interrupted series leaves what it has.
         results.keep(scenario.name, asdict(options), variants, folder)
 
@@ -75,6 +86,9 @@ def _parse() -> tuple[Options, list[str], argparse.Namespace]:
     parser.add_argument("--all", action="store_true", help="every scenario")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works: no figures to quote")
     parser.add_argument("--runs", type=int, help="of each scenario (default 3; 1 with --quick)")
+    parser.add_argument(
+        "--minutes", type=float, help=f"start no further run beyond (default {MINUTES:g} without names)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--events", type=int)
     parser.add_argument("--items", type=int)
@@ -96,6 +110,8 @@ def _parse() -> tuple[Options, list[str], argparse.Namespace]:
     wrong = [text for text in told.set if "=" not in text]
     if wrong:
         parser.error(f"--set {wrong[0]}: expected NAME=VALUE")
+    if told.minutes is None and not told.scenario and not told.all:
+        told.minutes = MINUTES
     if told.peers is None:
         told.peers = not told.scenario
     names = told.scenario or (list(SCENARIOS) if told.all else list(SHORT))

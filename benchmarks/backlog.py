@@ -63,6 +63,7 @@ def drain(profile: Profile, options: Options, workers: int = 1, stocked: bool = 
         "start_cpu_s": start_cpu_s,
         "prepared_cpu_s": prepared_cpu_s,
         "prepared_rss_mb_max": preparation.rss_mb_max(),
+        "applied_share": sampler.applied_share(),
         "messages": messages,
         "units": units,
     }

@@ -22,6 +22,7 @@ from flows.children import die_with_parent
 
 END_SECONDS_MAX = 60.0
 COUNTERS = ("atp_units_total", "atp_epoch_commit_seconds_sum", "atp_epoch_commit_seconds_count")
+APPLIED = "applied"
 PATIENCE_S = 900.0
 
 
@@ -129,13 +130,16 @@ class Engine:
 
     def counters(self) -> dict[str, float]:
         """Read some of the engine's own counters, added up over workers and labels; 0 while it does not answer."""
-        found = dict.fromkeys(COUNTERS, 0.0)
+        found = dict.fromkeys((*COUNTERS, APPLIED), 0.0)
         address = f"http://127.0.0.1:{self._lab.metrics_port}/metrics"
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=3) as answer:
             for line in answer.read().decode().splitlines():
                 name = line.partition("{")[0]
                 if name in found:
-                    found[name] += float(line.rsplit(" ", 1)[1])
+                    value = float(line.rsplit(" ", 1)[1])
+                    found[name] += value
+                    if 'outcome="applied"' in line:
+                        found[APPLIED] += value
         return found
 
     def text(self) -> str:

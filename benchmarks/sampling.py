@@ -9,11 +9,13 @@ from typing import Self
 
 import redis
 
-from benchmarks.engine import Engine
+from benchmarks.engine import APPLIED, Engine, EngineFailed
 from benchmarks.lab import REDIS_PREFIX, Lab
 
 SAMPLE_EVERY_S = 0.2
 LAG_EVERY_S = 0.5
+#: One in twenty is sent twice, one in a thousand cannot be used.
+APPLIED_MIN = 0.85
 STALL_POLL_S = 0.002
 #: Shorter gaps are the rhythm of slices, not stalls.
 STALL_FROM_MS = 5.0
@@ -61,6 +63,13 @@ class Sampler:
         """Give how long an epoch took to be safe, on average, as the engine counts it: no input is read meanwhile."""
         count = self.counters.get("atp_epoch_commit_seconds_count", 0.0)
         return self.counters["atp_epoch_commit_seconds_sum"] / count * 1000 if count else float("nan")
+
+    def applied_share(self) -> float:
+        """Give the share of units that were applied. Refusals are cheap: a figure made of them would say nothing."""
+        share = self.counters[APPLIED] / max(1.0, self.counters["atp_units_total"])
+        if share < APPLIED_MIN:
+            raise EngineFailed(f"only {share:.0%} of the units were applied: this measured something else")
+        return share
 
     def rss_mb_max(self) -> float:
         """The most memory of any sample."""

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks import probes
@@ -21,6 +21,7 @@ from flows.traffic import Profile
 
 START_SECONDS_MAX = 600.0
 START_IN_S = 1.0
+SEEDS_APART = 1_000_000
 Phases = list[tuple[float, float]]
 Windows = list[tuple[str, float, float]]
 During = Callable[[float, Driver, Sampler], None]
@@ -79,6 +80,7 @@ class Outcome:
             "cpu_us_a_message": self.cpu_s / self.messages * 1e6,
             "rss_mb_max": self.sampler.rss_mb_max(),
             "epoch_commit_ms_mean": self.sampler.epoch_commit_ms(),
+            "applied_share": self.sampler.applied_share(),  # after a kill: of the new processes
             "driver_behind_ms_max": self.driver["probe_behind_ms_max"],
         }
         for lane in ("critical", "high", "normal"):
@@ -108,7 +110,7 @@ class Session:
     def __init__(self, lab: Lab, profile: Profile, probes_in_all: int, **engine: object) -> None:
         self.lab = lab
         self._profile = profile
-        self._used = 0
+        self._used = self._drives = 0
         self._stack = contextlib.ExitStack()
         lab.send(traffic.reference(profile))
         lab.send(probes.preparation(probes_in_all))
@@ -147,7 +149,10 @@ class Session:
         count, rate = timetable.probe_count(), timetable.probe_rate
         first, self._used = self._used, self._used + count
         more = {"probe_rate": rate, "first_probe": first, "extra": timetable.extra}
-        driver = Driver(self.lab, timetable.profile, timetable.phases, **more)
+        # Ids of its own: those of an earlier drive, at other times, would all be refused as conflicts.
+        profile = replace(timetable.profile, seed=timetable.profile.seed + SEEDS_APART * self._drives)
+        self._drives += 1
+        driver = Driver(self.lab, profile, timetable.phases, **more)
         kinds = ("redis", "updates") if timetable.follow_kafka else ("redis",)
         kinds = kinds if count else ()
         readers = {}

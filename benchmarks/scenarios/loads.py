@@ -37,7 +37,7 @@ def profile(options: Options) -> Profile:
 
 def _latency(options: Options) -> Measured:
     rate = options.pick(options.rate, RATE, RATE_QUICK)
-    seconds = options.pick(options.seconds, 40.0, 8.0)
+    seconds = options.pick(options.seconds, 25.0, 8.0)
     usual = profile(options)
     timetable = steady(usual, rate, seconds)
     with Lab(options.workers, options.settings) as lab, Session(lab, usual, timetable.probe_count()) as session:

@@ -38,10 +38,10 @@ def _drained(options: Options) -> Measured:
     events = options.pick(options.events, 200_000, 30_000)
     items = options.pick(options.items, 50_000, 5_000)
     profile_ = profile_of(options, events, items)
-    runs = {
-        name: drain(profile_, replace(options, settings={**options.settings, **changed}), options.workers)
-        for name, changed in DRAINED.items()
-    }
+    runs = {}
+    for name, changed in DRAINED.items():
+        runs[name] = drain(profile_, replace(options, settings={**options.settings, **changed}), options.workers)
+        print(f"  {name}: {runs[name].figures['cpu_us_a_message']:.1f} us a message", flush=True)
     usual = runs[DEFAULT].figures["cpu_us_a_message"]
     for run in runs.values():
         run.figures["cost_ratio"] = run.figures["cpu_us_a_message"] / usual

@@ -81,10 +81,23 @@ mutants: $(STAMP) ## Change the rules a thousand times; which changes does no te
 simulate: $(STAMP) ## Thousands of simulated schedules of sink, fence and hold-back (ARGS="SCHEDULES FIRST_SEED")
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
+# What only the benchmarks need, locked apart with the same versions of everything else.
+BENCH_STAMP := $(VENV)/.installed-bench
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	@echo "Installing what the benchmarks need ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements-bench.lock
+	@touch $@
+
 .PHONY: bench
-bench: $(STAMP) ## The benchmarks
+bench: $(BENCH_STAMP) ## Drain, latency and one peer: under 10 minutes (ARGS="--quick": two)
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-full
+bench-full: $(BENCH_STAMP) ## Every scenario and every peer: hours
+	@$(BIN)/python -m flows.embedded --fetch
+	$(BIN)/python -m benchmarks --all $(ARGS)
 
 .PHONY: image-check
 image-check: $(STAMP) ## The steps of the image's build, where no container engine is at hand
@@ -94,6 +107,8 @@ image-check: $(STAMP) ## The steps of the image's build, where no container engi
 lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 	$(LOCK) \
 	  --extra embedded --extra dev --output-file requirements.lock pyproject.toml
+	$(LOCK) \
+	  --extra bench --constraint requirements.lock --output-file requirements-bench.lock pyproject.toml
 	$(LOCK) \
 	  --build-deps-for wheel --constraint requirements.lock --output-file requirements-run.lock pyproject.toml
 

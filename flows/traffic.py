@@ -60,7 +60,11 @@ FLAWS = (
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How much traffic of which kind. `events` counts every message, also repeated and unusable ones."""
+    """How much traffic of which kind. `events` counts every message, also repeated and unusable ones.
+
+    `flash_share`: the flash sale's share of all order lines; 0: half of all orders want it beside what else they want.
+    `snapshots`: the share of counts that go through the whole catalog shelf by shelf; 95 % of them say nothing new.
+    """
 
     events: int
     items: int = 1000
@@ -72,6 +76,8 @@ class Profile:
     duplicates: float = 0.015
     invalid: float = 0.001
     shuffled: float = 0.02
+    flash_share: float = 0.0
+    snapshots: float = 0.0
 
 
 def item_code(number: int) -> str:
@@ -175,6 +181,14 @@ class _Day:
         self._flash = self._codes.index(flash) if flash is not None else -1
         #: units on the shelf less what is promised to orders; -1: never stocked
         self._stock = array("q", [-1]) * (len(self._codes) * profile.locations)
+        #: units on the shelf, as a count would find them
+        self._on_hand = array("q", [0]) * len(self._stock)
+        # With n lines in other orders and a share f of orders for it alone, its share of lines is f / (f + (1 - f) n).
+        share, others = profile.flash_share, 3.8
+        self._flash_alone = others * share / (1 + (others - 1) * share)
+        #: ten other messages a round, of which this many counts make the wanted share
+        self._counts_a_round = 10 * profile.snapshots / (1 - profile.snapshots)
+        self._counted = 0
         self._flaws = itertools.cycle(FLAWS)
 
     def messages(self) -> Iterator[Message]:
@@ -201,6 +215,8 @@ class _Day:
                     allocated.append((older, taken))
             if len(allocated) > ORDERS_UNTIL_PICKED:
                 older, taken = allocated.popleft()
+                for item, place, quantity in taken:
+                    self._on_hand[item * len(self._places) + place] -= quantity
                 yield from self._handled("pick_confirmed", "wms", older, taken)
                 picked.append((older, taken))
             if len(picked) > ORDERS_UNTIL_SHIPPED:
@@ -215,6 +231,8 @@ class _Day:
             # Ten messages a round on average.
             if chance() < self._profile.invalid * 10:
                 yield self._flawed(next(self._flaws))
+            while self._counted < order * self._counts_a_round:
+                yield self._snapshot()
 
     # --- what is chosen ----------------------------------------------------------------------------------------------
 
@@ -224,8 +242,10 @@ class _Day:
 
     def _basket(self) -> list[tuple[int, int]]:
         chance = self._rng.random
+        if self._flash_alone and chance() < self._flash_alone:
+            return [(self._flash, QUANTITIES[int(chance() * len(QUANTITIES))])]
         items = {self._item(): 0 for _ in range(LINES[int(chance() * len(LINES))])}
-        if self._flash >= 0 and chance() < 0.5:
+        if self._flash >= 0 and not self._flash_alone and chance() < 0.5:
             items[self._flash] = 0
         return [(item, QUANTITIES[int(chance() * len(QUANTITIES))]) for item in items]
 
@@ -237,6 +257,7 @@ class _Day:
             left = stock[item * places + place]
             if left < LOW:
                 stock[item * places + place] = max(left, 0) + REFILL
+                self._on_hand[item * places + place] += REFILL
                 yield self._moved("stock_received", item, place, REFILL)
 
     def _take(self, item: int, quantity: int) -> int:
@@ -325,15 +346,18 @@ class _Day:
         place = self._take(item, quantity)
         if places == 1:
             self._stock[item * places + place] += quantity
+            self._on_hand[item * places + place] += 1
             return self._moved("return_received", item, place, 1)
         to = (place + 1 + int(self._rng.random() * (places - 1))) % places
         transfers.append((number, item, to, quantity))
+        self._on_hand[item * places + place] -= quantity
         more = f',"transfer_id":"TR-{self._prefix}{number}","to_location":"{self._places[to]}"'
         return self._moved("transfer_shipped", item, place, quantity, more)
 
     def _arrived(self, number: int, item: int, to: int, quantity: int) -> Message:
         at = item * len(self._places) + to
         self._stock[at] = max(self._stock[at], 0) + quantity
+        self._on_hand[at] += quantity
         return self._moved("stock_received", item, to, quantity, f',"transfer_id":"TR-{self._prefix}{number}"')
 
     def _correction(self) -> Message:
@@ -341,14 +365,16 @@ class _Day:
         item, place = self._item(), int(self._rng.random() * len(self._places))
         at = item * len(self._places) + place
         if chance < 0.4:
-            self._stock[at] = counted = max(self._stock[at], LOW)
+            self._stock[at] = self._on_hand[at] = counted = max(self._stock[at], LOW)
             return self._moved("stock_counted", item, place, counted)
         if chance < 0.6:
+            self._on_hand[at] -= 1
             return self._moved("stock_adjusted", item, place, -1, ',"reason":"breakage"')
         if chance < 0.7:
             more = ',"from_status":"available","to_status":"quarantined"'
             return self._moved("stock_status_changed", item, place, 1, more)
         if chance < 0.85:
+            self._on_hand[at] += 1
             return self._moved("return_received", item, place, 1)
         head = self._head("receipt_expected", "erp")
         eta = _second_text((self._now + 48 * HOUR) // SECOND)
@@ -358,6 +384,15 @@ class _Day:
             f'{head}"receipt_id":"PO-{self._prefix}{self._number}","item":"{self._codes[item]}",'
             f'"location":"{self._places[place]}","quantity":{REFILL},"eta":"{eta}Z"}}'.encode(),
         )
+
+    def _snapshot(self) -> Message:
+        """Count the next shelf: as a rule it holds what is known; quantities below zero are for others to repair."""
+        at = self._counted % len(self._on_hand)
+        self._counted += 1
+        item, place = divmod(at, len(self._places))
+        if self._counted % 20 == 0 or self._on_hand[at] < 0:
+            self._on_hand[at] = max(0, self._on_hand[at]) + 1
+        return self._moved("stock_counted", item, place, self._on_hand[at])
 
     def _flawed(self, flaw: str) -> Message:
         """A message that the engine refuses with the code `flaw`."""

@@ -158,3 +158,36 @@ def test_reference_data_names_every_code_that_events_use(locations: int) -> None
 def test_keys_spread_an_items_events_over_partitions(messages: list[traffic.Message]) -> None:
     keys = {key for _, key, value in messages if b'"SKU-000000"' in value}
     assert len(keys) > 1000
+
+
+def test_a_flash_sale_takes_its_share_of_all_order_lines() -> None:
+    profile = Profile(events=20_000, items=5000, flash_sale="SNEAKER", flash_share=0.3)
+    wanted = [
+        line["item"]
+        for topic, _, value in traffic.events(profile, NOW)
+        if topic == ORDERS and b'"order_placed"' in value
+        for line in json.loads(value)["lines"]
+    ]
+    assert 0.27 <= wanted.count("SNEAKER") / len(wanted) <= 0.33
+
+
+def test_snapshots_take_their_share_and_say_what_is_known() -> None:
+    profile = Profile(events=60_000, items=5000, snapshots=0.8, duplicates=0, shuffled=0, invalid=0)
+    on_hand: Counter[tuple[str, str]] = Counter()
+    counts = news = 0
+    for topic, _, value in traffic.events(profile, NOW):
+        event = json.loads(value)
+        if topic != WAREHOUSE:
+            continue
+        at = (event["item"], event["location"])
+        kind, quantity = event["type"], event["quantity"]
+        if kind == "stock_counted":
+            counts += 1
+            news += quantity != on_hand[at]
+            on_hand[at] = quantity
+        elif kind in ("stock_received", "return_received", "stock_adjusted"):
+            on_hand[at] += quantity
+        elif kind in ("pick_confirmed", "transfer_shipped"):
+            on_hand[at] -= quantity
+    assert 0.77 <= counts / 60_000 <= 0.83
+    assert 0.04 <= news / counts <= 0.07

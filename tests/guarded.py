@@ -79,6 +79,8 @@ super.users=User:admin;User:ANONYMOUS
 class GuardedKafka(_Kafka):
     """Clients come in by SASL_SSL with SCRAM-SHA-512; nobody may do what no ACL allows. It trusts only itself."""
 
+    start_seconds_max = 120.0  # SCRAM, TLS and an authorizer take longer than a plain one on a busy machine
+
     def __init__(self, folder: Path, papers: Papers) -> None:
         super().__init__(folder, lambda _: None)
         self._papers = papers

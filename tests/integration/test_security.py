@@ -24,6 +24,9 @@ from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers
 from tests.running import until
 from tests.shop import ago
 
+#: A broker of its own is started, and the engine twice.
+pytestmark = pytest.mark.timeout(300)
+
 PREFIX = "eu."
 KEYS = "shop:"
 RUN_SECONDS_MAX = 90

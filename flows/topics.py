@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -66,7 +67,18 @@ def create(settings: Settings) -> list[str]:
                 continue  # somebody else was quicker
             raise KafkaProblem(f"topic {name} could not be created: {text_of(error)}") from error
         made.append(name)
+    _wait_until_shown(admin, set(wanted))
     return made
+
+
+def _wait_until_shown(admin: AdminClient, wanted: set[str]) -> None:
+    """A topic that is made is listed a moment later; who asks at once would be told that it is missing."""
+    deadline = time.monotonic() + CREATE_TIMEOUT_S
+    while time.monotonic() < deadline:
+        listed = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+        if all(name in listed and listed[name].partitions and not listed[name].error for name in wanted):
+            return
+        time.sleep(0.05)
 
 
 def text_of(error: KafkaException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -26,8 +27,8 @@ from schemas.topics import INPUTS, REFERENCE
 CREATE = "run: atp topics create"
 REDIS_MAJOR_MIN = 7
 REDIS_TIMEOUT_S = 5
-#: A library of our own name, loaded, called and removed again: the only true test of rights.
-PROBE = "#!lua name=atp_check\nredis.register_function('atp_check', function() return 'usable' end)\n"
+#: A library under a name of its own, loaded, called and removed again: the only true test of rights.
+PROBE = "#!lua name={name}\nredis.register_function('{name}', function() return 'usable' end)\n"
 
 
 class Finding(NamedTuple):
@@ -158,10 +159,11 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     yield Finding("redis", True, f"{name} {version} at {where}")
     if int(facts.get("cluster_enabled", 0)):
         yield Finding("redis cluster", False, "cluster mode: a slice spans hash slots", "name a server without it")
+    probe = f"atp_check_{uuid.uuid4().hex}"  # two checks at once must not remove each other's
     try:
-        client.function_load(PROBE, replace=True)
-        client.fcall("atp_check", 0)
-        client.function_delete("atp_check")
+        client.function_load(PROBE.format(name=probe), replace=True)
+        client.fcall(probe, 0)
+        client.function_delete(probe)
     except (redis.RedisError, OSError) as error:
         yield Finding(
             "redis functions",

@@ -45,7 +45,7 @@ def ask_to_republish(settings: Settings, item: str, channel: str) -> None:
     try:
         store.put(requests_key(store), {name: msgspec.msgpack.encode(Request(now(), item, channel))})
         deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        while store.ask("HEXISTS", requests_key(store), name):
+        while store.ask("HGET", requests_key(store), name) is not None:
             if time.monotonic() > deadline:
                 store.ask("HDEL", requests_key(store), name)
                 raise RequestError(

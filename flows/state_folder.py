@@ -22,7 +22,7 @@ class Busy(RuntimeError):
     """Another engine runs on this state directory."""
 
 
-class _Facts(msgspec.Struct):
+class _Facts(msgspec.Struct, omit_defaults=True):
     format: int
     shards: int
     token: int = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from flows.belonging import Inputs, TopicFacts
 from flows.encode import slice_arguments
 from flows.input_source import REFERENCE_PART
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
@@ -109,6 +110,10 @@ def test_the_state_directory(settings: Settings) -> None:
     folder.close()
     assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
     assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":1,"shards":64,"token":7}'
+    folder.keep_token(8, Inputs("cluster", {"inventory.items": TopicFacts("id", 1)}))
+    inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
+    expected = b'{"format":1,"shards":64,"token":8,"inputs":' + inputs + b"}"
+    assert (settings.state.dir / "engine.json").read_bytes() == expected
     assert recovery_folder(settings.state.dir).name == "recovery"
 
 

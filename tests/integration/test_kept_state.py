@@ -1,0 +1,77 @@
+"""State that earlier versions wrote is read by this one. `tests/fixtures/make_state.py` makes a fixture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from operators.ledger import FORMAT
+from tests.fixtures.make_state import PARTITIONS, PREFIX, SETTINGS
+from tests.judging import hashes
+from tests.running import Engine, until
+from tests.shop import ago
+
+FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
+KEPT = sorted(FIXTURES.glob("state-*"))
+#: What no passing of time changes: claims lapse, and with them what may be promised.
+TIMELESS = ("on_hand", "quarantined", "hard_reserved", "in_transit")
+
+
+def figures(positions: dict[str, dict[str, str]]) -> dict[str, dict[str, int]]:
+    return {
+        item: {name: int(text) for name, text in fields.items() if name.rpartition(":")[2] in TIMELESS and int(text)}
+        for item, fields in positions.items()
+    }
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
+def test_kept_state_is_read_and_goes_on(world: Any, kept: Path) -> None:
+    world.topic_prefix = PREFIX
+    world.create_topics(kafka__partitions=PARTITIONS)
+    for topic, records in json.loads((kept / "topics.json").read_text()).items():
+        for partition, key, value in records:
+            world.send(topic, value.encode(), key=key, partition=partition)
+    world.flush()
+    shutil.copytree(kept / "state", world.state_dir)
+    facts = world.state_dir / "engine.json"
+    known = msgspec.json.decode(facts.read_bytes())
+    assert known["format"] <= FORMAT
+    facts.write_bytes(msgspec.json.encode({**known, "inputs": None}))  # these topics stand in for the old ones
+    numbers = json.loads((kept / "published.json").read_text())
+    expected = figures(numbers["position"])
+    item = max(expected, key=lambda one: len(expected[one]))
+    location = next(iter(expected[item])).partition(":")[0]
+    with Engine(world, **SETTINGS) as engine:
+        until(
+            lambda: figures(hashes(world, "position")) == expected,
+            60,
+            lambda: f"{expected}, got {figures(hashes(world, 'position'))}\n{engine.text()}",
+        )
+        before = expected[item].get(f"{location}:on_hand", 0)
+        world.send(
+            "inventory.warehouse",
+            {
+                "event_id": "after-the-upgrade",
+                "type": "stock_adjusted",
+                "source": "upgrade",
+                "occurred_at": ago(1),
+                "item": item,
+                "location": location,
+                "quantity": 1000,
+            },
+        )
+        world.flush()
+        key = f"{world.redis_prefix}position:{item}"
+        # In the item's scale, which some of the histories make finer than one.
+        until(lambda: int(world.redis.hget(key, f"{location}:on_hand") or 0) >= before + 1000, 30, engine.text)
+        assert engine.stop() == 0, engine.text()
+
+
+def test_there_is_kept_state_of_this_format() -> None:
+    formats = {msgspec.json.decode((kept / "state" / "engine.json").read_bytes())["format"] for kept in KEPT}
+    assert FORMAT in formats, "run `python -m tests.fixtures.make_state tests/fixtures/state-N`"

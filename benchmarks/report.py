@@ -93,14 +93,14 @@ def _peers(known: dict[str, Content]) -> str:
     rows = ["## Beside others", "", "The same job, same topics, same run ([all of it](peers.md)).", ""]
     rows += ["| | CPU a message, µs | times ours |", "|---|---|---|"]
     for result in results_:
-        cost = result["cpu_us_second_half"]
-        rows.append(f"| {result['title']} | {cost:.1f} | {cost / ours['cpu_us_second_half']:.2f} |")
+        cost = result["cpu_us_steady"]
+        rows.append(f"| {result['title']} | {cost:.1f} | {cost / ours['cpu_us_steady']:.2f} |")
     return "\n".join([*rows, ""])
 
 
 def _peer_mark(known: dict[str, Content]) -> str:
     """Give the row of the one mark that is a ratio to somebody else."""
-    costs = {result["name"]: result["cpu_us_second_half"] for result in known.get("peers", {}).get("results", [])}
+    costs = {result["name"]: result["cpu_us_steady"] for result in known.get("peers", {}).get("results", [])}
     durable = costs.get(PEER)
     what = "CPU a message of Kafka Streams exactly-once, times ours"
     if durable is None or "ours" not in costs:

@@ -2,7 +2,8 @@
 
     python -m benchmarks.peers [--events N] [--only ours kafka_streams ...] [--quick]
 
-Exit codes: 0 all that ran gave the right numbers, 1 one did not.
+Exit codes: 0 all that ran gave the right numbers, 1 one failed or did not. A full run writes the report: all of them,
+and not `--quick`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def main() -> int:
     print(table.markdown(found))
     if not told.quick and len(chosen) == len(ALL):
         table.write(found)
-    return 1 if any(result["wrong"] for result in found["results"]) else 0
+    return 1 if found["failed"] or any(result["wrong"] for result in found["results"]) else 0
 
 
 def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, folder: Path) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, f
     right = judge.expected(values)
     changes = judge.changes(values)
     del values
-    results, left_out = [], []
+    results, left_out, failed = [], [], []
     for contestant in chosen:
         say(f"Running {contestant.title} ...")
         place = folder / contestant.name
@@ -95,8 +96,13 @@ def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, f
         try:
             run = contestants.run(contestant, servers.bootstrap_servers, servers.redis_url, place, shape.events)
         except LeftOut as reason:
-            left_out.append(f"{reason}.")
+            left_out.append(str(reason))
             say(str(reason))
+            continue
+        except measure.ContestantFailed as failure:  # the others are still worth having; the exit code tells
+            failed.append(contestant.name)
+            left_out.append(f"{contestant.title} is left out: it failed")
+            say(str(failure))
             continue
         cost = servers_cpu_s() - cost
         verdict, updates = check(contestant, settings, right, shape)
@@ -131,6 +137,7 @@ def compete(shape: workload.Shape, chosen: list[Contestant], servers: Servers, f
         "machine": machine(),
         "results": results,
         "left_out": left_out,
+        "failed": failed,
     }
 
 

@@ -280,6 +280,8 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         """Let go of the partition."""
         if self._source.timekeeper == self._part:
             self._source.timekeeper = ""
+        if self._snapped is not None:  # at the end of input no call follows that would tell of the last snapshot
+            self._source.reader.commit(self._topic, self._partition, self._snapped.position)
         self._source.reader.close(self._topic, self._partition)
 
 

@@ -30,9 +30,10 @@ scrape_configs:
   - job_name: atp
     static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
 """
-#: The rules as they are, but that nobody waits for minutes: the expressions stay the same.
+#: The rules as they are, but that nobody waits for minutes, nor for what was before to be outweighed.
 IMPATIENCE = (
     (r"\bfor: \d+m\b", "for: 1s"),
+    (r"\[5m\]", "[20s]"),
     (r"> 30\b", "> 3"),
     (r"> 60\b", "> 5"),
     (r"> 10\b", "> 3"),

@@ -242,6 +242,10 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
             # old numbers
             with frozen(redis_process(world)):
                 take_in(world, 2, 3)
+                for number in range(10, 30):
+                    fall = event("stock_adjusted", item=clock(number), location="EAST", quantity=-1)
+                    world.send("inventory.warehouse", fall)
+                world.flush()
                 fires("AtpRedisAway", "AtpNotReady", "AtpLag")
             fires("AtpSlowToRedis")
             with frozen(kafka_process(world)):

@@ -179,9 +179,7 @@ def test_a_port_taken_before_the_server_binds_it_is_replaced(monkeypatch: pytest
             assert str(taken) not in servers.redis_url
 
 
-def test_kafka_that_cannot_be_fetched_is_said_in_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_kafka_that_cannot_be_fetched_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: object, **__: object) -> object:
         raise OSError("no route")
 

@@ -183,9 +183,7 @@ def test_an_update_says_the_number_why_and_since_when() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("lane", "name"), [(CRITICAL, "critical"), (HIGH, "high"), (NORMAL, "normal"), (BULK, "bulk")]
-)
+@pytest.mark.parametrize(("lane", "name"), [(CRITICAL, "critical"), (HIGH, "high"), (NORMAL, "normal"), (BULK, "bulk")])
 def test_an_update_names_its_lane(lane: int, name: str) -> None:
     assert outgoing(change(lane=lane))["lane"] == name
 

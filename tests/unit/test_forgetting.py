@@ -94,9 +94,7 @@ class House:
 
     def remembered(self) -> dict[str, int]:
         """How many entries of each kind are in memory."""
-        cells = [
-            cell for place in self.item.places.values() for cell in (place.cell, *(place.lots or {}).values())
-        ]
+        cells = [cell for place in self.item.places.values() for cell in (place.cell, *(place.lots or {}).values())]
         return {
             "ids": self.ids,
             "pairs": sum(len(bucket) for bucket in self.engine.shard.ids.buckets.values()) // 16,
@@ -355,9 +353,7 @@ def test_weeks_of_business_cost_what_one_window_costs(house: House) -> None:
     assert (position["on_hand"], position["quarantined"]) == (events, events)
 
 
-def test_the_snapshot_comes_back_down_with_what_was_forgotten(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_snapshot_comes_back_down_with_what_was_forgotten(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shard, "SEAL_FROM", 1)
 
     def stored() -> int:

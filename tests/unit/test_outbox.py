@@ -23,9 +23,7 @@ def change(
     cause: str = "stock_received",
     threshold: int = 0,
 ) -> ChannelUpdate:
-    return ChannelUpdate(
-        channel, atp, previous, by_day, lane, cause, removed, None, previous_by_day, threshold, forced
-    )
+    return ChannelUpdate(channel, atp, previous, by_day, lane, cause, removed, None, previous_by_day, threshold, forced)
 
 
 def update(item: str, *changes: ChannelUpdate, as_of: int = 0, **fields: int | None) -> ItemUpdate:

@@ -16,9 +16,7 @@ def wrong(on_hand: int = 0, quarantined: int = 0, hard: int = 0, soft: int = 0) 
     return {code for code, _, _ in found}
 
 
-@pytest.mark.parametrize(
-    ("on_hand", "codes"), [(-1, {"negative_on_hand", "oversold"}), (0, set()), (1, set())]
-)
+@pytest.mark.parametrize(("on_hand", "codes"), [(-1, {"negative_on_hand", "oversold"}), (0, set()), (1, set())])
 def test_less_than_nothing_on_hand(on_hand: int, codes: set[str]) -> None:
     assert wrong(on_hand) == codes
 

@@ -11,6 +11,8 @@ import shutil
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +65,17 @@ class Papers:
 
 
 _GUARD = """\
-listeners=SASL_SSL://{host}:{port},CONTROLLER://{host}:{controller_port},INTERNAL://{host}:{internal_port}
-advertised.listeners=SASL_SSL://{host}:{port},INTERNAL://{host}:{internal_port}
+listeners=SASL_SSL://{host}:{port},CONTROLLER://{host}:{controller_port},INTERNAL://{host}:{internal_port},MUTUAL://{host}:{mutual_port}
+advertised.listeners=SASL_SSL://{host}:{port},INTERNAL://{host}:{internal_port},MUTUAL://{host}:{mutual_port}
 inter.broker.listener.name=INTERNAL
-listener.security.protocol.map=SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT
+listener.security.protocol.map=SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,MUTUAL:SSL
 sasl.enabled.mechanisms=SCRAM-SHA-512
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location={truststore}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:admin;User:ANONYMOUS
 """
@@ -85,11 +90,13 @@ class GuardedKafka(_Kafka):
         super().__init__(folder, lambda _: None)
         self._papers = papers
         self._internal_port = 0
+        self.mutual_port = 0  # who comes in here shows a certificate
         self.prepare()
 
     def choose_ports(self) -> None:
         super().choose_ports()
         self._internal_port = free_port()
+        self.mutual_port = free_port()
 
     def _format(self, properties: Path) -> None:
         self._guard(properties)
@@ -112,7 +119,9 @@ class GuardedKafka(_Kafka):
             port=self.port,
             controller_port=self._controller_port,
             internal_port=self._internal_port,
+            mutual_port=self.mutual_port,
             keystore=self._papers.both,
+            truststore=self._papers.ca,
         )
         named = {line.partition("=")[0] for line in guard.splitlines()}
         kept = [line for line in properties.read_text().splitlines() if line.partition("=")[0] not in named]
@@ -200,6 +209,19 @@ class GuardedRedis:
             password=self._papers.admin_password,
             decode_responses=True,
         )
+
+    @contextmanager
+    def asking_for_certificates(self) -> Iterator[bool]:
+        """Refuse who shows none, for as long as the body runs; False where the server itself has no TLS."""
+        if not self._server.has_tls:
+            yield False
+            return
+        with self.admin() as admin:
+            admin.config_set("tls-auth-clients", "yes")
+            try:
+                yield True
+            finally:
+                admin.config_set("tls-auth-clients", "no")
 
     def stop(self) -> None:
         """End it."""

@@ -327,6 +327,15 @@ def test_no_block_is_left_out() -> None:
     assert not left, f"in NOT_RUN, and on no page any more: {left}"
 
 
+def test_the_front_page_lists_every_command() -> None:
+    import typer
+
+    from flows.cli import app
+
+    listed = set(re.findall(r"^\| `atp ([a-z-]+)", (ROOT / "README.md").read_text("utf-8"), re.M))
+    assert listed == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
 def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from flows.check import examine
 from flows.children import HOST
-from flows.store import Fenced, Store
+from flows.kafka import client_config
+from flows.store import Fenced, Outage, Store
 from flows.topics import plan
 from schemas.settings import Settings, load_settings
 from tests.conftest import ROOT
@@ -181,6 +182,51 @@ def test_the_servers_really_refuse_others(fortress: Fortress) -> None:
     with ThreadPoolExecutor() as pool:  # each waits for its timeout
         answers = list(pool.map(gets_in, (plain, tls, {**fortress.kafka.client(USER), "log_level": 0})))
     assert answers == [False, False, True]
+
+
+def test_a_client_certificate_lets_in_where_kafka_asks_for_one(fortress: Fortress) -> None:
+    def gets_in(*certificate: str) -> bool:
+        lines = [
+            f'[kafka]\nbootstrap_servers = "{HOST}:{fortress.kafka.mutual_port}"\n[kafka.options]',
+            '"security.protocol" = "SSL"',
+            f'"ssl.ca.location" = "{fortress.papers.ca}"',
+            *certificate,
+        ]
+        config = fortress.config.with_name("mutual.toml")
+        config.write_text("\n".join(lines))
+        try:
+            options = client_config(load_settings(config), log_level=0)
+            return bool(AdminClient(options).list_topics(timeout=10 if certificate else 3).brokers)
+        except KafkaException:
+            return False
+
+    mine = (
+        f'"ssl.certificate.location" = "{fortress.papers.certificate}"',
+        f'"ssl.key.location" = "{fortress.papers.key}"',
+    )
+    until(lambda: gets_in(*mine), 30, "in with a certificate")
+    assert not gets_in()
+
+
+def test_a_client_certificate_lets_in_where_redis_asks_for_one(fortress: Fortress) -> None:
+    def redis_is_well(config: Path) -> bool:
+        settings = load_settings(config)
+        store = Store(settings.redis.address(), settings.redis.prefix, writer="7")
+        try:
+            store.rejected()
+        except Outage:
+            return False
+        finally:
+            store.close()
+        return True
+
+    given = fortress.config.read_text()
+    mine = fortress.config.with_name("certificate.toml")
+    shown = f'tls_cert_file = "{fortress.papers.certificate}"\ntls_key_file = "{fortress.papers.key}"\n'
+    mine.write_text(given.replace("tls_ca_file", shown + "tls_ca_file", 1))
+    with fortress.redis.asking_for_certificates() as does_ask:
+        assert redis_is_well(mine)
+        assert redis_is_well(fortress.config) is not does_ask
 
 
 def test_what_cannot_get_in_is_told_with_a_remedy_and_without_a_secret(fortress: Fortress) -> None:

@@ -253,14 +253,21 @@ def check_positions(world: Any) -> None:
         assert ours == theirs, f"{item}: Redis {ours}, Kafka {theirs}"
 
 
+def _place_of(world: Any, headers: dict[str, str]) -> Place:
+    return headers["topic"].removeprefix(world.topic_prefix), int(headers["partition"]), int(headers["offset"])
+
+
+def without_dead_letter(world: Any, judge: Judge) -> set[Place]:
+    """What the model refuses and no dead letter speaks of yet: an unknown code is waited for, for a second."""
+    return judge.refused.keys() - {_place_of(world, letter.headers) for letter in world.read(DEAD_LETTERS)}
+
+
 def check_dead_letters(world: Any, judge: Judge) -> None:
     """Every refusal of the model has its dead letter, with the original bytes; nothing else is dead."""
     letters: dict[Place, set[tuple[str, str | None]]] = defaultdict(set)
     originals = {told.place: told for topic in (*INPUTS, *REFERENCE_ORDER) for told in read_in_order(world, topic)}
     for letter in world.read(DEAD_LETTERS):
-        headers = letter.headers
-        topic = headers["topic"].removeprefix(world.topic_prefix)
-        place = (topic, int(headers["partition"]), int(headers["offset"]))
+        headers, place = letter.headers, _place_of(world, letter.headers)
         assert (letter.key or b"", letter.value) == (originals[place].key, originals[place].value), place
         letters[place].add((headers["code"], headers.get("line_id")))
     lost = judge.refused.keys() - letters.keys()

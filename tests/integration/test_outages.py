@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from schemas.topics import LANES, POSITIONS
-from tests.judging import Judge, Watcher, check_outputs, differences, hashes, now_us, sequence
+from tests.judging import Judge, Watcher, check_outputs, differences, hashes, now_us, sequence, without_dead_letter
 from tests.running import Engine, committed, ends, frozen, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
 from tests.stories import Feeder, Stories
@@ -35,6 +35,7 @@ def trade(world: Any, seed: int, **overrides: object) -> Iterator[Engine]:
         began = now_us()
         judge = Judge(world)
         until(lambda: not differences(world, judge, (began, now_us())), 10, lambda: _differ(world, judge))
+        until(lambda: not without_dead_letter(world, judge), 20, lambda: f"{without_dead_letter(world, judge)}")
         assert engine.stop() == 0, engine.text()
     told = check_outputs(world, judge)
     broken = told.broken_chains()

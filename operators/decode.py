@@ -19,11 +19,13 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
+from operators.scan import IS_COMPILED, Event, Line, Scanner
+from operators.shapes import FAST, FastType
 from schemas import codes
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
 from schemas.events import EVENTS, EventSpec, Shape, parse_version
-from schemas.units import EventType, Origin, Refusal, Unit, unit_name
-from schemas.wire import ABSENT, FAST, SHALLOW_BYTES, FastType, are_ids, read_order, read_single
+from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, unit_name
+from schemas.wire import ABSENT, SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
 
 SECOND: Final = 1_000_000
 #: Sources that no setting names share one rule; this many of their codes are remembered as well-formed.
@@ -56,13 +58,17 @@ class Book:
     channels: Container[str]
 
 
-@dataclass(frozen=True, slots=True)
 class _Rights:
     """What holds for one source."""
 
-    window: int
-    may_send: frozenset[str] | None = None
-    locations: frozenset[str] | None = None
+    __slots__ = ("locations", "may_send", "window")
+
+    def __init__(
+        self, window: int, may_send: frozenset[str] | None = None, locations: frozenset[str] | None = None
+    ) -> None:
+        self.window = window
+        self.may_send = may_send
+        self.locations = locations
 
 
 class Decoder:
@@ -81,6 +87,8 @@ class Decoder:
             for source in {*config.source_windows, *config.may_send, *config.source_locations}
         }
         self._rights: dict[str, _Rights] = {}
+        self._skew = config.max_clock_skew
+        self._scanner = Scanner()
         #: by topic: all that the fast path must know of each type
         self._fast_topics = {
             topic: (kind == "orders", {name: FAST[name] for name, spec in EVENTS.items() if spec.kind == kind})
@@ -96,13 +104,16 @@ class Decoder:
         if value is not None and len(value) <= self.config.max_message_bytes:
             is_order, types = self._fast_topics[origin.topic]
             try:
-                if not value.isascii():
-                    value.decode()  # msgspec passes over what it need not keep, also over broken UTF-8
-                if is_order:
-                    if self._decode_order(origin, value, recorded_at, units, types):
+                event = self._scanner.read(value) if IS_COMPILED else None
+                if event is None:
+                    event = read_closer(value, is_order)
+                if event is None:
+                    pass
+                elif is_order:
+                    if self._take_order(origin, event, recorded_at, units, types):
                         return True
-                elif len(value) < SHALLOW_BYTES or value.count(b"{") + value.count(b"[") <= NESTING_MAX:
-                    unit = self._decode_single(origin, value, recorded_at, types)
+                else:
+                    unit = self._take_single(origin, event, recorded_at, types)
                     if unit is not None:
                         units.append(unit)
                         return True
@@ -128,12 +139,9 @@ class Decoder:
 
     # --- the fast path: units, or "look closer" ------------------------------------------------------------------
 
-    def _decode_single(
-        self, origin: Origin, value: bytes, recorded_at: int, types: Mapping[str, FastType]
-    ) -> Unit | None:
-        event = read_single(value)
+    def _take_single(self, origin: Origin, event: Event, recorded_at: int, types: dict[str, FastType]) -> Unit | None:
         fast = types.get(event.type)
-        if fast is None or not match_code(event.item) or not are_ids(event.event_id + event.correlation_id):
+        if fast is None or not event.item:
             return None
         rights = self._rights.get(event.source) or self._rights_of(event.source)
         locations = self.book.locations
@@ -141,72 +149,59 @@ class Decoder:
             return None
         if event.location not in locations and (event.location or not fast.anywhere):
             return None
-        occurred_at = parse_time(event.occurred_at)
-        if not -self.config.max_clock_skew <= recorded_at - occurred_at <= rights.window:
+        if not -self._skew <= recorded_at - event.occurred_at <= rights.window:
             return None
-        if (event.uom and not match_code(event.uom)) or (event.lot and not match_code(event.lot)):
-            return None
-        unit = Unit(
-            fast.type, event.item, event.source, event.event_id, "", occurred_at, recorded_at, origin, None,
-            event.location, event.lot if fast.has_lot else "", event.uom, correlation_id=event.correlation_id,
-        )  # fmt: skip
+        unit = Unit(fast.type, event.item, event.source, event.event_id, "", event.occurred_at, recorded_at, origin)
+        unit.location = event.location
+        unit.uom = event.uom
+        unit.correlation_id = event.correlation_id
+        if fast.has_lot:
+            unit.lot = event.lot
         return unit if fast.fill(unit, event, locations) else None
 
-    def _decode_order(
-        self, origin: Origin, value: bytes, recorded_at: int, units: list[Unit], types: Mapping[str, FastType]
+    def _take_order(
+        self, origin: Origin, event: Event, recorded_at: int, units: list[Unit], types: dict[str, FastType]
     ) -> bool:
-        event = read_order(value)
         fast = types.get(event.type)
-        if fast is None:
-            return False
         lines = event.lines
-        # Each line is an object, and with the event's two brackets that is all the nesting of an ordinary message.
-        brackets = value.count(b"{") + value.count(b"[")
-        if brackets > NESTING_MAX and brackets != len(lines) + 2:
+        if fast is None or lines is None or not event.order_id:
             return False
-        source, event_id, order_id, channel = event.source, event.event_id, event.order_id, event.channel
-        if not are_ids(event_id + order_id + event.correlation_id):
-            return False
+        channel = event.channel
         known_locations = self.book.locations
-        is_placed, needs_quantity, needs_location = fast.is_placed, fast.needs_quantity, fast.needs_location
+        is_placed = fast.is_placed
         if channel not in self.book.channels and (channel or is_placed):
             return False
-        rights = self._rights.get(source) or self._rights_of(source)
+        rights = self._rights.get(event.source) or self._rights_of(event.source)
         if rights.may_send is not None and event.type not in rights.may_send:
             return False
-        occurred_at = parse_time(event.occurred_at)
-        if not -self.config.max_clock_skew <= recorded_at - occurred_at <= rights.window:
-            return False
-        if event.uom and not match_code(event.uom):
+        if not -self._skew <= recorded_at - event.occurred_at <= rights.window:
             return False
         expires_at = parse_time(event.expires_at) if is_placed and event.expires_at else None
         requested_at = parse_time(event.requested_at) if is_placed and event.requested_at else None
         least = 0 if is_placed else 1
         parts = []
         for line in lines:
-            item, location, quantity = line.item, line.location, line.quantity
-            if not match_code(item) or not are_ids(line.line_id) or (line.uom and not match_code(line.uom)):
-                return False
-            if location not in known_locations and (location or needs_location):
+            location = line.location
+            if location not in known_locations and (location or fast.needs_location):
                 return False
             if location and rights.locations is not None and location not in rights.locations:
                 return False
-            if needs_quantity and not least <= quantity < ABSENT:
+            if fast.needs_quantity and not least <= line.quantity < ABSENT:
                 return False
-            line_expires_at, line_requested_at = expires_at, requested_at
+            unit = Unit(
+                fast.type, line.item, event.source, event.event_id, line.line_id, event.occurred_at, recorded_at, origin
+            )
+            if fast.needs_quantity:
+                unit.quantity = line.quantity
+            unit.location = location
+            unit.uom = line.uom or event.uom
+            unit.order_id = event.order_id
+            unit.channel = channel
+            unit.correlation_id = event.correlation_id
             if is_placed:
-                if line.expires_at:
-                    line_expires_at = parse_time(line.expires_at)
-                if line.requested_at:
-                    line_requested_at = parse_time(line.requested_at)
-            parts.append(
-                Unit(
-                    fast.type, item, source, event_id, line.line_id, occurred_at, recorded_at, origin,
-                    quantity if needs_quantity else None,
-                    location, "", line.uom or event.uom, "", order_id, "", "", "", channel, None, None,
-                    line_expires_at, line_requested_at, event.correlation_id,
-                )
-            )  # fmt: skip
+                unit.expires_at = parse_time(line.expires_at) if line.expires_at else expires_at
+                unit.requested_at = parse_time(line.requested_at) if line.requested_at else requested_at
+            parts.append(unit)
         units += parts
         return True
 
@@ -328,6 +323,84 @@ class Decoder:
         return None
 
 
+def read_closer(value: bytes, is_order: bool) -> Event | None:
+    """Read what the scanner would not: escapes, other alphabets, other ways to write a time.
+
+    None, or an error of msgspec or ValueError, where the judge has to look.
+    """
+    if not value.isascii():
+        value.decode()  # msgspec passes over what it need not keep, also over broken UTF-8
+    if is_order:
+        order = read_order(value)
+        # Each line is an object, and with the event's two brackets that is all the nesting of an ordinary message.
+        brackets = value.count(b"{") + value.count(b"[")
+        return _order_of(order) if brackets <= NESTING_MAX or brackets == len(order.lines) + 2 else None
+    if len(value) < SHALLOW_BYTES or value.count(b"{") + value.count(b"[") <= NESTING_MAX:
+        return _single_of(read_single(value))
+    return None
+
+
+def _single_of(said: SingleEvent) -> Event | None:
+    ids = said.event_id + said.correlation_id + said.order_id + said.line_id + said.transfer_id + said.receipt_id
+    if not are_ids(ids) or not match_code(said.item):
+        return None
+    if (said.uom and not match_code(said.uom)) or (said.lot and not match_code(said.lot)):
+        return None
+    event = Event()
+    event.event_id = said.event_id
+    event.type = said.type
+    event.source = said.source
+    event.occurred_at = parse_time(said.occurred_at)
+    event.item = said.item
+    event.location = said.location
+    event.quantity = said.quantity
+    event.uom = said.uom
+    event.lot = said.lot
+    event.status = said.status
+    event.order_id = said.order_id
+    event.line_id = said.line_id
+    event.transfer_id = said.transfer_id
+    event.receipt_id = said.receipt_id
+    event.to_location = said.to_location
+    event.eta = said.eta
+    event.quarantined = said.quarantined
+    event.from_status = said.from_status
+    event.to_status = said.to_status
+    event.correlation_id = said.correlation_id
+    return event
+
+
+def _order_of(said: OrderEvent) -> Event | None:
+    if not are_ids(said.event_id + said.order_id + said.correlation_id) or (said.uom and not match_code(said.uom)):
+        return None
+    event = Event()
+    event.event_id = said.event_id
+    event.type = said.type
+    event.source = said.source
+    event.occurred_at = parse_time(said.occurred_at)
+    event.order_id = said.order_id
+    event.channel = said.channel
+    event.uom = said.uom
+    event.expires_at = said.expires_at
+    event.requested_at = said.requested_at
+    event.correlation_id = said.correlation_id
+    lines = []
+    for told in said.lines:
+        if not match_code(told.item) or not are_ids(told.line_id) or (told.uom and not match_code(told.uom)):
+            return None
+        line = Line()
+        line.line_id = told.line_id
+        line.item = told.item
+        line.quantity = told.quantity
+        line.location = told.location
+        line.uom = told.uom
+        line.expires_at = told.expires_at
+        line.requested_at = told.requested_at
+        lines.append(line)
+    event.lines = lines
+    return event
+
+
 class _RefusedError(Exception):
     """A refusal on its way out; it does not leave this module."""
 
@@ -416,7 +489,7 @@ _PLACES = ("location", "to_location")
 _UNIT_FIELDS = {
     spec.number: tuple(
         name
-        for name in Unit.__struct_fields__
+        for name in UNIT_FIELDS
         if name in (spec.line or spec.model).model_fields
         and name not in ("type", "source", "event_id", "occurred_at", "correlation_id")
     )

@@ -11,7 +11,6 @@ from functools import lru_cache
 import msgspec
 import orjson
 
-from operators.position import ITSELF
 from operators.rules import exceptions, lanes
 from operators.rules.lots import physical
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of
@@ -19,7 +18,7 @@ from operators.rules.promise import less_unlocated, promise
 from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
-from schemas.state import POSITION_FIELDS, ZEROS, Item
+from schemas.state import POSITION_FIELDS, ZEROS, Item, Place
 
 #: causes that hurry nobody: rises and first values go to the bulk lane
 UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill"})
@@ -27,7 +26,6 @@ DAY = 86_400_000_000
 
 _facts = msgspec.msgpack.Decoder(ItemFacts, dec_hook=lambda kind, value: kind(value))
 _override = msgspec.msgpack.Decoder(OverrideFacts, dec_hook=lambda kind, value: kind(value))
-FIELD_NAMES = tuple(f":{name}" for name in POSITION_FIELDS)
 
 
 @lru_cache(maxsize=65536)
@@ -50,18 +48,62 @@ def units_of(raw: bytes) -> UnitsOfMeasure:
 
 
 class Row:
-    """One channel that lists an item: its policy, and how its number is found."""
+    """One channel that lists an item: its policy, how its number is found, and the number on its way."""
 
-    __slots__ = ("allow", "channel", "is_stepwise", "low_stock_threshold", "policy", "sharing")
+    __slots__ = (
+        "buffer",
+        "cap",
+        "channel",
+        "denominator",
+        "is_simple",
+        "is_stepwise",
+        "low_stock_threshold",
+        "minimum",
+        "numerator",
+        "policy",
+        "sharing",
+        "total",
+    )
 
     def __init__(self, channel: str, policy: Policy, topology: Topology, is_stepwise: bool) -> None:
         self.channel = channel
         self.policy = policy
-        self.allow = policy.allow
-        self.low_stock_threshold = policy.low_stock_threshold
+        self.low_stock_threshold = bounded(policy.low_stock_threshold)
         self.sharing = tuple(topology.shared[channel])
         #: time-phased, protected or with a safety stock of its own: all of the contract's steps; else a sum
         self.is_stepwise = is_stepwise
+        #: the policy's step 5 in whole numbers that cannot overflow 64 bits: quantities are below 2^53
+        self.is_simple = policy.buffer_numerator < SIMPLE_BELOW and policy.buffer_denominator < SIMPLE_BELOW
+        self.buffer = bounded(policy.buffer_quantity)
+        self.numerator = policy.buffer_numerator if self.is_simple else 0
+        self.denominator = policy.buffer_denominator if self.is_simple else 1
+        self.cap = NO_CAP if policy.cap is None else bounded(policy.cap)
+        self.minimum = bounded(policy.minimum)
+        #: step 1 summed up over the channel's locations, while an item is being evaluated
+        self.total = 0
+
+
+SIMPLE_BELOW = 1000
+NO_CAP = 1 << 62
+#: What may still be multiplied by a buffer's percentage in 64 bits.
+SIMPLE_TOTAL = 1 << 53
+
+
+def bounded(quantity: int) -> int:
+    """Give a quantity of a policy, or one that has the same effect on every number that can occur in 64 bits."""
+    return min(quantity, NO_CAP)
+
+
+def allow(row: Row, free: int) -> int:
+    """Step 5, as Policy.allow has it."""
+    if not row.is_simple or free >= SIMPLE_TOTAL:
+        return row.policy.allow(free)
+    atp = free - row.buffer
+    if row.numerator:
+        atp -= (free * row.numerator + row.denominator - 1) // row.denominator
+    if atp > row.cap:
+        atp = row.cap
+    return atp if atp >= row.minimum and atp > 0 else 0
 
 
 class Listing:
@@ -71,19 +113,23 @@ class Listing:
 
     def __init__(self, facts: ItemFacts, policies: dict[str, Policy], topology: Topology) -> None:
         self.policies = policies
-        self.safety = dict(facts.safety_stock)
-        self.everywhere = self.safety.pop("*", 0)
+        safety = dict(facts.safety_stock)
+        everywhere = safety.pop("*", 0)
+        #: location -> safety stock there, and at every location not named
+        self.safety = {location: bounded(quantity) for location, quantity in safety.items()}
+        self.everywhere = bounded(everywhere)
         is_protected = any(policy.protected_quantity for policy in policies.values())
         self.rows: list[Row] = []
         #: location -> rows that sell from it
-        self.rows_at: dict[str, list[int]] = {}
+        self.rows_at: dict[str, list[Row]] = {}
         for channel, policy in policies.items():
-            own_safety = policy.safety_stock != self.safety or policy.safety_everywhere != self.everywhere
+            own_safety = policy.safety_stock != safety or policy.safety_everywhere != everywhere
             is_stepwise = bool(is_protected or policy.horizon_days or own_safety)
+            row = Row(channel, policy, topology, is_stepwise)
             if not is_stepwise:
                 for location in topology.sells[channel]:
-                    self.rows_at.setdefault(location, []).append(len(self.rows))
-            self.rows.append(Row(channel, policy, topology, is_stepwise))
+                    self.rows_at.setdefault(location, []).append(row)
+            self.rows.append(row)
 
 
 class Policies:
@@ -101,14 +147,9 @@ class Policies:
         if item.policy is None:
             return UNLISTED
         if item.overrides:
-            known = item.policies
-            if isinstance(known, tuple) and known[0] is self:
-                return known[1]  # type: ignore[no-any-return]
             facts = item_facts(item.policy)
             overrides = {channel: override_facts(raw) for channel, raw in item.overrides.items()}
-            found = Listing(facts, policies_of(facts, overrides, self.topology), self.topology)
-            item.policies = (self, found)
-            return found
+            return Listing(facts, policies_of(facts, overrides, self.topology), self.topology)
         plain = self._plain.get(item.policy)
         if plain is None:
             facts = item_facts(item.policy)
@@ -119,6 +160,24 @@ class Policies:
 UNLISTED = Listing(ItemFacts(), {}, Topology(0, {}, {}))
 
 
+def listing_of(item: Item, policies: Policies) -> Listing:
+    """The item's listing, found once for each policy it stands under."""
+    if item.policies is not policies:
+        item.listing = policies.of(item)
+        item.policies = policies
+    listing: Listing = item.listing  # type: ignore[assignment]
+    return listing
+
+
+def measure_of(item: Item) -> UnitsOfMeasure:
+    """The item's units of measure, found once for each of its records."""
+    if item.measure is None:
+        assert item.policy is not None
+        item.measure = units_of(item.policy)
+    measure: UnitsOfMeasure = item.measure  # type: ignore[assignment]
+    return measure
+
+
 def evaluate(
     item: Item, policies: Policies, now: int, breakdown: bool, force: str | None = None
 ) -> tuple[ItemUpdate | None, list[ExceptionNote]]:
@@ -126,16 +185,17 @@ def evaluate(
 
     `force`: publish again although unchanged: `""` every channel, else that channel alone.
     """
-    listing = policies.of(item)
+    listing = listing_of(item, policies)
     rows = listing.rows
     today = now // DAY
     found: dict[exceptions.Key, dict[str, int]] = {}
-    totals = [0] * len(rows)
-    fields = _figures(item, listing, totals, found, force is not None) if item.policy is not None else _withdrawn(item)
+    for row in rows:
+        row.total = 0
+    fields = _figures(item, listing, found, force is not None) if item.policy is not None else _withdrawn(item)
     unhurried = item.cause in UNHURRIED
     updates: list[ChannelUpdate] = []
     published = item.published
-    for row, total in zip(rows, totals, strict=True):
+    for row in rows:
         channel = row.channel
         days: tuple[int, ...] | None = None
         shown: bytes | None = None
@@ -147,15 +207,17 @@ def evaluate(
             if breakdown:
                 shown = orjson.dumps(_breakdown(steps))
         else:
-            # Steps 1, 2 and 5 for day 0: `totals` is step 1 summed up.
+            # Steps 1, 2 and 5 for day 0: `total` is step 1 summed up.
+            free = row.total
             if item.unlocated:
-                total = less_unlocated(total, item.unlocated, channel, row.sharing)
-            atp = row.allow(total)
+                free = less_unlocated(free, item.unlocated, channel, row.sharing)
+            atp = allow(row, free)
         before = published.get(channel)
-        value = (atp, days)
-        if before == value and not (force == "" or force == channel):
+        is_forced = force is not None and (force == "" or force == channel)
+        if before is not None and before[0] == atp and before[1] == days and not is_forced:
             continue
         lane = lanes.lane(before, atp, days, row.low_stock_threshold, unhurried)
+        value = PAIRS[atp] if days is None and atp < PAIRS_MAX else (atp, days)
         if before is None:
             previous, previous_days, forced = None, None, False
         else:
@@ -182,27 +244,26 @@ def evaluate(
     if len(published) > len(rows):
         _unlist(published, listing.policies, updates)
     if updates:
-        item.dirty.add(ITSELF)
+        item.is_dirty = True
     notes = _exceptions(item, found, now) if found or item.open_exceptions else NO_NOTES
-    day0 = today if policies.has_horizon and any(days for _, days in published.values()) else -1
+    day0 = -1
+    if policies.has_horizon and any([value[1] for value in published.values()]):
+        day0 = today
     if not updates and not fields and day0 == item.day_shown:
         return None, notes
     if day0 != item.day_shown:
         item.day_shown = day0
-        item.dirty.add(ITSELF)
-    places = (
-        [(code, place.shown) for code, place in item.places.items() if place.shown is not ZEROS] if fields else None
-    )
+        item.is_dirty = True
     return (
         ItemUpdate(
             item.code,
             item.as_of,
-            units_of(item.policy).scale if item.policy is not None else 0,
+            measure_of(item).scale if item.policy is not None else 0,
             day0,
             item.correlation_id,
             updates,
             fields,
-            places,
+            _places_of(item) if fields else None,
             item.unlocated_shown,
             item.policy is None,
         ),
@@ -210,6 +271,18 @@ def evaluate(
     )
 
 
+def _places_of(item: Item) -> list[tuple[str, tuple[int, ...]]]:
+    """Give the seven figures of each location that ever had some."""
+    places = []
+    for code, place in item.places.items():
+        if place.is_shown:
+            places.append((code, place.shown))
+    return places
+
+
+#: (atp, no days) of small numbers, shared: most items have such in each channel, and a pair takes 56 bytes
+PAIRS_MAX = 4096
+PAIRS: list[tuple[int, tuple[int, ...] | None]] = [(atp, None) for atp in range(PAIRS_MAX)]
 NO_NOTES: list[ExceptionNote] = []
 
 
@@ -224,33 +297,37 @@ def _unlist(
 
 
 def _figures(
-    item: Item, listing: Listing, totals: list[int], found: dict[exceptions.Key, dict[str, int]], everything: bool
+    item: Item, listing: Listing, found: dict[exceptions.Key, dict[str, int]], everything: bool
 ) -> dict[str, int | None]:
-    """Give the figures that changed, by field; add what may be promised to `totals`, what is wrong to `found`."""
+    """Give the figures that changed, by field; add what may be promised to rows' totals, what is wrong to `found`."""
     fields: dict[str, int | None] = {}
     safety, everywhere, rows_at = listing.safety, listing.everywhere, listing.rows_at
     for location, place in item.places.items():
         if place.lots:
             on_hand, quarantined = physical(item, location, place)
         else:
-            cell = place.cell
-            on_hand, quarantined = cell.on_hand, cell.quarantined
+            on_hand, quarantined = place.on_hand, place.quarantined
         hard, soft = place.hard_reserved, place.soft_allocated
         free = on_hand - quarantined - hard - soft
-        if free < 0 or on_hand < 0 or (hard and hard > on_hand - quarantined):
+        if free < 0 or on_hand < 0 or (hard > 0 and hard > on_hand - quarantined):
             exceptions.at_location(found, location, on_hand, quarantined, hard, soft)
         free -= safety.get(location, everywhere) if safety else everywhere
         if free > 0:
-            for row in rows_at.get(location, ()):
-                totals[row] += free
-        now_shown = (on_hand, quarantined, soft, hard, place.in_transit, place.expected, free)
-        was = place.shown
-        if now_shown != was or everything:
-            for name, figure, before in zip(FIELD_NAMES, now_shown, was, strict=True):
-                if figure != before or everything:
-                    fields[location + name] = figure
-            place.shown = now_shown
-            item.dirty.add(("c", location, ""))
+            rows = rows_at.get(location)
+            if rows is not None:
+                for row in rows:
+                    row.total += free
+        if (
+            everything
+            or on_hand != place.shown_on_hand
+            or quarantined != place.shown_quarantined
+            or soft != place.shown_soft_allocated
+            or hard != place.shown_hard_reserved
+            or place.in_transit != place.shown_in_transit
+            or place.expected != place.shown_expected
+            or free != place.shown_available
+        ):
+            _show(fields, location, place, on_hand, quarantined, free, everything)
     if item.over:
         exceptions.over_received(found, item)
     if item.unlocated or item.unlocated_shown or everything:
@@ -258,22 +335,58 @@ def _figures(
         if unlocated != item.unlocated_shown or everything:
             fields["*:soft_allocated"] = unlocated
             item.unlocated_shown = unlocated
-            item.dirty.add(ITSELF)
+            item.is_dirty = True
     return fields
+
+
+def _show(
+    fields: dict[str, int | None],
+    location: str,
+    place: Place,
+    on_hand: int,
+    quarantined: int,
+    available: int,
+    everything: bool,
+) -> None:
+    """Add a place's figures that changed to `fields`."""
+    names = _names.get(location)
+    if names is None:
+        names = _names[location] = tuple([f"{location}:{name}" for name in POSITION_FIELDS])
+    if everything or on_hand != place.shown_on_hand:
+        fields[names[0]] = place.shown_on_hand = on_hand
+    if everything or quarantined != place.shown_quarantined:
+        fields[names[1]] = place.shown_quarantined = quarantined
+    if everything or place.soft_allocated != place.shown_soft_allocated:
+        fields[names[2]] = place.shown_soft_allocated = place.soft_allocated
+    if everything or place.hard_reserved != place.shown_hard_reserved:
+        fields[names[3]] = place.shown_hard_reserved = place.hard_reserved
+    if everything or place.in_transit != place.shown_in_transit:
+        fields[names[4]] = place.shown_in_transit = place.in_transit
+    if everything or place.expected != place.shown_expected:
+        fields[names[5]] = place.shown_expected = place.expected
+    if everything or available != place.shown_available:
+        fields[names[6]] = place.shown_available = available
+    place.is_shown = True
+    place.is_dirty = True
+
+
+#: location -> the names of its figures in Redis
+_names: dict[str, tuple[str, ...]] = {}
 
 
 def _withdrawn(item: Item) -> dict[str, int | None]:
     """Every figure of a tombstoned item leaves; its state stays, should the item come back."""
     fields: dict[str, int | None] = {}
     for location, place in item.places.items():
-        if place.shown is not ZEROS:
-            fields |= dict.fromkeys([location + name for name in FIELD_NAMES])
+        if place.is_shown:
+            fields |= dict.fromkeys([f"{location}:{name}" for name in POSITION_FIELDS])
             place.shown = ZEROS
-            item.dirty.add(("c", location, ""))
+            place.is_shown = False
+            place.is_dirty = True
     if item.unlocated_shown:
         fields["*:soft_allocated"] = None
         item.unlocated_shown = 0
-        item.dirty.add(ITSELF)
+        item.is_dirty = True
     return fields
 
 
@@ -283,11 +396,11 @@ def _exceptions(item: Item, found: dict[exceptions.Key, dict[str, int]], now: in
     for key, figures in found.items():
         if key not in item.open_exceptions:
             item.open_exceptions[key] = now
-            item.dirty.add(ITSELF)
+            item.is_dirty = True
             notes.append(ExceptionNote(key[0], item.code, key[1], key[2], figures, now, now, True))
     for key in [known for known in item.open_exceptions if known not in found]:
         first_seen = item.open_exceptions.pop(key)
-        item.dirty.add(ITSELF)
+        item.is_dirty = True
         notes.append(ExceptionNote(key[0], item.code, key[1], key[2], {}, first_seen, now, False))
     return notes
 

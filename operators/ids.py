@@ -1,33 +1,46 @@
 """Which units were applied, so that none is applied twice (contract section 3).
 
-A unit is known by a 60-bit fingerprint of (source, event_id, line_id, item), its content by one of 64 bits. 60 bits
-because such an int takes 32 bytes where a 64-bit one takes 48. Per shard, ten million ids give a chance of 1e-11 an
-event that a new unit looks like a known one; it is then refused as a conflict and can be seen and replayed, not lost.
+A unit is known by a 60-bit fingerprint of (source, event_id, line_id, item), its content by one of 64 bits. Per shard,
+ten million ids give a chance of 1e-11 an event that a new unit looks like a known one; it is then refused as a conflict
+and can be seen and replayed, not lost.
 
-Memory for each id: 32 (int) + about 38 (set slot) + 16 (the packed pair) = 86 bytes.
+They lie in one table of numbers (unit, content, bucket) with open addressing: 24 bytes an entry, three to six tenths
+of them used, so 40 to 80 bytes an id; a Python set and the pairs beside it took 86. A bucket is the hour after which
+nobody may repeat the id acceptably; it is forgotten as a whole.
 """
 
 from __future__ import annotations
 
-import struct
+from array import array
 
 from xxhash import xxh3_64_intdigest as _digest
 
+from operators.rules import native
+
 HOUR = 3_600_000_000
 MASK_60 = (1 << 60) - 1
-#: Buckets an hour: repeats are looked for in one of them. At 20,000 units a second and 64 shards, one search of an
-#: hour's only bucket took longer than all else that is done for a unit.
+#: Numbers of buckets an hour. One would do; sixteen are what the stored state counts in.
 SPLIT = 16
-#: bytes a pair of fingerprints takes
-WIDTH = 16
-_pair = struct.Struct("<QQ").pack
+#: numbers an entry of the table takes
+ENTRY = 3
+#: bytes a pair of fingerprints takes in a snapshot
+PAIR = 16
+#: entries a table begins with: 384 bytes, times the shards
+CAPACITY_MIN = 16
+#: A table grows when this many tenths of it are used: then a look-up reads 1.5 entries on average.
+FULL_AT, FULL_OF = 6, 10
+#: Entries of news whose memory is kept for the next epoch.
+NEWS_KEPT = 4096
 
 NEW, DUPLICATE, CONFLICT = range(3)
+
+# As above: names that other modules import are objects, and these are plain numbers once compiled.
+_HOUR, _SPLIT = HOUR, SPLIT
 
 
 def unit_fingerprint(source: str, event_id: str, line_id: str, item: str) -> int:
     """60 bits of the unit's identity. No field may hold the separator: codes and ids are printable."""
-    return _digest(f"{source}\x1f{event_id}\x1f{line_id}\x1f{item}".encode()) & MASK_60
+    return _digest(native.joined(source, event_id, line_id, item)) & MASK_60
 
 
 def content_fingerprint(content: bytes) -> int:
@@ -36,76 +49,137 @@ def content_fingerprint(content: bytes) -> int:
 
 
 class RememberedIds:
-    """The ids of one shard, in buckets by the hour after which nobody may repeat them acceptably, SPLIT an hour."""
+    """The ids of one shard, each in the bucket of the hour in which it may be forgotten."""
 
-    __slots__ = ("_told", "buckets", "known")
+    __slots__ = ("_capacity", "_floor", "_news", "_news_size", "_size", "_table")
 
     def __init__(self) -> None:
-        self.known: set[int] = set()
-        #: bucket -> pairs of (unit fingerprint, content fingerprint), in order of arrival
-        self.buckets: dict[int, bytearray] = {}
-        #: bucket that grew since the last `news` -> its size then
-        self._told: dict[int, int] = {}
+        self._capacity = CAPACITY_MIN
+        self._size = 0
+        #: ENTRY numbers an entry; a unit of 0 is a free one
+        self._table = _numbers(CAPACITY_MIN)
+        #: what was remembered since `news` was last asked, in order of arrival; grows, and is used again
+        self._news = _numbers(CAPACITY_MIN)
+        self._news_size = 0
+        #: buckets below are forgotten
+        self._floor = 0
 
     def __len__(self) -> int:
-        return len(self.known)
+        return self._size
 
-    def judge(self, unit: int, content: int, until: int) -> int:
-        """NEW, DUPLICATE or CONFLICT. `until`: when the id may be forgotten; a true repeat has the same."""
-        if unit not in self.known:
+    def judge(self, unit: int, content: int) -> int:
+        """NEW, DUPLICATE or CONFLICT."""
+        at = self._place(unit)
+        if self._table[at] == 0:
             return NEW
-        sought = unit.to_bytes(8, "little")
-        home = bucket_of(unit, until)
-        # A repeat that keeps its occurred_at is in the bucket that its own `until` names: look there first. A search
-        # of bytes finds one of 1,000 ids in 4 us; only repeats pay it, and no second table is kept for them.
-        for number in (home, *(other for other in self.buckets if other != home)):
-            bucket = self.buckets.get(number)
-            if bucket is None:
-                continue
-            at = bucket.find(sought)
-            while at >= 0 and at % WIDTH:
-                at = bucket.find(sought, at + 1)
-            if at >= 0:
-                return DUPLICATE if bucket[at + 8 : at + 16] == content.to_bytes(8, "little") else CONFLICT
-        raise AssertionError(f"id {unit:x} is known but in no bucket")
+        return DUPLICATE if self._table[at + 1] == content else CONFLICT
 
     def remember(self, unit: int, content: int, until: int) -> None:
-        """Note an applied unit."""
-        number = until // HOUR * SPLIT + (unit & SPLIT - 1)  # bucket_of, without the call
-        bucket = self.buckets.get(number)
-        if bucket is None:
-            bucket = self.buckets[number] = bytearray()
-        if number not in self._told:
-            self._told[number] = len(bucket)
-        self.known.add(unit)
-        bucket += _pair(unit, content)
+        """Note an applied unit. `until`: when the id may be forgotten."""
+        number = until // _HOUR * _SPLIT
+        self._insert(unit, content, number)
+        at = self._news_size * ENTRY
+        if at == len(self._news):
+            self._news = _longer(self._news)
+        self._news[at] = unit
+        self._news[at + 1] = content
+        self._news[at + 2] = number
+        self._news_size += 1
 
     def news(self) -> dict[int, bytes]:
-        """Give, by bucket, what was remembered since this was last asked: a layer of the shard's snapshot."""
-        news = {number: bytes(self.buckets[number][size:]) for number, size in self._told.items()}
-        self._told.clear()
-        return news
+        """Give, by bucket, the pairs (unit, content) remembered since this was last asked: a layer of the snapshot."""
+        found: dict[int, bytes] = {}
+        news, end = self._news, self._news_size * ENTRY
+        numbers = set()
+        for at in range(2, end, ENTRY):
+            if news[at] >= self._floor:
+                numbers.add(news[at])
+        for number in numbers:
+            found[number] = _pairs_of(news, end, number)
+        self._news_size = 0
+        if len(news) > NEWS_KEPT * ENTRY:
+            self._news = _numbers(CAPACITY_MIN)
+        return found
 
     def restore(self, number: int, pairs: bytes) -> None:
         """Add what a snapshot kept of one bucket."""
-        self.buckets.setdefault(number, bytearray()).extend(pairs)
-        self.known.update(memoryview(pairs).cast("Q")[::2])
+        numbers = array("Q", pairs)
+        for at in range(0, len(numbers), 2):
+            self._insert(numbers[at], numbers[at + 1], number)
 
     def forget(self, horizon: int) -> bool:
         """Drop every bucket whose hour ends at or before `horizon` (the slowest partition's clock)."""
         floor = first_kept(horizon)
-        gone = [number for number in self.buckets if number < floor]
-        for number in gone:
-            self.known.difference_update(memoryview(bytes(self.buckets.pop(number))).cast("Q")[::2])
-            self._told.pop(number, None)
-        return bool(gone)
+        kept = 0
+        for at in range(0, self._capacity * ENTRY, ENTRY):
+            if self._table[at] != 0 and self._table[at + 2] >= floor:
+                kept += 1
+        if kept == self._size:
+            return False
+        capacity = CAPACITY_MIN
+        while kept * FULL_OF >= capacity * FULL_AT:
+            capacity *= 2
+        self._floor = floor
+        self._rebuild(capacity, floor)
+        return True
+
+    def _place(self, unit: int) -> int:
+        """Where the unit's entry begins, or the free one that it would get."""
+        mask = self._capacity - 1
+        entry = unit & mask
+        while self._table[entry * ENTRY] != 0 and self._table[entry * ENTRY] != unit:
+            entry = entry + 1 & mask
+        return entry * ENTRY
+
+    def _insert(self, unit: int, content: int, number: int) -> None:
+        at = self._place(unit)
+        if self._table[at] == 0:
+            self._size += 1
+        self._table[at] = unit
+        self._table[at + 1] = content
+        self._table[at + 2] = number
+        if self._size * FULL_OF >= self._capacity * FULL_AT:
+            self._rebuild(self._capacity * 2, 0)
+
+    def _rebuild(self, capacity: int, floor: int) -> None:
+        """Move the entries of buckets from `floor` on to a table of another size."""
+        old, end = self._table, self._capacity * ENTRY
+        self._table = _numbers(capacity)
+        self._capacity, self._size = capacity, 0
+        for at in range(0, end, ENTRY):
+            if old[at] != 0 and old[at + 2] >= floor:
+                to = self._place(old[at])
+                self._table[to] = old[at]
+                self._table[to + 1] = old[at + 1]
+                self._table[to + 2] = old[at + 2]
+                self._size += 1
 
 
-def bucket_of(unit: int, until: int) -> int:
-    """Give the number of an id's bucket: hours since 1970, split by the fingerprint's lowest bits."""
-    return until // HOUR * SPLIT + (unit & SPLIT - 1)
+def _numbers(entries: int) -> array[int]:
+    return array("Q", bytes(8 * ENTRY * entries))
+
+
+def _longer(numbers: array[int]) -> array[int]:
+    size = len(numbers)
+    longer = _numbers(2 * size // ENTRY)
+    for at in range(size):
+        longer[at] = numbers[at]
+    return longer
+
+
+def _pairs_of(news: array[int], end: int, number: int) -> bytes:
+    """Give the pairs of one bucket as bytes; the usual case is that all are of one."""
+    pairs = array("Q", bytes(PAIR * (end // ENTRY)))
+    view = pairs
+    size = 0
+    for at in range(0, end, ENTRY):
+        if news[at + 2] == number:
+            view[size] = news[at]
+            view[size + 1] = news[at + 1]
+            size += 2
+    return pairs[:size].tobytes()
 
 
 def first_kept(horizon: int) -> int:
     """Give the lowest bucket that holds an id which something recorded at `horizon` or later may repeat."""
-    return horizon // HOUR * SPLIT
+    return horizon // _HOUR * _SPLIT

@@ -11,18 +11,22 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Mapping
+from sys import intern
 from typing import Any
 
 import msgspec
 
 from operators import position
-from schemas.state import ZEROS, Cell, Item, Line, Place, Receipt, Transfer
+from schemas.state import NO_HANDLINGS, Cell, Item, Line, LineAt, Place, Receipt, Transfer
 
 FORMAT = 1
 #: between the kind and the names in a record's key; no code or id can hold it
 SEPARATOR = "\x1f"
 #: the kind of a journal's record
 JOURNAL = "m"
+#: the keys of an item's own record, and of its policies
+ITSELF = f"i{SEPARATOR}{SEPARATOR}"
+POLICIES = f"y{SEPARATOR}{SEPARATOR}"
 
 _encode = msgspec.msgpack.encode
 _decode = msgspec.msgpack.Decoder().decode
@@ -43,19 +47,50 @@ def join_records(older: Mapping[str, msgspec.Raw], newer: dict[str, msgspec.Raw]
 def records_of(item: Item) -> dict[str, Any]:
     """Give what changed of an item since the last snapshot, to be encoded before it changes again; None: gone."""
     records: dict[str, Any] = {}
-    for kind, one, other in item.dirty:
-        key = f"{kind}{SEPARATOR}{one}{SEPARATOR}{other}"
-        if kind == "l":
-            records[key] = item.lines.get((one, other))
-        elif kind == "c":
-            records[key] = _write_cell(item, one, other)
-            journal = write_journal(item, one, other)
-            if journal is not None:
-                records[JOURNAL + key[1:]] = journal
-        else:
-            records[key] = _WRITERS[kind](item, one, other)
-    item.dirty.clear()
+    if item.is_dirty:
+        item.is_dirty = False
+        records[ITSELF] = _write_item(item)
+    if item.has_new_policies:
+        item.has_new_policies = False
+        records[POLICIES] = (item.policy, item.overrides, item.units)
+    for location, place in item.places.items():
+        if place.is_dirty:
+            place.is_dirty = False
+            key = f"c{SEPARATOR}{location}{SEPARATOR}"
+            records[key] = (place.on_hand, place.quarantined, place.count, place.quarantine_count, place.shown)
+            _write_journal(records, key, place)
+    if item.dirty is not None:
+        for kind, one, other in item.dirty:
+            _write_record(records, item, kind, one, other)
+        item.dirty = None
     return records
+
+
+def _write_record(records: dict[str, Any], item: Item, kind: str, one: str, other: str) -> None:
+    key = f"{kind}{SEPARATOR}{one}{SEPARATOR}{other}"
+    if kind == "l":
+        line = item.lines.get((one, other))
+        records[key] = None if line is None else _write_line(line)
+    elif kind == "t":
+        records[key] = item.transfers.get((one, other))
+    elif kind == "r":
+        records[key] = item.receipts.get((one, other))
+    elif kind == "h":
+        records[key] = item.holds.get((one, other))
+    else:
+        cell = _known_cell(item, one, other)
+        if cell is None:
+            records[key] = None
+        else:
+            records[key] = (cell.on_hand, cell.quarantined, cell.count, cell.quarantine_count, None)
+            _write_journal(records, key, cell)
+
+
+def wake_of(item: Item) -> int | None:
+    """When the first soft claim of an item lapses; None if none will."""
+    if not item.expiring:
+        return None
+    return min([item.lines[key].expires_at or 0 for key in item.expiring])
 
 
 def decode_item(code: str, layers: Iterable[msgspec.Raw]) -> Item:
@@ -77,17 +112,8 @@ def decode_item(code: str, layers: Iterable[msgspec.Raw]) -> Item:
     for named, receipt in item.receipts.items():
         position.count_receipt(item, named[1], receipt, 1)
         position.watch(item, "r", named, receipt)
+    item.wake = wake_of(item)
     return item
-
-
-def _write_cell(item: Item, location: str, lot: str) -> Any:
-    place = item.places.get(location)
-    if place is None:
-        return None
-    cell = place.cell if not lot else (place.lots or {}).get(lot)
-    if cell is None:
-        return None
-    return (cell.on_hand, cell.quarantined, cell.count, cell.quarantine_count, place.shown if not lot else None)
 
 
 def _read_cell(item: Item, raw: msgspec.Raw, location: str, lot: str) -> None:
@@ -96,30 +122,71 @@ def _read_cell(item: Item, raw: msgspec.Raw, location: str, lot: str) -> None:
     cell.count = tuple(count) if count else None
     cell.quarantine_count = tuple(quarantine_count) if quarantine_count else None
     if not lot:
-        position.place_of(item, location).shown = tuple(shown) if any(shown) else ZEROS
+        place = position.place_of(item, location)
+        place.shown = shown
+        place.is_shown = any(shown)
 
 
 def _cell(item: Item, location: str, lot: str) -> Cell:
     place: Place = position.place_of(item, location)
     if not lot:
-        return place.cell
+        return place
     if place.lots is None:
         place.lots = {}
     return place.lots.setdefault(lot, Cell())
 
 
-def write_journal(item: Item, location: str, lot: str) -> tuple[int, bytes, int, bytes] | None:
-    """Give what the last layer lacks of a cell's journals: (entries that stay, what is added) twice; None: nothing."""
+def _known_cell(item: Item, location: str, lot: str) -> Cell | None:
     place = item.places.get(location)
-    cell = None if place is None else place.cell if not lot else (place.lots or {}).get(lot)
-    if cell is None:
-        return None
-    moves, quarantine_moves = cell.moves or _NO_MOVES, cell.quarantine_moves or _NO_MOVES
+    if place is None or not lot:
+        return place
+    return None if place.lots is None else place.lots.get(lot)
+
+
+def _write_line(line: Line) -> tuple[Any, ...]:
+    places = {
+        location: (
+            at.deducts_at,
+            at.allocated,
+            at.released,
+            at.picked,
+            at.shipped,
+            at.picks,
+            at.shipments,
+            at.claimed,
+        )
+        for location, at in line.at.items()
+    }
+    return (
+        line.demand,
+        line.placed,
+        line.location,
+        line.channel,
+        line.expires_at,
+        line.requested_at,
+        line.cancelled,
+        line.lapsed,
+        line.last_at,
+        places,
+        line.claimed,
+    )
+
+
+def _write_journal(records: dict[str, Any], key: str, cell: Cell) -> None:
+    """Add what the last layer lacks of a cell's journals, if anything: (entries that stay, what is added) twice."""
+    moves, quarantine_moves = cell.moves, cell.quarantine_moves
+    size = 0 if moves is None else len(moves)
+    quarantine_size = 0 if quarantine_moves is None else len(quarantine_moves)
+    if cell.recorded == size and cell.quarantine_recorded == quarantine_size:
+        return
     stays, quarantine_stays = max(0, cell.recorded), max(0, cell.quarantine_recorded)
-    if cell.recorded == len(moves) and cell.quarantine_recorded == len(quarantine_moves):
-        return None
-    cell.recorded, cell.quarantine_recorded = len(moves), len(quarantine_moves)
-    return (stays, moves[stays:].tobytes(), quarantine_stays, quarantine_moves[quarantine_stays:].tobytes())
+    cell.recorded, cell.quarantine_recorded = size, quarantine_size
+    records[JOURNAL + key[1:]] = (
+        stays,
+        b"" if moves is None else moves[stays:].tobytes(),
+        quarantine_stays,
+        b"" if quarantine_moves is None else quarantine_moves[quarantine_stays:].tobytes(),
+    )
 
 
 def join_journals(older: Any, newer: Any) -> tuple[int, bytes, int, bytes]:
@@ -147,15 +214,31 @@ def _read_journal(item: Item, raw: msgspec.Raw, location: str, lot: str) -> None
     cell.recorded, cell.quarantine_recorded = len(moves) // _ENTRY, len(quarantine_moves) // _ENTRY
 
 
-_NO_MOVES = array("q")
-_ENTRY = _NO_MOVES.itemsize
+#: bytes a number of a journal takes
+_ENTRY = array("q").itemsize
 
 
 def _read_line(item: Item, raw: msgspec.Raw, order_id: str, line_id: str) -> None:
-    line = item.lines[order_id, line_id] = _decode_line(raw)
-    line.claimed = None
-    for at in line.at.values():
-        at.claimed = 0
+    line = item.lines[order_id, line_id] = Line()
+    (
+        line.demand,
+        placed,
+        line.location,
+        line.channel,
+        line.expires_at,
+        line.requested_at,
+        line.cancelled,
+        line.lapsed,
+        line.last_at,
+        places,
+        _,
+    ) = _decode(raw)
+    line.placed = tuple(placed) if placed is not None else None
+    for location, values in places.items():
+        at = line.at[intern(location)] = LineAt(intern(values[0]))
+        _, at.allocated, at.released, at.picked, at.shipped, picks, shipments, _ = values
+        at.picks = [tuple(handling) for handling in picks] if picks else NO_HANDLINGS
+        at.shipments = [tuple(handling) for handling in shipments] if shipments else NO_HANDLINGS
 
 
 def _read_transfer(item: Item, raw: msgspec.Raw, transfer_id: str, destination: str) -> None:
@@ -164,10 +247,6 @@ def _read_transfer(item: Item, raw: msgspec.Raw, transfer_id: str, destination: 
 
 def _read_receipt(item: Item, raw: msgspec.Raw, receipt_id: str, location: str) -> None:
     item.receipts[receipt_id, location] = _decode_receipt(raw)
-
-
-def _write_hold(item: Item, lot: str, location: str) -> Any:
-    return item.holds.get((lot, location))
 
 
 def _read_hold(item: Item, raw: msgspec.Raw, lot: str, location: str) -> None:
@@ -190,20 +269,12 @@ def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:
     item.policy, item.overrides, item.units = _decode(raw)
 
 
-_decode_line = msgspec.msgpack.Decoder(Line).decode
 _decode_transfer = msgspec.msgpack.Decoder(Transfer).decode
 _decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 _decode_itself = msgspec.msgpack.Decoder(
     tuple[int, dict[str, tuple[int, tuple[int, ...] | None]], list[tuple[str, str, str, int]], int, int]
 ).decode
 
-_WRITERS: dict[str, Callable[[Item, str, str], Any]] = {
-    "t": lambda item, transfer_id, destination: item.transfers.get((transfer_id, destination)),
-    "r": lambda item, receipt_id, location: item.receipts.get((receipt_id, location)),
-    "h": lambda item, lot, location: item.holds.get((lot, location)),
-    "i": lambda item, *_: _write_item(item),
-    "y": lambda item, *_: (item.policy, item.overrides, item.units),
-}
 _READERS: dict[str, Callable[..., None]] = {
     "c": _read_cell,
     JOURNAL: _read_journal,

@@ -7,7 +7,6 @@ Aggregates (claims, transit and expected by location) are taken out before a rec
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from sys import intern
 
 from operators.rules import cells, lines, lots, supply
@@ -16,19 +15,23 @@ from schemas.state import Cell, Item, Line, LineAt, Moment, Place, Receipt, Tran
 from schemas.units import EventType, Unit
 
 DAY = 86_400_000_000
-#: the dirty keys of an item's own record, and of its policies
-ITSELF = ("i", "", "")
-POLICIES = ("y", "", "")
 
 
-@dataclass(slots=True)
+PICK_CONFIRMED = int(EventType.PICK_CONFIRMED)
+LOT_HELD = int(EventType.LOT_HELD)
+RECEIPT_CANCELLED = int(EventType.RECEIPT_CANCELLED)
+
+
 class Context:
     """What a rule may look at beside the item: the topology, the clock, and how far back a count may still reach."""
 
-    topology: Topology
-    now: int
-    #: no count with occurred_at at or before it can be accepted any more
-    horizon: int
+    __slots__ = ("horizon", "now", "topology")
+
+    def __init__(self, topology: Topology, now: int, horizon: int) -> None:
+        self.topology = topology
+        self.now = now
+        #: no count with occurred_at at or before it can be accepted any more
+        self.horizon = horizon
 
 
 Effect = Callable[[Item, Unit, int, int | None, Context], None]
@@ -44,7 +47,14 @@ def apply(item: Item, unit: Unit, quantity: int, quarantined: int | None, contex
     EFFECTS[unit.type](item, unit, quantity, quarantined, context)
     if unit.occurred_at > item.as_of:
         item.as_of = unit.occurred_at
-    item.dirty.add(ITSELF)
+    item.is_dirty = True
+
+
+def mark(item: Item, kind: str, one: str, other: str) -> None:
+    """Note that a record other than the item's own and its places' changed since the last snapshot."""
+    if item.dirty is None:
+        item.dirty = set()
+    item.dirty.add((kind, one, other))
 
 
 def place_of(item: Item, location: str) -> Place:
@@ -58,16 +68,16 @@ def place_of(item: Item, location: str) -> Place:
 
 def open_place(item: Item, location: str) -> None:
     """Begin a place, to be kept also where it holds nothing yet."""
-    place_of(item, location)
-    item.dirty.add(("c", location, ""))
+    place_of(item, location).is_dirty = True
 
 
 def cell_of(item: Item, location: str, lot: str) -> Cell:
     """The cell (item, location, lot), marked as changed."""
-    item.dirty.add(("c", location, lot))
     place = place_of(item, location)
     if not lot:
-        return place.cell
+        place.is_dirty = True
+        return place
+    mark(item, "c", location, lot)
     if place.lots is None:
         place.lots = {}
     cell = place.lots.get(lot)
@@ -91,16 +101,13 @@ def _move(item: Item, unit: Unit, quantity: int, context: Context) -> None:
 def _received(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     _move(item, unit, quantity, context)
     if unit.receipt_id:
-        with_receipt(item, unit.receipt_id, unit.location, unit.occurred_at, _receive(quantity))
+        receipt = take_receipt(item, unit.receipt_id, unit.location)
+        receipt.received += quantity
+        put_receipt(item, unit.receipt_id, unit.location, receipt, unit.occurred_at)
     if unit.transfer_id:
-        with_transfer(item, unit.transfer_id, unit.location, unit.occurred_at, _receive(quantity))
-
-
-def _receive(quantity: int) -> Callable[[Transfer | Receipt], None]:
-    def change(record: Transfer | Receipt) -> None:
-        record.received += quantity
-
-    return change
+        transfer = take_transfer(item, unit.transfer_id, unit.location)
+        transfer.received += quantity
+        put_transfer(item, unit.transfer_id, unit.location, transfer, unit.occurred_at)
 
 
 def _adjusted(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
@@ -117,34 +124,28 @@ def _status_changed(item: Item, unit: Unit, quantity: int, _: int | None, contex
 
 
 def _lot_word(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> None:
-    lots.hold(item, unit.lot, unit.location, _moment(unit), unit.type == EventType.LOT_HELD)
-    item.dirty.add(("h", unit.lot, unit.location))
+    lots.hold(item, unit.lot, unit.location, _moment(unit), unit.type == LOT_HELD)
+    mark(item, "h", unit.lot, unit.location)
 
 
 def _transfer_shipped(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     _move(item, unit, -quantity, context)
-    word = _moment(unit)
-    with_transfer(
-        item,
-        unit.transfer_id,
-        unit.to_location,
-        unit.occurred_at,
-        lambda transfer: supply.ship(transfer, word, quantity, unit.eta),
-    )
+    transfer = take_transfer(item, unit.transfer_id, unit.to_location)
+    supply.ship(transfer, _moment(unit), quantity, unit.eta)
+    put_transfer(item, unit.transfer_id, unit.to_location, transfer, unit.occurred_at)
 
 
 def _transfer_closed(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> None:
-    def close(transfer: Transfer) -> None:
-        transfer.closed = True
-
-    with_transfer(item, unit.transfer_id, unit.location, unit.occurred_at, close)
+    transfer = take_transfer(item, unit.transfer_id, unit.location)
+    transfer.closed = True
+    put_transfer(item, unit.transfer_id, unit.location, transfer, unit.occurred_at)
 
 
 def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     """A pick or a shipment: on_hand goes by deduction, so that one fact from two systems counts once."""
     line = line_of(item, unit.order_id, unit.line_id)
     at = line_at(line, unit.location, context.topology)
-    is_pick = unit.type == EventType.PICK_CONFIRMED
+    is_pick = unit.type == PICK_CONFIRMED
     handling = (unit.occurred_at, unit.event_id, unit.lot, quantity)
     if lines.takes_nothing(at, handling, is_pick):
         lines.handle(at, handling, is_pick)
@@ -175,13 +176,15 @@ def _placed(item: Item, unit: Unit, quantity: int, _: int | None, context: Conte
 
 def _allocated(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     line = line_of(item, unit.order_id, unit.line_id)
-    line_at(line, unit.location, context.topology).allocated += quantity
+    at = line_at(line, unit.location, context.topology)
+    at.allocated += quantity
     _settle(item, line, unit)
 
 
 def _released(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     line = line_of(item, unit.order_id, unit.line_id)
-    line_at(line, unit.location, context.topology).released += quantity
+    at = line_at(line, unit.location, context.topology)
+    at.released += quantity
     _settle(item, line, unit)
 
 
@@ -199,7 +202,7 @@ def _settle(item: Item, line: Line, unit: Unit) -> None:
 
 def line_of(item: Item, order_id: str, line_id: str) -> Line:
     """The line (item, order_id, line_id), marked as changed."""
-    item.dirty.add(("l", order_id, line_id))
+    mark(item, "l", order_id, line_id)
     key = (order_id, line_id)
     line = item.lines.get(key)
     if line is None:
@@ -229,7 +232,8 @@ def settle_line(item: Item, line: Line) -> None:
     for location, at in line.at.items():
         hard = lines.hard_reserved(line, at)
         if hard != at.claimed:
-            place_of(item, location).hard_reserved += hard - at.claimed
+            place = place_of(item, location)
+            place.hard_reserved += hard - at.claimed
             at.claimed = hard
     soft = lines.soft_allocated(line)
     claim = None
@@ -280,46 +284,50 @@ def _added(by_day: dict[int, int] | None, day: int, change: int) -> dict[int, in
 
 
 def _expected(item: Item, unit: Unit, quantity: int, _: int | None, __: Context) -> None:
-    word, cancelled = _moment(unit), unit.type == EventType.RECEIPT_CANCELLED
-    with_receipt(
-        item,
-        unit.receipt_id,
-        unit.location,
-        unit.occurred_at,
-        lambda receipt: supply.expect(receipt, word, quantity, unit.eta, cancelled),
-    )
+    receipt = take_receipt(item, unit.receipt_id, unit.location)
+    is_cancelled = unit.type == RECEIPT_CANCELLED
+    supply.expect(receipt, _moment(unit), quantity, unit.eta, is_cancelled)
+    put_receipt(item, unit.receipt_id, unit.location, receipt, unit.occurred_at)
 
 
-def with_transfer(
-    item: Item, transfer_id: str, destination: str, occurred_at: int, change: Callable[[Transfer], None]
-) -> None:
-    """Change a transfer and what is in transit to its destination."""
-    item.dirty.add(("t", transfer_id, destination))
+def _nothing(_: Item, unit: Unit, __: int, ___: int | None, ____: Context) -> None:
+    raise AssertionError(f"no event type has the number {unit.type}")
+
+
+def take_transfer(item: Item, transfer_id: str, destination: str) -> Transfer:
+    """Take a transfer out of what is in transit to its destination, to be changed and put back."""
+    mark(item, "t", transfer_id, destination)
     key = (transfer_id, destination)
     transfer = item.transfers.get(key)
     if transfer is None:
         transfer = item.transfers[key] = Transfer()
     count_transfer(item, destination, transfer, -1)
-    change(transfer)
+    return transfer
+
+
+def put_transfer(item: Item, transfer_id: str, destination: str, transfer: Transfer, occurred_at: int) -> None:
+    """Count a changed transfer again."""
     transfer.last_at = max(transfer.last_at, occurred_at)
     count_transfer(item, destination, transfer, 1)
-    watch(item, "t", key, transfer)
+    watch(item, "t", (transfer_id, destination), transfer)
 
 
-def with_receipt(
-    item: Item, receipt_id: str, location: str, occurred_at: int, change: Callable[[Receipt], None]
-) -> None:
-    """Change a receipt and what is expected at its location."""
-    item.dirty.add(("r", receipt_id, location))
+def take_receipt(item: Item, receipt_id: str, location: str) -> Receipt:
+    """Take a receipt out of what is expected at its location, to be changed and put back."""
+    mark(item, "r", receipt_id, location)
     key = (receipt_id, location)
     receipt = item.receipts.get(key)
     if receipt is None:
         receipt = item.receipts[key] = Receipt()
     count_receipt(item, location, receipt, -1)
-    change(receipt)
+    return receipt
+
+
+def put_receipt(item: Item, receipt_id: str, location: str, receipt: Receipt, occurred_at: int) -> None:
+    """Count a changed receipt again."""
     receipt.last_at = max(receipt.last_at, occurred_at)
     count_receipt(item, location, receipt, 1)
-    watch(item, "r", key, receipt)
+    watch(item, "r", (receipt_id, location), receipt)
 
 
 def watch(item: Item, kind: str, key: tuple[str, str], record: Transfer | Receipt) -> None:
@@ -358,21 +366,30 @@ def expire(item: Item, order_id: str, line_id: str, now: int) -> bool:
     line.lapsed = True
     note_expiry(item, (order_id, line_id), line)
     settle_line(item, line)
-    item.dirty.add(("l", order_id, line_id))
+    mark(item, "l", order_id, line_id)
     return True
 
 
-def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: int) -> None:
-    """Drop what no acceptable event can need: old journal entries, closed lines, balanced transfers, done receipts."""
+def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: int) -> bool:
+    """Drop what no acceptable event can need: old journal entries, closed lines, balanced transfers, done receipts.
+
+    True if anything went.
+    """
+    found = False
     for location, place in item.places.items():
-        for lot, cell in (("", place.cell), *(place.lots or {}).items()):
+        if cells.forget_moves(place, horizon):
+            place.is_dirty = True
+            found = True
+        for lot, cell in (place.lots or NO_LOTS).items():
             if cells.forget_moves(cell, horizon):
-                item.dirty.add(("c", location, lot))
+                mark(item, "c", location, lot)
+                found = True
     for key in [k for k, ln in item.lines.items() if ln.last_at <= closed_line_horizon and lines.is_closed(ln)]:
         del item.lines[key]
         if item.expiring:
             item.expiring.discard(key)
-        item.dirty.add(("l", *key))
+        mark(item, "l", *key)
+        found = True
     for key in [
         k
         for k, transfer in item.transfers.items()
@@ -380,16 +397,20 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
     ]:
         del item.transfers[key]
         item.over.pop(("t", *key), None)
-        item.dirty.add(("t", *key))
+        mark(item, "t", *key)
+        found = True
     for key in [
         k for k, receipt in item.receipts.items() if receipt.last_at <= receipt_horizon and not supply.expected(receipt)
     ]:
         del item.receipts[key]
         item.over.pop(("r", *key), None)
-        item.dirty.add(("r", *key))
+        mark(item, "r", *key)
+        found = True
+    return found
 
 
-EFFECTS: dict[int, Effect] = {
+NO_LOTS: dict[str, Cell] = {}
+_EFFECTS: dict[int, Effect] = {
     EventType.STOCK_RECEIVED: _received,
     EventType.STOCK_ADJUSTED: _adjusted,
     EventType.STOCK_COUNTED: _counted,
@@ -408,4 +429,5 @@ EFFECTS: dict[int, Effect] = {
     EventType.RECEIPT_EXPECTED: _expected,
     EventType.RECEIPT_CANCELLED: _expected,
 }
-EFFECTS = {int(kind): effect for kind, effect in EFFECTS.items()}
+#: by the number of the type
+EFFECTS: list[Effect] = [_EFFECTS.get(kind, _nothing) for kind in range(max(_EFFECTS) + 1)]

@@ -7,6 +7,7 @@ the item is read back). Quantities are integers in base UoM x 10^scale, times UT
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 
 import msgspec
 
@@ -41,24 +42,41 @@ class Cell:
         self.quarantine_recorded = 0
 
 
-class Place:
-    """One item at one location: its cells and the claims and supply that name the location."""
+class Place(Cell):
+    """One item at one location: the goods of no lot, those of lots, and the claims and supply that name the location.
+
+    One object with its numbers in it: an item has as many as it has locations, and each read from memory counts.
+    """
 
     __slots__ = (
-        "cell",
         "expected",
         "expected_by_day",
         "hard_reserved",
         "in_transit",
         "in_transit_by_day",
+        "is_dirty",
+        "is_shown",
         "lots",
-        "shown",
+        "shown_available",
+        "shown_expected",
+        "shown_hard_reserved",
+        "shown_in_transit",
+        "shown_on_hand",
+        "shown_quarantined",
+        "shown_soft_allocated",
         "soft_allocated",
         "soft_by_day",
     )
 
     def __init__(self) -> None:
-        self.cell = Cell()
+        self.on_hand = 0
+        self.quarantined = 0
+        self.count = None
+        self.quarantine_count = None
+        self.moves = None
+        self.quarantine_moves = None
+        self.recorded = 0
+        self.quarantine_recorded = 0
         self.lots: dict[str, Cell] | None = None
         # aggregates
         self.hard_reserved = 0
@@ -69,8 +87,43 @@ class Place:
         self.in_transit_by_day: dict[int, int] | None = None
         self.expected = 0
         self.expected_by_day: dict[int, int] | None = None
-        #: the seven figures last published, in the order of POSITION_FIELDS
-        self.shown: tuple[int, ...] = ZEROS
+        #: the seven figures last published, each beside the one it shows
+        self.shown_on_hand = 0
+        self.shown_quarantined = 0
+        self.shown_soft_allocated = 0
+        self.shown_hard_reserved = 0
+        self.shown_in_transit = 0
+        self.shown_expected = 0
+        self.shown_available = 0
+        #: was any of them ever published?
+        self.is_shown = False
+        #: of this run alone: the goods of no lot, or what is shown, changed since the last snapshot
+        self.is_dirty = False
+
+    @property
+    def shown(self) -> tuple[int, ...]:
+        """The seven figures last published, in the order of POSITION_FIELDS."""
+        return (
+            self.shown_on_hand,
+            self.shown_quarantined,
+            self.shown_soft_allocated,
+            self.shown_hard_reserved,
+            self.shown_in_transit,
+            self.shown_expected,
+            self.shown_available,
+        )
+
+    @shown.setter
+    def shown(self, figures: Sequence[int]) -> None:
+        (
+            self.shown_on_hand,
+            self.shown_quarantined,
+            self.shown_soft_allocated,
+            self.shown_hard_reserved,
+            self.shown_in_transit,
+            self.shown_expected,
+            self.shown_available,
+        ) = figures
 
 
 POSITION_FIELDS = (
@@ -88,38 +141,60 @@ ZEROS = (0,) * len(POSITION_FIELDS)
 Handling = tuple[int, str, str, int]
 
 
-class LineAt(msgspec.Struct, array_like=True, gc=False):
+class LineAt:
     """One order line at one location: sums of what was allocated and released, and every pick and shipment."""
 
-    #: the location's rule when the line was first seen there; later changes do not touch it
-    deducts_at: str
-    allocated: int = 0
-    released: int = 0
-    #: sums of picks and shipments
-    picked: int = 0
-    shipped: int = 0
-    picks: list[Handling] = []
-    shipments: list[Handling] = []
-    #: aggregate: the hard reservation that the place holds for it now
-    claimed: int = 0
+    __slots__ = ("allocated", "claimed", "deducts_at", "picked", "picks", "released", "shipments", "shipped")
+
+    def __init__(self, deducts_at: str) -> None:
+        #: the location's rule when the line was first seen there; later changes do not touch it
+        self.deducts_at = deducts_at
+        self.allocated = 0
+        self.released = 0
+        #: sums of picks and shipments
+        self.picked = 0
+        self.shipped = 0
+        self.picks: list[Handling] = NO_HANDLINGS
+        self.shipments: list[Handling] = NO_HANDLINGS
+        #: aggregate: the hard reservation that the place holds for it now
+        self.claimed = 0
 
 
-class Line(msgspec.Struct, array_like=True, gc=False):
+#: of a line at a location where nothing was picked or shipped yet; never changed
+NO_HANDLINGS: list[Handling] = []
+
+
+class Line:
     """One order line of one item."""
 
-    demand: int = 0
-    placed: Moment | None = None
-    location: str = ""
-    channel: str = ""
-    expires_at: int | None = None
-    requested_at: int | None = None
-    cancelled: bool = False
-    #: expires_at was reached when we last looked
-    lapsed: bool = False
-    last_at: int = 0
-    at: dict[str, LineAt] = {}
-    #: aggregate: the soft claim that is held for it now: quantity, location, channel, day
-    claimed: tuple[int, str, str, int | None] | None = None
+    __slots__ = (
+        "at",
+        "cancelled",
+        "channel",
+        "claimed",
+        "demand",
+        "expires_at",
+        "lapsed",
+        "last_at",
+        "location",
+        "placed",
+        "requested_at",
+    )
+
+    def __init__(self) -> None:
+        self.demand = 0
+        self.placed: Moment | None = None
+        self.location = ""
+        self.channel = ""
+        self.expires_at: int | None = None
+        self.requested_at: int | None = None
+        self.cancelled = False
+        #: expires_at was reached when we last looked
+        self.lapsed = False
+        self.last_at = 0
+        self.at: dict[str, LineAt] = {}
+        #: aggregate: the soft claim that is held for it now: quantity, location, channel, day
+        self.claimed: tuple[int, str, str, int | None] | None = None
 
 
 class Transfer(msgspec.Struct, array_like=True, gc=False):
@@ -156,22 +231,28 @@ class Item:
         "day_shown",
         "dirty",
         "expiring",
+        "has_new_policies",
         "holds",
+        "is_dirty",
+        "is_noted",
+        "is_touched",
         "lines",
+        "listing",
+        "measure",
         "open_exceptions",
         "over",
         "overrides",
         "places",
+        "policies",
         "policy",
         "published",
         "receipts",
-        "touched",
         "transfers",
+        "units",
         "unlocated",
         "unlocated_by_day",
         "unlocated_shown",
-        "policies",
-        "units",
+        "wake",
     )
 
     def __init__(self, code: str) -> None:
@@ -194,6 +275,8 @@ class Item:
         self.day_shown = -1
         #: (code, location, reference) -> first seen
         self.open_exceptions: dict[tuple[str, str, str], int] = {}
+        #: base unit and scale under which it got its state
+        self.units: str | None = None
         # aggregates
         #: lines whose soft claim will lapse
         self.expiring: set[tuple[str, str]] | None = None
@@ -204,10 +287,20 @@ class Item:
         self.unlocated_by_day: dict[str, dict[int, int]] = {}
         self.unlocated_shown = 0
         # of this run alone
-        #: what changed since the last snapshot: (kind of record, its names)
-        self.dirty: set[tuple[str, str, str]] = set()
-        self.touched = False
+        #: changed since the last snapshot: the item's own record, its policies, and (kind, its names) of other records;
+        #: a place says so itself
+        self.is_dirty = False
+        self.has_new_policies = False
+        self.dirty: set[tuple[str, str, str]] | None = None
+        #: when its first soft claim lapses, as the last snapshot says
+        self.wake: int | None = None
+        #: in the shard's list of what to write with the next snapshot, of what to evaluate
+        self.is_noted = False
+        self.is_touched = False
         self.cause = ""
         self.correlation_id = ""
-        self.units: object = None
+        #: what follows from `policy` and `overrides`, looked up when first needed: units of measure; listing, and the
+        #: policies it stands under
+        self.measure: object = None
+        self.listing: object = None
         self.policies: object = None

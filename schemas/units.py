@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import msgspec
 
@@ -62,7 +64,7 @@ class Refusal(msgspec.Struct, array_like=True, gc=False):
     type: str = ""
 
 
-class Unit(msgspec.Struct, array_like=True, gc=False):
+class Unit:
     """One applicable fact about one item. Times are UTC microseconds; an absent string is empty.
 
     `quantity` and `quarantined` are as sent and not yet converted: an int, or the exact decimal as text
@@ -70,28 +72,110 @@ class Unit(msgspec.Struct, array_like=True, gc=False):
     behind the checks only the shard can make (unknown_item, unknown_uom, quantity): (code, message).
     """
 
-    type: int
-    item: str
-    source: str
-    event_id: str
-    line_id: str
-    occurred_at: int
-    recorded_at: int
-    origin: Origin
-    quantity: int | str | None = None
-    location: str = ""
-    lot: str = ""
-    uom: str = ""
-    #: available | quarantined; for stock_status_changed the status moved to
-    status: str = ""
-    order_id: str = ""
-    transfer_id: str = ""
-    receipt_id: str = ""
-    to_location: str = ""
-    channel: str = ""
-    quarantined: int | str | None = None
-    eta: int | None = None
-    expires_at: int | None = None
-    requested_at: int | None = None
-    correlation_id: str = ""
-    verdict: tuple[str, str] | None = None
+    __slots__ = (
+        "type",
+        "item",
+        "source",
+        "event_id",
+        "line_id",
+        "occurred_at",
+        "recorded_at",
+        "origin",
+        "quantity",
+        "location",
+        "lot",
+        "uom",
+        "status",
+        "order_id",
+        "transfer_id",
+        "receipt_id",
+        "to_location",
+        "channel",
+        "quarantined",
+        "eta",
+        "expires_at",
+        "requested_at",
+        "correlation_id",
+        "verdict",
+    )
+
+    def __init__(
+        self,
+        type: int,
+        item: str,
+        source: str,
+        event_id: str,
+        line_id: str,
+        occurred_at: int,
+        recorded_at: int,
+        origin: Origin,
+        quantity: int | str | None = None,
+        location: str = "",
+        lot: str = "",
+        uom: str = "",
+        status: str = "",
+        order_id: str = "",
+        transfer_id: str = "",
+        receipt_id: str = "",
+        to_location: str = "",
+        channel: str = "",
+        quarantined: int | str | None = None,
+        eta: int | None = None,
+        expires_at: int | None = None,
+        requested_at: int | None = None,
+        correlation_id: str = "",
+        verdict: tuple[str, str] | None = None,
+    ) -> None:
+        self.type = type
+        self.item = item
+        self.source = source
+        self.event_id = event_id
+        self.line_id = line_id
+        self.occurred_at = occurred_at
+        self.recorded_at = recorded_at
+        self.origin = origin
+        self.quantity = quantity
+        self.location = location
+        self.lot = lot
+        self.uom = uom
+        #: available | quarantined; for stock_status_changed the status moved to
+        self.status = status
+        self.order_id = order_id
+        self.transfer_id = transfer_id
+        self.receipt_id = receipt_id
+        self.to_location = to_location
+        self.channel = channel
+        self.quarantined = quarantined
+        self.eta = eta
+        self.expires_at = expires_at
+        self.requested_at = requested_at
+        self.correlation_id = correlation_id
+        self.verdict = verdict
+
+    def values(self) -> tuple[Any, ...]:
+        """Give all fields in their order: a storage format, and what another worker is sent."""
+        return tuple([getattr(self, name) for name in UNIT_FIELDS])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unit, self.values()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unit) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.event_id, self.line_id, self.item))
+
+    def __repr__(self) -> str:
+        return f"Unit{self.values()!r}"
+
+
+UNIT_FIELDS: tuple[str, ...] = tuple(Unit.__slots__)
+
+
+def unit_from(values: Sequence[Any]) -> Unit:
+    """Build a unit from what `values` gave, after it was MessagePack."""
+    fields = list(values)
+    fields[7] = msgspec.convert(fields[7], Origin)
+    if fields[-1] is not None:
+        fields[-1] = tuple(fields[-1])
+    return Unit(*fields)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 
+from operators.rules import native
 from schemas.state import Cell, Moment
 
 #: A journal shorter than this is not worth pruning: 32 pairs are 512 bytes.
@@ -24,8 +25,7 @@ def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon:
             moves = cell.moves
             if moves is None:
                 moves = cell.moves = array("q")
-            moves.append(occurred_at)
-            moves.append(quantity)
+            native.append_pair(moves, occurred_at, quantity)
             if _is_due_for_pruning(moves):
                 _replace_moves(cell, _after(moves, horizon))
     if quarantined and (cell.quarantine_count is None or occurred_at > cell.quarantine_count[0]):
@@ -34,8 +34,7 @@ def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon:
             moves = cell.quarantine_moves
             if moves is None:
                 moves = cell.quarantine_moves = array("q")
-            moves.append(occurred_at)
-            moves.append(quarantined)
+            native.append_pair(moves, occurred_at, quarantined)
             if _is_due_for_pruning(moves):
                 _replace_quarantine_moves(cell, _after(moves, horizon))
 
@@ -90,8 +89,7 @@ def _after(moves: array[int] | None, moment: int) -> array[int] | None:
     kept = array("q")
     for position in range(0, len(moves), 2):
         if moves[position] > moment:
-            kept.append(moves[position])
-            kept.append(moves[position + 1])
+            native.append_pair(kept, moves[position], moves[position + 1])
     return kept if kept else None
 
 

@@ -22,6 +22,8 @@ def lane(before: tuple[int, Days] | None, atp: int, by_day: Days, low_stock_thre
         if unhurried:
             return BULK
         return HIGH if previous == 0 else NORMAL
-    if by_day and previous_by_day and any(new < old for new, old in zip(by_day, previous_by_day, strict=False)):
-        return HIGH
-    return NORMAL
+    return HIGH if by_day and previous_by_day and _any_falls(previous_by_day, by_day) else NORMAL
+
+
+def _any_falls(before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    return any(new < old for new, old in zip(after, before, strict=False))

@@ -40,7 +40,7 @@ def soft_allocated(line: Line) -> int:
 
 def is_closed(line: Line) -> bool:
     """Nothing left to claim, now or (if it lapsed) ever again."""
-    return soft_allocated(line) == 0 and not any(hard_reserved(line, at) for at in line.at.values())
+    return soft_allocated(line) == 0 and all(hard_reserved(line, at) == 0 for at in line.at.values())
 
 
 def place(
@@ -68,10 +68,10 @@ def place(
 def handle(at: LineAt, handling: Handling, is_pick: bool) -> None:
     """Add a pick or a shipment."""
     if is_pick:
-        at.picks.append(handling)
+        at.picks = [*at.picks, handling]  # a list of its own: the empty one is shared
         at.picked += handling[3]
     else:
-        at.shipments.append(handling)
+        at.shipments = [*at.shipments, handling]
         at.shipped += handling[3]
 
 

@@ -22,7 +22,7 @@ def is_held(item: Item, lot: str, location: str) -> bool:
 
 def physical(item: Item, location: str, place: Place) -> tuple[int, int]:
     """(on_hand, quarantined) of all cells at a location; a held lot's quarantined is its on_hand."""
-    on_hand, quarantined = place.cell.on_hand, place.cell.quarantined
+    on_hand, quarantined = place.on_hand, place.quarantined
     if place.lots:
         for lot, cell in place.lots.items():
             on_hand += cell.on_hand

@@ -18,21 +18,24 @@ class QuantityError(ValueError):
 class UnitsOfMeasure:
     """An item's base unit, its scale and what other units are worth in it."""
 
-    __slots__ = ("base", "factors", "factor", "scale")
+    __slots__ = ("base", "factors", "scale", "whole")
 
     def __init__(self, base: str, scale: int, conversions: dict[str, Fraction]) -> None:
         self.base = base
         self.scale = scale
-        self.factor = 10**scale
-        self.factors = {uom: worth * self.factor for uom, worth in conversions.items()}
-        self.factors[base] = Fraction(self.factor)
+        self.factors = {uom: worth * 10**scale for uom, worth in conversions.items()}
+        self.factors[base] = Fraction(10**scale)
+        #: the factors that are whole, by which most quantities are multiplied
+        self.whole = {uom: worth.numerator for uom, worth in self.factors.items() if worth.denominator == 1}
 
     def convert(self, quantity: int | str, uom: str, field: str) -> int:
         """Give the quantity in base UoM x 10^scale, or raise QuantityError."""
-        if type(quantity) is int and self.factor == 1 and (not uom or uom == self.base):
-            if -LIMIT < quantity < LIMIT:
-                return quantity
-            raise QuantityError("bad_value", f"{field}: expected less than 2^53 in base units, got {quantity}")
+        if type(quantity) is int:
+            times = self.whole.get(uom or self.base)
+            if times is not None:
+                converted: int = quantity * times
+                if -LIMIT < converted < LIMIT:
+                    return converted
         worth = self.factors.get(uom or self.base)
         if worth is None:
             known = ", ".join(sorted(self.factors))

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from operators.shapes import FAST
 from schemas.codes import parse_time
 from schemas.events import (
     ANY_EVENT,
@@ -20,7 +21,6 @@ from schemas.events import (
     parse_version,
 )
 from schemas.units import EventType
-from schemas.wire import FAST
 
 RECEIPT: dict[str, Any] = {
     "type": "stock_received",

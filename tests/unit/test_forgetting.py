@@ -94,10 +94,10 @@ class House:
 
     def remembered(self) -> dict[str, int]:
         """How many entries of each kind are in memory."""
-        cells = [cell for place in self.item.places.values() for cell in (place.cell, *(place.lots or {}).values())]
+        cells = [cell for place in self.item.places.values() for cell in (place, *(place.lots or {}).values())]
         return {
             "ids": self.ids,
-            "pairs": sum(len(bucket) for bucket in self.engine.shard.ids.buckets.values()) // 16,
+            "pairs": len(self.engine.shard.ids),
             "moves": sum(len(cell.moves or ()) + len(cell.quarantine_moves or ()) for cell in cells) // 2,
             "lines": len(self.item.lines),
             "transfers": len(self.item.transfers),

@@ -913,10 +913,10 @@ def test_state_is_whole_however_much_of_it_is_sealed(floor: Floor, monkeypatch: 
     item = floor.shard.find("SHOVEL")
     assert item is not None
     place = item.places["DC1"]
-    assert (place.cell.on_hand, sum(cell.on_hand for cell in (place.lots or {}).values())) == (60, 60)
+    assert (place.on_hand, sum(cell.on_hand for cell in (place.lots or {}).values())) == (60, 60)
     assert (len(item.lines), item.unlocated, floor.atp) == (12, {"web": 12}, 108)
     floor.hears(unit(EventType.STOCK_COUNTED, 0, at=NOON - 60 * SECOND))
-    assert item.places["DC1"].cell.on_hand == 30, "the journal is whole too"
+    assert item.places["DC1"].on_hand == 30, "the journal is whole too"
 
 
 def test_layers_are_sealed_when_they_are_large_and_stay_in_the_snapshot_until_that_is_safe(
@@ -1042,7 +1042,7 @@ def test_nothing_is_forgotten_while_nobody_knows_how_far_the_slowest_is(floor: F
     floor.slowest = None
     floor.waits(NOON + 3 * WINDOW)
     assert len(floor.shard.ids) == 1
-    assert floor.shard.items["SHOVEL"].places["DC1"].cell.moves is not None  # type: ignore[union-attr]
+    assert floor.shard.items["SHOVEL"].places["DC1"].moves is not None  # type: ignore[union-attr]
 
 
 def test_a_source_may_have_a_window_of_its_own() -> None:
@@ -1054,18 +1054,16 @@ def test_a_source_may_have_a_window_of_its_own() -> None:
     assert len(floor.shard.ids) == 1
     assert floor.config.widest_window == 3 * WINDOW
     item = floor.shard.find("SHOVEL")
-    assert item is not None and len(item.places["DC1"].cell.moves or ()) == 4, "a count of the slow source may come"
+    assert item is not None and len(item.places["DC1"].moves or ()) == 4, "a count of the slow source may come"
     floor.slowest = NOON + 3 * WINDOW + HOUR
     floor.waits(NOON + 3 * WINDOW + HOUR)
     assert len(floor.shard.ids) == 0
-    assert item.places["DC1"].cell.moves is None
+    assert item.places["DC1"].moves is None
 
 
 def test_a_longer_default_window_is_the_widest() -> None:
     assert ShardConfig(shards=1, dedup_window=WINDOW, source_windows={"erp": HOUR}).widest_window == WINDOW
     assert ShardConfig(shards=1, dedup_window=WINDOW).widest_window == WINDOW
-    config = ShardConfig(shards=1, dedup_window=WINDOW, source_windows={"erp": HOUR})
-    assert (config.window("erp"), config.window("wms")) == (HOUR, WINDOW)
 
 
 def test_lane_of_a_first_number_by_an_event_is_normal(floor: Floor) -> None:

@@ -28,7 +28,7 @@ def cell(on_hand: int, quarantined: int = 0) -> Cell:
 
 def place(plain: Cell, **by_lot: Cell) -> Place:
     found = Place()
-    found.cell = plain
+    found.on_hand, found.quarantined = plain.on_hand, plain.quarantined
     found.lots = dict(by_lot) or None
     return found
 

@@ -86,7 +86,9 @@ def test_the_message_names_the_field_what_was_expected_and_what_came() -> None:
         "quantity_not_exact",
         "quarantined: expected a multiple of 10^-0 each, got 0.5 each",
     )
-    assert refused(EACH, LIMIT, "", "quarantined")[1].startswith("quarantined: expected less than 2^53 in base units")
+    assert refused(EACH, LIMIT, "", "quarantined")[1].startswith(
+        "quarantined: expected less than 2^53 after conversion"
+    )
     assert refused(KILOS, LIMIT, "bag", "quarantined")[1] == (
         f"quarantined: expected less than 2^53 after conversion, got {LIMIT} bag"
     )

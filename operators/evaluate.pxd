@@ -1,0 +1,49 @@
+cimport cython
+from operators.rules cimport lanes, lots
+from operators.rules.lots cimport physical
+from operators.rules.quantities cimport UnitsOfMeasure
+from schemas.state cimport Item, Place
+
+cdef long long DAY, NO_CAP, SIMPLE_TOTAL
+cdef int SIMPLE_BELOW, PAIRS_MAX
+cdef list PAIRS
+cdef dict _names
+
+cdef class Row:
+    cdef public str channel
+    cdef public object policy
+    cdef public tuple sharing
+    cdef public bint is_stepwise, is_simple
+    cdef public long long low_stock_threshold, buffer, numerator, denominator, cap, minimum, total
+
+@cython.locals(atp=cython.longlong)
+cpdef long long allow(Row row, long long free) except? -1
+
+cdef class Listing:
+    cdef public dict policies, safety, rows_at
+    cdef public long long everywhere
+    cdef public list rows
+
+cdef class Policies:
+    cdef public object topology
+    cdef public dict _plain
+    cdef public bint has_horizon
+
+cpdef Listing listing_of(Item item, Policies policies)
+cpdef UnitsOfMeasure measure_of(Item item)
+
+@cython.locals(listing=Listing, row=Row, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
+               free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
+               is_forced=cython.bint, day0=cython.longlong,
+               lane=cython.int)
+cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
+@cython.locals(place=Place)
+cdef list _places_of(Item item)
+@cython.locals(place=Place, row=Row, rows=list, fields=dict, safety=dict, rows_at=dict, everywhere=cython.longlong,
+               on_hand=cython.longlong, quarantined=cython.longlong, hard=cython.longlong, soft=cython.longlong,
+               free=cython.longlong)
+cdef dict _figures(Item item, Listing listing, dict found, bint everything)
+@cython.locals(names=tuple)
+cdef _show(dict fields, str location, Place place, long long on_hand, long long quarantined, long long available, bint everything)
+@cython.locals(place=Place)
+cdef dict _withdrawn(Item item)

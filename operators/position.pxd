@@ -1,0 +1,44 @@
+cimport cython
+from operators.rules cimport cells, lines, lots
+from schemas.state cimport Cell, Item, Line, LineAt, Place
+from schemas.units cimport Unit
+
+cdef int PICK_CONFIRMED, LOT_HELD, RECEIPT_CANCELLED
+
+cdef class Context:
+    cdef public object topology
+    cdef public long long now, horizon
+
+cpdef apply(Item item, Unit unit, long long quantity, object quarantined, Context context)
+cpdef mark(Item item, str kind, str one, str other)
+cpdef Place place_of(Item item, str location)
+cpdef open_place(Item item, str location)
+@cython.locals(place=Place)
+cpdef Cell cell_of(Item item, str location, str lot)
+cdef tuple _moment(Unit unit)
+@cython.locals(quarantined=cython.longlong)
+cdef _move(Item item, Unit unit, long long quantity, Context context)
+cpdef _received(Item item, Unit unit, long long quantity, object _, Context context)
+cpdef _adjusted(Item item, Unit unit, long long quantity, object _, Context context)
+cpdef _counted(Item item, Unit unit, long long quantity, object quarantined, Context _)
+@cython.locals(towards=cython.longlong)
+cpdef _status_changed(Item item, Unit unit, long long quantity, object _, Context context)
+@cython.locals(line=Line, at=LineAt, is_pick=cython.bint, change=cython.longlong)
+cpdef _handled(Item item, Unit unit, long long quantity, object _, Context context)
+@cython.locals(line=Line)
+cpdef _placed(Item item, Unit unit, long long quantity, object _, Context context)
+@cython.locals(line=Line, at=LineAt)
+cpdef _allocated(Item item, Unit unit, long long quantity, object _, Context context)
+@cython.locals(line=Line, at=LineAt)
+cpdef _released(Item item, Unit unit, long long quantity, object _, Context context)
+cdef _settle(Item item, Line line, Unit unit)
+@cython.locals(line=Line)
+cpdef Line line_of(Item item, str order_id, str line_id)
+@cython.locals(at=LineAt)
+cpdef LineAt line_at(Line line, str location, object topology)
+cpdef note_expiry(Item item, tuple key, Line line)
+@cython.locals(at=LineAt, place=Place, hard=cython.longlong, soft=cython.longlong)
+cpdef settle_line(Item item, Line line)
+@cython.locals(place=Place, soft=cython.longlong, total=cython.longlong)
+cdef _claim(Item item, tuple claim, long long sign)
+cdef dict _added(dict by_day, object day, long long change)

@@ -1,0 +1,36 @@
+cimport cython
+from operators cimport position
+from operators.evaluate cimport Policies, evaluate, measure_of
+from operators.ids cimport RememberedIds, content_fingerprint, unit_fingerprint
+from operators.position cimport Context
+from operators.rules cimport native
+from operators.rules.quantities cimport UnitsOfMeasure
+from schemas.state cimport Item
+from schemas.units cimport Unit
+
+cdef int ORDER_FIRST, ORDER_LAST, ORDER_PLACED, RETURN_RECEIVED
+
+cdef class Shard:
+    cdef public int number
+    cdef public object config, clock, horizon, _segments, policies, _tidy_at, _layers, _sealing, _merging, _sweep_target
+    cdef public object _sweep
+    cdef public dict items, reached, counts, _applied, _windows, _replay_until
+    cdef public RememberedIds ids
+    cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
+    cdef public tuple _evaluated, _recorded
+    cdef public long long _window, _journal_horizon, _layers_size, _ids_floor, _snapshots
+    cdef public bint _is_new, _is_filled
+
+    @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item, units=UnitsOfMeasure,
+                   by_type=list,
+                   known=cython.int)
+    cpdef _take(self, Unit unit, Context context, bint final=*, object deadline=*)
+    cpdef _touch(self, Item item)
+    cpdef _note(self, Item item)
+    @cython.locals(key=tuple)
+    cpdef _count(self, str outcome, Unit unit)
+    cpdef find(self, str code)
+    @cython.locals(item=Item, updates=list, by_type=list)
+    cpdef _outcome(self, long long now, dict reached, dict forced)
+
+cpdef bytes content_of(Unit unit, long long quantity, object quarantined)

@@ -1,0 +1,32 @@
+cdef class Cell:
+    cdef public long long on_hand, quarantined, recorded, quarantine_recorded
+    cdef public object count, quarantine_count, moves, quarantine_moves
+
+cdef class Place(Cell):
+    cdef public long long hard_reserved, soft_allocated, in_transit, expected
+    cdef public long long shown_on_hand, shown_quarantined, shown_soft_allocated, shown_hard_reserved
+    cdef public long long shown_in_transit, shown_expected, shown_available
+    cdef public dict lots, soft_by_day, in_transit_by_day, expected_by_day
+    cdef public bint is_shown, is_dirty
+
+cdef class LineAt:
+    cdef public str deducts_at
+    cdef public long long allocated, released, picked, shipped, claimed
+    cdef public list picks, shipments
+
+cdef class Line:
+    cdef public long long demand, last_at
+    cdef public object placed, expires_at, requested_at, claimed
+    cdef public str location, channel
+    cdef public bint cancelled, lapsed
+    cdef public dict at
+
+cdef class Item:
+    cdef public str code, cause, correlation_id, units
+    cdef public dict places, lines, transfers, receipts, holds, overrides, published, open_exceptions, over
+    cdef public dict unlocated, unlocated_by_day
+    cdef public set expiring, dirty
+    cdef public long long as_of, day_shown, unlocated_shown
+    cdef public bint is_dirty, has_new_policies, is_noted, is_touched
+    cdef public bytes policy
+    cdef public object measure, listing, policies, wake

@@ -9,6 +9,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What setup.py compiles, and what it reads for that. A machine without a C compiler gets the same engine, slower.
+SOURCES := setup.py $(wildcard operators/*.py operators/*.pxd operators/rules/*.py operators/rules/*.pxd schemas/*.py schemas/*.pxd)
+COMPILED := $(VENV)/.compiled
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 LOCK := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile \
 	--quiet --upgrade --generate-hashes --allow-unsafe --strip-extras \
@@ -21,7 +24,7 @@ help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
-install: $(STAMP) ## Make .venv with exactly the locked packages, and the project in it
+install: $(COMPILED) ## Make .venv with exactly the locked packages, and the project in it
 
 $(STAMP): requirements.lock pyproject.toml
 	@if [ ! -x $(BIN)/python ]; then \
@@ -39,15 +42,23 @@ $(STAMP): requirements.lock pyproject.toml
 	fi
 	@echo "Installing the locked packages (the first time about half a minute) ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@ATP_PURE=1 $(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(COMPILED): $(STAMP) $(SOURCES)
+	@echo "Compiling the hot path (half a minute; without a C compiler the engine stays plain Python) ..."
+	@rm -f operators/*.so operators/rules/*.so schemas/*.so
+	@mkdir -p build
+	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 > build/compile.log 2>&1 || \
+	  { tail -n 20 build/compile.log >&2; echo "error: compiling failed; build/compile.log has it all. ATP_PURE=1 leaves it out." >&2; exit 1; }
 	@touch $@
 
 .PHONY: demo
-demo: $(STAMP) ## Run the engine on a real Kafka and Valkey, with a story to watch
+demo: $(COMPILED) ## Run the engine on a real Kafka and Valkey, with a story to watch
 	@$(BIN)/atp demo $(ARGS)
 
 .PHONY: check
-check: $(STAMP) ## Lint, types, import directions
+check: $(COMPILED) ## Lint, types, import directions
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict schemas operators flows
 	$(BIN)/lint-imports
@@ -56,17 +67,18 @@ check: $(STAMP) ## Lint, types, import directions
 test: check ## All checks and all tests but the long ones
 	@# Apart from the tests, so that a slow network is not taken for a test that hangs.
 	@$(BIN)/python -m flows.embedded --fetch
+	$(BIN)/python -m pytest -p tests.uncompiled tests/unit tests/property $(ARGS)
 	$(BIN)/pytest $(ARGS)
 	@echo "Left out: the tests marked \"long\" (minutes each; make test-long) and the benchmarks (make bench)."
 	@$(BIN)/python -m tests.needs
 
 .PHONY: test-long
-test-long: $(STAMP) ## Only the long tests
+test-long: $(COMPILED) ## Only the long tests
 	@$(BIN)/python -m flows.embedded --fetch
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
 
 .PHONY: mutants
-mutants: $(STAMP) ## Change the rules a thousand times; which changes does no test notice?
+mutants: $(COMPILED) ## Change the rules a thousand times; which changes does no test notice?
 	@# In an environment of its own, which sees the project's: the tool is needed for nothing else.
 	@test -x .cache/mutants/bin/mutmut || { \
 	  where='import sysconfig; print(sysconfig.get_path("purelib"))'; \
@@ -78,13 +90,13 @@ mutants: $(STAMP) ## Change the rules a thousand times; which changes does no te
 	.cache/mutants/bin/mutmut results
 
 .PHONY: simulate
-simulate: $(STAMP) ## Thousands of simulated schedules of sink, fence and hold-back (ARGS="SCHEDULES FIRST_SEED")
+simulate: $(COMPILED) ## Thousands of simulated schedules of sink, fence and hold-back (ARGS="SCHEDULES FIRST_SEED")
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
 # What only the benchmarks need, locked apart with the same versions of everything else.
 BENCH_STAMP := $(VENV)/.installed-bench
 
-$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+$(BENCH_STAMP): $(COMPILED) requirements-bench.lock
 	@echo "Installing what the benchmarks need ..."
 	@$(PIP) install --require-hashes --no-deps -r requirements-bench.lock
 	@touch $@
@@ -100,7 +112,7 @@ bench-full: $(BENCH_STAMP) ## Every scenario and every peer: hours
 	$(BIN)/python -m benchmarks --all $(ARGS)
 
 .PHONY: image-check
-image-check: $(STAMP) ## The steps of the image's build, where no container engine is at hand
+image-check: $(COMPILED) ## The steps of the image's build, where no container engine is at hand
 	$(BIN)/python -m tests.image
 
 .PHONY: lock
@@ -114,5 +126,5 @@ lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 
 .PHONY: clean
 clean: ## Remove caches, builds and what the demo left; .venv stays
-	rm -rf build dist mutants *.egg-info .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist mutants *.egg-info operators/*.so operators/rules/*.so schemas/*.so $(COMPILED) .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 
 from flows.embedded import Servers
+from operators import scan
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -202,6 +203,14 @@ def _record(message: Message) -> Record:
 def _text(value: object) -> str:
     assert isinstance(value, bytes), f"a header without a value: {value!r}"
     return value.decode()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave mistakes to be planted to the run that has no compiled modules; `make test` makes both."""
+    if not config.pluginmanager.has_plugin("tests.uncompiled") and scan.IS_COMPILED:
+        planted = [item for item in items if item.get_closest_marker("uncompiled")]
+        config.hook.pytest_deselected(items=planted)
+        items[:] = [item for item in items if item not in set(planted)]
 
 
 @pytest.fixture(scope="session")

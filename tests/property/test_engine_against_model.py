@@ -52,6 +52,7 @@ def failing_seed() -> Tale:
     raise AssertionError("a planted mistake was not found in 40 histories")
 
 
+@pytest.mark.uncompiled
 def test_a_failure_is_written_short_and_can_be_told_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lots, "is_held", lambda item, lot, location: False)
     tale = failing_seed()
@@ -120,6 +121,7 @@ def test_an_invariant_that_does_not_hold_is_noticed(told: tuple[Engine, Model], 
         invariants.hold(engine, model, "after")
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize("seed", [3, 4])
 def test_a_promise_beyond_reach_is_noticed(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """One unit more than there is, from every channel: the invariants see it without the model's numbers."""

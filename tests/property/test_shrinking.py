@@ -291,6 +291,7 @@ def fails(picks: Picks) -> bool:
     return False
 
 
+@pytest.mark.uncompiled
 @pytest.mark.parametrize(
     ("owner", "name", "broken", "actions_max"),
     [
@@ -315,6 +316,7 @@ def test_a_planted_mistake_is_found_and_told_in_few_actions(
     assert len(teller.story) <= actions_max, teller.story
 
 
+@pytest.mark.uncompiled
 def test_a_failure_is_written_so_that_it_can_be_told_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(globals(), "FAILURES", tmp_path / "failures")
     monkeypatch.setattr(lots, "is_held", lambda item, lot, location: False)

@@ -104,10 +104,12 @@ def verdict_of(value: Any, decoder: Decoder | None = None) -> str | None:
 
 
 @pytest.mark.parametrize("name", sorted(EVENTS))
-def test_a_plain_message_of_each_type_takes_the_fast_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder = decoder_of()
-    monkeypatch.setattr(decoder, "_judge", None)
-    unit = unit_of(message(name), decoder)
+def test_a_plain_message_of_each_type_takes_the_fast_path(name: str) -> None:
+    class Unjudged(Decoder):
+        _judge = None  # type: ignore[assignment]
+
+    usual = decoder_of()
+    unit = unit_of(message(name), Unjudged(usual.config, usual.book))
     assert unit.type == EVENTS[name].number
     assert (unit.item, unit.source, unit.event_id) == ("RETRO-CLOCK", "wms", "evt-1")
     assert (unit.occurred_at, unit.recorded_at, unit.verdict) == (NOW, NOW, None)

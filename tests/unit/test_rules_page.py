@@ -45,5 +45,7 @@ def test_every_decision_of_the_rules_is_on_the_page() -> None:
     helpers = {"handle", "takes_nothing", "is_closed", "hold", "forget_moves", "over_received", "expect", "children"}
     helpers |= {"has_cycle"}
     for path in sorted((ROOT / "operators" / "rules").glob("*.py")):
+        if path.stem == "native":  # decides nothing
+            continue
         for name in re.findall(r"^def ([a-z]\w*)\(", path.read_text(), re.M):
             assert name in helpers or f"`rules.{path.stem}.{name}`" in PAGE, f"{path.stem}.{name} is not on the page"

@@ -31,6 +31,9 @@ MODULES = [
     "operators.scan",
     "operators.shapes",
     "operators.decode",
+    "operators.route",
+    "flows.event_source",
+    "flows.steps",
     "operators.outbox",
     "operators.lane_queue",
 ]

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from flows import traffic
 from flows.encode import slice_arguments
-from flows.runtime import now, shard_of
+from flows.runtime import now
 from flows.traffic import Message
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
+from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, TopologyRecord, UnitBatch
 from schemas.units import Origin, Refusal, Unit

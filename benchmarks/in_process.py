@@ -15,11 +15,12 @@ from pathlib import Path
 
 from flows import traffic
 from flows.metrics import Metrics
-from flows.runtime import now, shard_of
+from flows.runtime import now
 from flows.segments import SegmentFiles
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.lane_queue import Outgoing
 from operators.reference import ReferenceTables, unpack_topology
+from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, TopologyRecord, UnitBatch
 from schemas.units import Origin, Refusal, Unit

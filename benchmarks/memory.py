@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 
 from benchmarks.in_process import SHARDS, Recorded
-from flows.runtime import now, shard_of
+from flows.runtime import now
 from flows.segments import SegmentFiles
 from flows.traffic import Profile, item_code, location_code, reference
 from operators.ids import RememberedIds
 from operators.reference import ReferenceTables
+from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, TopologyRecord, UnitBatch
 from schemas.units import EventType, Origin, Unit

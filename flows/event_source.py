@@ -29,8 +29,9 @@ from flows.metrics import Metrics
 from flows.progress import PartProgress, Progress
 from flows.reference_source import SOURCES_KEY
 from flows.replay import note_replay
-from flows.runtime import Book, Run, Stop, now, shard_key, shard_of
+from flows.runtime import Book, Run, Stop, now, shard_key
 from operators.decode import Decoder, DecoderConfig
+from operators.route import split
 from schemas.messages import SourcesSeen, UnitBatch
 from schemas.settings import Settings
 from schemas.topics import INPUTS
@@ -233,20 +234,12 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def _split(self, units: list[Unit], refusals: list[Refusal], out: list[tuple[str, Any]]) -> None:
         shards = self._source.run.settings.shards
-        batches: dict[int, UnitBatch] = {}
+        batches = split(units, self._part, shards)
         watched = self._source.watched
-        for unit in units:
-            shard = shard_of(unit.item, shards)
-            offset = unit.origin.offset
-            batch = batches.get(shard)
-            if batch is None:
-                batches[shard] = UnitBatch(self._part, offset, [unit])
-            else:
-                batch.units.append(unit)
-                if offset > batch.last_offset:
-                    batch.last_offset = offset
-            if unit.source in watched:
-                self._seen[unit.source] = unit.recorded_at
+        if watched:
+            for unit in units:
+                if unit.source in watched:
+                    self._seen[unit.source] = unit.recorded_at
         if refusals:
             # What names no item has no shard of its own: any will do, the same for a partition.
             shard = self._partition % shards

@@ -18,8 +18,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from flows.kafka import KafkaProblem, consumer_config
 from flows.log import get_log
 from flows.replay import note_replay
-from flows.runtime import Run, Stop, now, shard_key, shard_of
+from flows.runtime import Run, Stop, now, shard_key
 from operators.reference import ReferenceTables
+from operators.route import shard_of
 from schemas.messages import SourcesSeen, TopologyRecord, UnitBatch
 from schemas.topics import REFERENCE
 from schemas.units import Origin

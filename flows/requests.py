@@ -12,8 +12,9 @@ import uuid
 import msgspec
 
 from flows.log import get_log
-from flows.runtime import now, shard_key, shard_of
+from flows.runtime import now, shard_key
 from flows.store import Store, StoreError
+from operators.route import shard_of
 from schemas.messages import Republish
 from schemas.settings import Settings
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
-from zlib import crc32
 
 from operators import decode
 from operators.rules.topology import Topology
@@ -15,11 +14,6 @@ from schemas.settings import Settings
 def now() -> int:
     """Give the wall clock in UTC microseconds."""
     return time.time_ns() // 1000
-
-
-def shard_of(item: str, shards: int) -> int:
-    """Give the item's shard. A storage format: a change would send events to shards without the item's state."""
-    return crc32(item.encode()) % shards
 
 
 def shard_key(shard: int) -> str:

@@ -44,6 +44,9 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
         self._published = published
         self._is_final = run.until_caught_up
         self._shard: Shard | None = None
+        #: when the shard wants to be woken: UTC microseconds, and as Bytewax wants it
+        self._due: int | None = None
+        self._due_at: datetime | None = None
         if resume is not None:
             self._shard = self._build(number_in(resume), resume)
 
@@ -78,7 +81,10 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
 
     def notify_at(self) -> datetime | None:
         """One timer a shard."""
-        return moment_of(self._shard.next_wake()) if self._shard is not None else None
+        due = self._shard.next_wake() if self._shard is not None else None
+        if due != self._due:  # asked after every batch, and seldom another
+            self._due, self._due_at = due, moment_of(due)
+        return self._due_at
 
     def snapshot(self) -> bytes:
         """Give bytes: what is handed over is pickled later, in another operator."""

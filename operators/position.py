@@ -11,7 +11,7 @@ from sys import intern
 
 from operators.rules import cells, lines, lots, supply
 from operators.rules.topology import Topology
-from schemas.state import Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
+from schemas.state import ROOM, SUM_MAX, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
 from schemas.units import EventType, Unit
 
 DAY = 86_400_000_000
@@ -48,6 +48,31 @@ def apply(item: Item, unit: Unit, quantity: int, quarantined: int | None, contex
     if unit.occurred_at > item.as_of:
         item.as_of = unit.occurred_at
     item.is_dirty = True
+
+
+def has_room(item: Item, quantity: int) -> bool:
+    """May so much be added without any sum getting beyond SUM_MAX? Looks at every sum; asked when `room` is used up."""
+    left = SUM_MAX - weight_of(item) - abs(quantity)
+    item.room = min(ROOM, max(left, 0))
+    return left >= 0
+
+
+def weight_of(item: Item) -> int:
+    """Give what no sum of the item is beyond, whatever of it a late count may leave out."""
+    weight = 0
+    for place in item.places.values():
+        for cell in (place, *(place.lots or NO_LOTS).values()):
+            weight += abs(cell.on_hand) + abs(cell.quarantined)
+            weight += sum(map(abs, (cell.moves or ())[1::2])) + sum(map(abs, (cell.quarantine_moves or ())[1::2]))
+    for line in item.lines.values():
+        weight += line.demand
+        for at in line.at.values():
+            weight += at.allocated + at.released + at.picked + at.shipped
+    for transfer in item.transfers.values():
+        weight += transfer.shipped + transfer.received
+    for receipt in item.receipts.values():
+        weight += receipt.quantity + receipt.received
+    return weight
 
 
 def mark(item: Item, kind: str, one: str, other: str) -> None:

@@ -296,6 +296,11 @@ class Shard:
                 )
             )
             return
+        item.room -= abs(amount)
+        if item.room < 0 and not position.has_room(item, amount):
+            limit = f"a sum of at most 2^58 of {unit.item}"
+            self._refuse(unit, "bad_value", f"quantity: expected {limit}, got {amount} beside what is there")
+            return
         if unit.origin.late_accepted and until < unit.recorded_at:
             until = FOREVER  # its repeats are late too, and only this id tells them from new ones
         self.ids.remember(identity, content, until)

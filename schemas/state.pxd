@@ -26,7 +26,7 @@ cdef class Item:
     cdef public dict places, lines, transfers, receipts, holds, overrides, published, open_exceptions, over
     cdef public dict unlocated, unlocated_by_day
     cdef public set expiring, dirty
-    cdef public long long as_of, day_shown, unlocated_shown
+    cdef public long long as_of, day_shown, unlocated_shown, room
     cdef public bint is_dirty, has_new_policies, is_noted, is_touched
     cdef public bytes policy
     cdef public object measure, listing, policies, wake

@@ -220,6 +220,13 @@ class Receipt(msgspec.Struct, array_like=True, gc=False):
     last_at: int = 0
 
 
+#: What an item may take on before its sums are looked at again: less than two of the largest quantities, so seldom
+#: reached, and far below SUM_MAX, so that what was there before need not be known.
+ROOM = 1 << 50
+#: No sum of an item gets beyond this. A figure is a handful of sums, and has room in 64 bits then.
+SUM_MAX = 1 << 58
+
+
 class Item:
     """All that is known of one item. Keys of the inner mappings are pairs of codes."""
 
@@ -247,6 +254,7 @@ class Item:
         "policy",
         "published",
         "receipts",
+        "room",
         "transfers",
         "units",
         "unlocated",
@@ -292,6 +300,8 @@ class Item:
         self.is_dirty = False
         self.has_new_policies = False
         self.dirty: set[tuple[str, str, str]] | None = None
+        #: how much may be added before the item's sums have to be looked at, lest one of them outgrow 64 bits
+        self.room = ROOM
         #: when its first soft claim lapses, as the last snapshot says
         self.wake: int | None = None
         #: in the shard's list of what to write with the next snapshot, of what to evaluate

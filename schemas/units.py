@@ -154,7 +154,7 @@ class Unit:
 
     def values(self) -> tuple[Any, ...]:
         """Give all fields in their order: a storage format, and what another worker is sent."""
-        return tuple([getattr(self, name) for name in UNIT_FIELDS])
+        return tuple([_in_64_bits(getattr(self, name)) for name in UNIT_FIELDS])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Unit, self.values()
@@ -167,6 +167,11 @@ class Unit:
 
     def __repr__(self) -> str:
         return f"Unit{self.values()!r}"
+
+
+def _in_64_bits(value: Any) -> Any:
+    """Give a value, but a whole number that MessagePack cannot hold as text: the shard refuses it either way."""
+    return str(value) if type(value) is int and not -(1 << 63) <= value < 1 << 63 else value
 
 
 UNIT_FIELDS: tuple[str, ...] = tuple(Unit.__slots__)

@@ -14,12 +14,13 @@ from flows.belonging import Inputs, TopicFacts
 from flows.encode import slice_arguments
 from flows.input_source import REFERENCE_PART
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
-from flows.runtime import Run, shard_key, shard_of
+from flows.runtime import Run, shard_key
 from flows.state_folder import StateFolder
 from flows.store import Store
 from flows.wiring import Worker
 from flows.worker import recovery_folder
 from operators.ledger import FORMAT
+from operators.route import shard_of
 from schemas import topics
 from schemas.codes import REFUSAL_CODES
 from schemas.messages import ChannelUpdate, ItemUpdate, UnitBatch

@@ -17,12 +17,13 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows.metrics import Metrics
-from flows.runtime import Book, Run, shard_key, shard_of
+from flows.runtime import Book, Run, shard_key
 from flows.segments import SegmentFiles
 from flows.steps import Listener, ShardStep, SourcesStep
 from operators.decode import Book as Codes
 from operators.decode import Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
+from operators.route import shard_of
 from operators.shard import ShardConfig
 from schemas.messages import Outcome, Republish, SourcesSeen, TopologyRecord, UnitBatch
 from schemas.units import Origin, Refusal, Unit

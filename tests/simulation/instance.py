@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from flows.control import Control
 from flows.progress import PartProgress, Progress
 from flows.publisher import Publisher
-from flows.runtime import Book, Run, Stop, shard_of
+from flows.runtime import Book, Run, Stop
 from flows.store import Fenced
+from operators.route import shard_of
 from operators.shard import Shard
 from schemas.messages import Inbound, ItemRecord, Outcome, TopologyRecord, UnitBatch
 from tests.simulation.servers import Away, MemoryKafka, MemoryStore

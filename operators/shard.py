@@ -268,7 +268,8 @@ class Shard:
             self._refuse(unit, error.code, str(error))
             return
         if unit.verdict is not None:
-            self._refuse(unit, *unit.verdict, whole=unit.verdict[0] != "not_allowed")
+            # A field of a line is named "lines[n].field": all else is wrong with all of the event.
+            self._refuse(unit, *unit.verdict, whole=not unit.verdict[1].startswith("lines["))
             return
         until = unit.occurred_at + self.config.window(unit.source)
         identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)

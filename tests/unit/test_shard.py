@@ -263,10 +263,20 @@ def test_only_an_orders_lines_are_named_in_a_refusal(floor: Floor) -> None:
     ]
 
 
-@pytest.mark.parametrize(("verdict", "line_id"), [("late", None), ("in_the_future", None), ("not_allowed", "1")])
-def test_what_is_wrong_with_all_of_an_event_names_no_line(floor: Floor, verdict: str, line_id: str | None) -> None:
-    (refusal,) = floor.hears(order(verdict=(verdict, "no"))).refusals
-    assert (refusal.code, refusal.message, refusal.line_id) == (verdict, "no", line_id)
+@pytest.mark.parametrize(
+    ("verdict", "message", "line_id"),
+    [
+        ("late", "occurred_at: no", None),
+        ("in_the_future", "occurred_at: no", None),
+        ("not_allowed", "type: no", None),
+        ("not_allowed", "lines[0].location: no", "1"),
+    ],
+)
+def test_what_is_wrong_with_all_of_an_event_names_no_line(
+    floor: Floor, verdict: str, message: str, line_id: str | None
+) -> None:
+    (refusal,) = floor.hears(order(verdict=(verdict, message))).refusals
+    assert (refusal.code, refusal.message, refusal.line_id) == (verdict, message, line_id)
 
 
 def test_messages_that_nobody_could_read_are_passed_on(floor: Floor) -> None:

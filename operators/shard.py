@@ -514,6 +514,7 @@ class Shard:
         if self._touched and self.policies is not None:
             for code, item in self._touched.items():
                 update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(code))
+                item.correlation_id = ""  # of the event just told: what changes it next may be no event
                 if update is not None:
                     update.recorded_at = self._recorded[0]
                     updates.append(update)

@@ -840,6 +840,15 @@ def test_a_hundred_events_on_one_item_give_one_number(floor: Floor) -> None:
     assert outcome.counts == {("applied", "stock_received", "wms"): 100}
 
 
+def test_what_no_event_caused_has_no_correlation_id(floor: Floor) -> None:
+    floor.hears(unit(correlation_id="c-1"))
+    floor.hears(order(expires_at=NOON + SECOND, correlation_id="c-2"))
+    floor.takes(lists("SHOVEL", buffer_quantity=Fraction(1)))
+    floor.waits(NOON + 2 * SECOND)
+    said = [(change.cause, update.correlation_id) for update in floor.sent for change in update.channels]
+    assert said[1:] == [("stock_received", "c-1"), ("order_placed", "c-2"), ("reference", ""), ("expiry", "")]
+
+
 def test_a_number_that_did_not_change_is_not_said_again(floor: Floor) -> None:
     floor.hears(unit())
     update = floor.hears(unit(status="quarantined")).updates[0]

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.settings import Settings, SettingsError
-from schemas.topics import INPUTS, REFERENCE
+from schemas.topics import ALL, INPUTS, REFERENCE
 
 #: A broker that runs answers in milliseconds; whoever waits for the sentence waits for Python's start as well, and
 #: should have it within 10 s also on a busy machine.
@@ -121,10 +121,11 @@ def partitions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
 
 
 def input_ends(settings: Settings) -> dict[str, int]:
-    """Map every input partition "topic/partition" to its end offset now."""
-    parts = partitions_of(settings, INPUTS)
-    for name, count in partitions_of(settings, REFERENCE).items():
-        if count != 1:
+    """Map every input partition "topic/partition" to its end offset now; KafkaProblem also if an output is missing."""
+    counts = partitions_of(settings, ALL)
+    parts = {name: counts[name] for name in map(settings.topic, INPUTS)}
+    for name, count in counts.items():
+        if count != 1 and name in map(settings.topic, REFERENCE):
             raise KafkaProblem(
                 f"topic {name} has {count} partitions, expected 1 (reference data is ordered by offset): create it "
                 "again with one"

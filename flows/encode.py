@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import msgspec
 import orjson
 
 from flows.store import Argument
@@ -15,7 +14,6 @@ from operators.lane_queue import Outgoing
 from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, ItemUpdate
 from schemas.state import POSITION_FIELDS
-from schemas.sums import to_json
 from schemas.units import Refusal
 
 DAY_S = 86_400
@@ -85,7 +83,7 @@ def _atp_arguments(update: ItemUpdate, arguments: list[Argument], version: int, 
             continue
         values += (channel, change.atp)
         if change.by_day is not None:
-            values += (f"{channel}:by_day", to_json(change.by_day))
+            values += (f"{channel}:by_day", orjson.dumps(change.by_day))
         elif change.previous_by_day is not None or change.forced:
             gone.append(f"{channel}:by_day")
     if update.is_gone:
@@ -128,12 +126,7 @@ def update_json(update: Outgoing) -> bytes:
         message["by_day"] = change.by_day
     if change.breakdown is not None:
         message["breakdown"] = orjson.Fragment(change.breakdown)
-    try:
-        return orjson.dumps(message)
-    except orjson.JSONEncodeError:  # a sum beyond 64 bits
-        if change.breakdown is not None:
-            message["breakdown"] = msgspec.Raw(change.breakdown)
-        return to_json(message)
+    return orjson.dumps(message)
 
 
 #: A place of a position as JSON. Codes need no escaping: letters, digits and . _ - / alone.
@@ -151,8 +144,7 @@ def position_json(update: ItemUpdate, version: int, processed_at: int) -> bytes:
         "processed_at": time_text(processed_at),
         "scale": update.scale,
         "locations": orjson.Fragment(f"{{{places}}}"),
-        # beside the places, a sum that orjson may not be able to write
-        "unlocated": orjson.Fragment(f'{{"soft_allocated":{update.unlocated:d}}}'),
+        "unlocated": {"soft_allocated": update.unlocated},
     }
     return orjson.dumps(message)
 
@@ -171,7 +163,7 @@ def exception_json(note: ExceptionNote) -> bytes:
     message["quantities"] = note.quantities
     message["first_seen"] = time_text(note.first_seen)
     message["last_seen"] = time_text(note.last_seen)
-    return to_json(message)
+    return orjson.dumps(message)
 
 
 def dead_letter_headers(refusal: Refusal) -> list[tuple[str, bytes]]:

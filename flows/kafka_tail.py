@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import msgspec
+import orjson
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from flows.kafka import CONNECT_TIMEOUT_S, consumer_config, partitions_of
@@ -52,7 +52,7 @@ def updates_since(settings: Settings, moment: int) -> Tail:
                         unread.discard((message.topic(), message.partition()))
                     continue
                 deadline = time.monotonic() + SILENCE_S
-                update = msgspec.json.decode(message.value())  # orjson would round a sum beyond 64 bits
+                update = orjson.loads(message.value())
                 key = (update["item"], update["channel"])
                 if key not in newest or update["version"] >= newest[key][0]:
                     days = update.get("by_day")

@@ -36,7 +36,6 @@ from operators.outbox import Outbox, is_unchanged
 from operators.rules.lanes import BULK, CRITICAL, LANES
 from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Republish
 from schemas.settings import Settings
-from schemas.sums import pack
 
 log = get_log(__name__)
 
@@ -64,7 +63,7 @@ class _Saved(msgspec.Struct, array_like=True):
     version: int = 0
 
 
-_state = msgspec.msgpack.Decoder(_Saved, strict=False)  # a sum beyond 64 bits is text
+_state = msgspec.msgpack.Decoder(_Saved)
 _offsets = msgspec.msgpack.Decoder(tuple[dict[str, int], int])
 _encode = msgspec.msgpack.encode
 
@@ -194,7 +193,7 @@ class Publisher:
             # Held back, it has not yet looked at what Kafka was sent: the next run must begin where this one did.
             saved_at = now() if held is None else self._since()
             waiting = self._states.get(shard, [])
-            state = pack(_Saved(saved_at, waiting, known.reached, held, known.open, known.version))
+            state = _encode(_Saved(saved_at, waiting, known.reached, held, known.open, known.version))
             self._metrics.snapshot_bytes += len(state)
             return state
 

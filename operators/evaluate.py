@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import msgspec
+import orjson
 
 from operators.position import ITSELF
 from operators.rules import exceptions, lanes
@@ -19,7 +20,6 @@ from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
 from schemas.state import POSITION_FIELDS, ZEROS, Item
-from schemas.sums import to_json
 
 #: causes that hurry nobody: rises and first values go to the bulk lane
 UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill"})
@@ -145,7 +145,7 @@ def evaluate(
             if row.policy.horizon_days:
                 days = tuple(steps.atp)
             if breakdown:
-                shown = to_json(_breakdown(steps))
+                shown = orjson.dumps(_breakdown(steps))
         else:
             # Steps 1, 2 and 5 for day 0: `totals` is step 1 summed up.
             if item.unlocated:

@@ -92,12 +92,11 @@ def _write_cell(item: Item, location: str, lot: str) -> Any:
 
 def _read_cell(item: Item, raw: msgspec.Raw, location: str, lot: str) -> None:
     cell = _cell(item, location, lot)
-    on_hand, quarantined, count, quarantine_count, shown = _decode(raw)
-    cell.on_hand, cell.quarantined = int(on_hand), int(quarantined)  # sums: beyond 64 bits they are text
+    cell.on_hand, cell.quarantined, count, quarantine_count, shown = _decode(raw)
     cell.count = tuple(count) if count else None
     cell.quarantine_count = tuple(quarantine_count) if quarantine_count else None
     if not lot:
-        position.place_of(item, location).shown = tuple(map(int, shown)) if any(shown) else ZEROS
+        position.place_of(item, location).shown = tuple(shown) if any(shown) else ZEROS
 
 
 def _cell(item: Item, location: str, lot: str) -> Cell:
@@ -191,12 +190,11 @@ def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:
     item.policy, item.overrides, item.units = _decode(raw)
 
 
-# Not strict: a sum beyond 64 bits is text (schemas.sums).
-_decode_line = msgspec.msgpack.Decoder(Line, strict=False).decode
-_decode_transfer = msgspec.msgpack.Decoder(Transfer, strict=False).decode
-_decode_receipt = msgspec.msgpack.Decoder(Receipt, strict=False).decode
+_decode_line = msgspec.msgpack.Decoder(Line).decode
+_decode_transfer = msgspec.msgpack.Decoder(Transfer).decode
+_decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 _decode_itself = msgspec.msgpack.Decoder(
-    tuple[int, dict[str, tuple[int, tuple[int, ...] | None]], list[tuple[str, str, str, int]], int, int], strict=False
+    tuple[int, dict[str, tuple[int, tuple[int, ...] | None]], list[tuple[str, str, str, int]], int, int]
 ).decode
 
 _WRITERS: dict[str, Callable[[Item, str, str], Any]] = {

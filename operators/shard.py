@@ -31,7 +31,6 @@ from schemas.messages import (
     UnitBatch,
 )
 from schemas.state import Item
-from schemas.sums import pack
 from schemas.units import EventType, Origin, Refusal, Unit
 
 SECOND = 1_000_000
@@ -556,7 +555,7 @@ class Shard:
         if self._layers_size >= SEAL_FROM and self._sealing is None:
             self._sealing = (self._segments.seal(self.number, self._layers), self._layers)
             self._layers, self._layers_size = [], 0
-        return pack(
+        return _encode(
             (
                 ledger.FORMAT,
                 self.config.shards,
@@ -583,7 +582,7 @@ class Shard:
             wakes[code] = min(item.lines[key].expires_at or 0 for key in expiring) if expiring else None
         self._dirty.clear()
         ids = self.ids.news()
-        return pack((items, ids, wakes)) if items or ids else None
+        return _encode((items, ids, wakes)) if items or ids else None
 
     def _settle_files(self) -> None:
         """Name what was written since the last snapshot; let go of what two committed snapshots no longer name."""

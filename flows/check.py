@@ -43,9 +43,12 @@ class Finding(NamedTuple):
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything; never raises for what is wrong."""
     yield Finding("configuration", True, "read, every setting known and in range")
-    yield from _kafka(settings)
+    answers = True
+    for finding in _kafka(settings):
+        answers &= finding.subject != "kafka" or finding.is_ok
+        yield finding
     yield from _redis(settings)
-    yield from _state(settings)
+    yield from _state(settings, answers)
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
@@ -208,7 +211,7 @@ def _product(facts: dict[str, Any]) -> tuple[str, str]:
     return "Redis", str(facts.get("redis_version", "?"))
 
 
-def _state(settings: Settings) -> Iterator[Finding]:
+def _state(settings: Settings, kafka_answers: bool) -> Iterator[Finding]:
     path = settings.state.dir
     place = path
     while not place.exists() and place != place.parent:
@@ -253,7 +256,7 @@ def _state(settings: Settings) -> Iterator[Finding]:
             f"format {facts.format}, and this engine reads {FORMAT}",
             "run the version that wrote it, or name an empty state.dir and replay",
         )
-    if facts.inputs is not None:
+    if facts.inputs is not None and kafka_answers:
         yield from _belonging(settings, facts.inputs)
 
 

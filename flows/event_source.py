@@ -152,7 +152,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         """Give what came since, one batch a shard."""
         source = self._source
         if source.stop.is_set():
-            raise StopIteration
+            return self._last_words()
         if not self._is_open:
             return []
         out: list[tuple[str, Any]] = []
@@ -169,8 +169,15 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         if units or refusals:
             self._split(units, refusals, out)
         elif not out and self._end is not None and self._position >= self._end and not self._parked:
-            raise StopIteration
+            return self._last_words()
         return out
+
+    def _last_words(self) -> list[tuple[str, Any]]:
+        """Tell who spoke since the last snapshot, and end."""
+        if not self._seen:
+            raise StopIteration
+        seen, self._seen = self._seen, {}
+        return [(SOURCES_KEY, SourcesSeen(seen))]
 
     def _decode(self, messages: list[Any], units: list[Unit], refusals: list[Refusal]) -> None:
         decode = self._source.decoder.decode

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -9,9 +10,17 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.settings import Settings, SettingsError
-from schemas.topics import INPUTS, REFERENCE
+from schemas.topics import ALL, INPUTS, REFERENCE
 
-CONNECT_TIMEOUT_S = 8.0
+#: A broker that runs answers in milliseconds; whoever waits for the sentence waits for Python's start as well, and
+#: should have it within 10 s also on a busy machine.
+CONNECT_TIMEOUT_S = 5.0
+
+
+#: What a partition answers while it has no leader.
+NO_LEADER = frozenset(
+    {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 
 
 class KafkaProblem(RuntimeError):
@@ -112,10 +121,11 @@ def partitions_of(settings: Settings, names: Iterable[str]) -> dict[str, int]:
 
 
 def input_ends(settings: Settings) -> dict[str, int]:
-    """Map every input partition "topic/partition" to its end offset now."""
-    parts = partitions_of(settings, INPUTS)
-    for name, count in partitions_of(settings, REFERENCE).items():
-        if count != 1:
+    """Map every input partition "topic/partition" to its end offset now; KafkaProblem also if an output is missing."""
+    counts = partitions_of(settings, ALL)
+    parts = {name: counts[name] for name in map(settings.topic, INPUTS)}
+    for name, count in counts.items():
+        if count != 1 and name in map(settings.topic, REFERENCE):
             raise KafkaProblem(
                 f"topic {name} has {count} partitions, expected 1 (reference data is ordered by offset): create it "
                 "again with one"
@@ -125,8 +135,7 @@ def input_ends(settings: Settings) -> dict[str, int]:
     try:
         for name, count in parts.items():
             for partition in range(count):
-                _, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=CONNECT_TIMEOUT_S)
-                ends[f"{name}/{partition}"] = high
+                ends[f"{name}/{partition}"] = _end_of(consumer, TopicPartition(name, partition))
     except KafkaException as error:
         raise KafkaProblem(
             f"Kafka does not tell where {settings.topics.prefix}inventory.* end ({_text(error)})"
@@ -134,6 +143,19 @@ def input_ends(settings: Settings) -> dict[str, int]:
     finally:
         consumer.close()
     return dict(sorted(ends.items()))
+
+
+def _end_of(consumer: Consumer, place: TopicPartition) -> int:
+    """Ask for a partition's end, again where it just has no leader: it was made this moment, or leaders change."""
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        try:
+            end: int = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)[1]
+            return end
+        except KafkaException as error:
+            if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def resume_points(settings: Settings) -> list[tuple[str, int, int]]:

@@ -21,9 +21,10 @@ from flows.replay import note_replay
 from flows.runtime import Run, Stop, now, shard_key
 from operators.reference import ReferenceTables
 from operators.route import shard_of
+from schemas.codes import TOO_LARGE
 from schemas.messages import SourcesSeen, TopologyRecord, UnitBatch
 from schemas.topics import REFERENCE
-from schemas.units import Origin
+from schemas.units import Origin, Refusal
 
 log = get_log(__name__)
 
@@ -92,7 +93,9 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
             if not records and not self._tables.waiting:
                 return []
             grace = self._run.settings.reference_grace
+        too_large = self._too_large(records)
         accepted, refusals, changed = self._tables.judge(records, now(), grace)
+        refusals += too_large
         out: list[tuple[str, Any]] = []
         shards = self._run.settings.shards
         if changed or self._is_first:
@@ -107,6 +110,16 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         if refusals:
             out.append((shard_key(0), UnitBatch("", -1, [], refusals)))
         return out
+
+    def _too_large(self, records: list[tuple[str, Origin]]) -> list[Refusal]:
+        """Take out what is larger than any message may be."""
+        most = self._run.settings.max_message_bytes
+        refusals = []
+        for record in [record for record in records if len(record[1].value or b"") > most]:
+            records.remove(record)
+            size = len(record[1].value or b"")
+            refusals.append(Refusal(record[1], TOO_LARGE, f"value: expected at most {most} bytes, got {size}"))
+        return refusals
 
     def _read_to_end(self) -> list[tuple[str, Origin]]:
         records: list[tuple[str, Origin]] = []

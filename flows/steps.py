@@ -97,8 +97,9 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
 class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):
     """The one place that watches for sources that fall silent."""
 
-    def __init__(self, stale_after: dict[str, int], resume: bytes | None) -> None:
+    def __init__(self, stale_after: dict[str, int], resume: bytes | None, is_final: bool = False) -> None:
         self._sources = StaleSources(stale_after, resume)
+        self._is_final = is_final
 
     def _say(self, notes: list[Any]) -> Said:
         return ((Outcome(0, {}, [], [], notes),), False) if notes else NOTHING
@@ -110,6 +111,10 @@ class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):
     def on_notify(self) -> Said:
         """Report who did not."""
         return self._say(self._sources.check(now()))
+
+    def on_eof(self) -> Said:
+        """When catching up: no timer comes any more."""
+        return self._say(self._sources.check(now())) if self._is_final else NOTHING
 
     def notify_at(self) -> datetime | None:
         """When the next would be late."""

@@ -64,7 +64,7 @@ class Worker:
             name: source.stale_after for name, source in run.settings.sources.items() if source.stale_after is not None
         }
         seen = op.flat_map_batch("to_sources", words, _to_sources)
-        quiet = op.stateful_batch("sources", seen, lambda resume: SourcesStep(stale_after, resume))
+        quiet = op.stateful_batch("sources", seen, lambda resume: SourcesStep(stale_after, resume, run.until_caught_up))
         quiet = op.flat_map_batch("from_sources", quiet, _from_sources)
         # What listens ends in the sink as well: an epoch is over when they have heard it.
         op.output("publish", op.merge("said", outcomes, heard, quiet), PublishSink(self.publisher, self.config.shards))

@@ -174,6 +174,9 @@ def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Cont
     handling = (unit.occurred_at, unit.event_id, unit.lot, quantity)
     if lines.takes_nothing(at, handling, is_pick):
         lines.handle(at, handling, is_pick)
+    elif lines.stands_alone(at, is_pick):  # a line of a thousand picks must not look through all of them at each
+        lines.handle(at, handling, is_pick)
+        cells.move(cell_of(item, unit.location, unit.lot), unit.occurred_at, -quantity, 0, context.horizon)
     else:
         before = lines.deductions(at) if at.picks or at.shipments else {}
         lines.handle(at, handling, is_pick)

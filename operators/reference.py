@@ -15,7 +15,7 @@ import xxhash
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts, Topology, has_cycle
 from schemas.messages import ItemRecord
-from schemas.reference import Channel, ChannelItem, Item, Location, ReferenceError, parse_reference
+from schemas.reference import Channel, ChannelItem, Item, Location, Record, ReferenceError, parse_reference
 from schemas.units import Origin, Refusal
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -62,12 +62,14 @@ class ReferenceTables:
         pending = self.waiting + [(kind, origin, now + grace) for kind, origin in records]
         pending.sort(key=lambda entry: _ORDER[entry[0]])
         judged: dict[tuple[str, bytes | None], int] = {}
+        superseded: list[tuple[str, Origin]] = []
         while True:
             unresolved: list[tuple[str, Origin, int]] = []
             reasons: dict[int, str] = {}
             for kind, origin, deadline in pending:
                 if origin.offset < judged.get((kind, origin.key), -1):
-                    continue  # a newer record of the same key is in force: the one that waited is history
+                    superseded.append((kind, origin))  # a newer record of the same key is in force
+                    continue
                 refusals = len(refused)
                 reason = self._judge_one(kind, origin, accepted, refused)
                 if reason is None and len(refused) == refusals:
@@ -78,6 +80,11 @@ class ReferenceTables:
             if not unresolved or len(unresolved) == len(pending):
                 break
             pending = unresolved
+        # What waited until it was history may have been wrong all the same.
+        for kind, origin in superseded:
+            reason = self._missing(_parsed(kind, origin))
+            if reason is not None:
+                refused.append(Refusal(origin, "bad_value", reason))
         self.waiting = []
         for index, (kind, origin, deadline) in enumerate(unresolved):
             if deadline <= now:
@@ -96,23 +103,33 @@ class ReferenceTables:
         except ReferenceError as error:
             refused.append(Refusal(origin, getattr(error, "code", "bad_value"), str(error)))
             return None
-        if isinstance(record, Location):
-            return self._judge_location(record, origin, refused)
-        if isinstance(record, Channel):
-            return self._judge_channel(record)
-        where = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms, origin.key, origin.value)
-        if isinstance(record, Item):
-            missing = self._unknown_location(code for code in record.safety_stock if code != "*")
-            if missing is None:
-                accepted.append(ItemRecord(record.item, "", _encode(item_facts_of(record)), where))
+        if isinstance(record, Location) and self._closes_circle(record, origin, refused):
+            return None
+        missing = self._missing(record)
+        if missing is not None:
             return missing
-        assert isinstance(record, ChannelItem)
-        if record.channel not in self.channels:
-            return f"channel: expected a channel of inventory.channels, got {record.channel}"
-        missing = self._unknown_location(code for code in record.safety_stock or {} if code != "*")
-        if missing is None:
+        where = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms, origin.key, origin.value)
+        if isinstance(record, Location):
+            self._take_location(record)
+        elif isinstance(record, Channel):
+            self._take_channel(record)
+        elif isinstance(record, Item):
+            accepted.append(ItemRecord(record.item, "", _encode(item_facts_of(record)), where))
+        else:
             accepted.append(ItemRecord(record.item, record.channel, _encode(override_facts_of(record)), where))
-        return missing
+        return None
+
+    def _missing(self, record: Record) -> str | None:
+        """What the record names and nobody knows (yet)."""
+        if isinstance(record, Location):
+            if record.parent and record.parent not in self.locations:
+                return f"parent: expected a location of inventory.locations, got {record.parent}"
+            return None
+        if isinstance(record, Channel):
+            return self._unknown_location(record.locations)
+        if isinstance(record, ChannelItem) and record.channel not in self.channels:
+            return f"channel: expected a channel of inventory.channels, got {record.channel}"
+        return self._unknown_location(code for code in record.safety_stock or {} if code != "*")
 
     def _unknown_location(self, codes: object) -> str | None:
         for code in codes:  # type: ignore[attr-defined]
@@ -120,25 +137,20 @@ class ReferenceTables:
                 return f"location: expected a location of inventory.locations, got {code}"
         return None
 
-    def _judge_location(self, record: Location, origin: Origin, refused: list[Refusal]) -> str | None:
-        parent = record.parent or ""
-        if parent and has_cycle(record.location, parent, self.locations):
-            refused.append(
-                Refusal(origin, "bad_value", f"parent: expected no circle, got {parent}, which is beneath it")
-            )
-            return None
-        if parent and parent not in self.locations:
-            return f"parent: expected a location of inventory.locations, got {parent}"
-        facts = LocationFacts(parent, record.sellable, record.deducts_at)
+    def _closes_circle(self, record: Location, origin: Origin, refused: list[Refusal]) -> bool:
+        parent = record.parent
+        if not parent or not has_cycle(record.location, parent, self.locations):
+            return False
+        refused.append(Refusal(origin, "bad_value", f"parent: expected no circle, got {parent}, which is beneath it"))
+        return True
+
+    def _take_location(self, record: Location) -> None:
+        facts = LocationFacts(record.parent or "", record.sellable, record.deducts_at)
         if self.locations.get(record.location) != facts:
             self.locations[record.location] = facts
             self._changed = True
-        return None
 
-    def _judge_channel(self, record: Channel) -> str | None:
-        missing = self._unknown_location(record.locations)
-        if missing is not None:
-            return missing
+    def _take_channel(self, record: Channel) -> None:
         given = record.model_fields_set
         facts = ChannelFacts(
             locations=tuple(record.locations),
@@ -158,7 +170,6 @@ class ReferenceTables:
         if self.channels.get(record.channel) != facts:
             self.channels[record.channel] = facts
             self._changed = True
-        return None
 
     def _delete(self, kind: str, origin: Origin, accepted: list[ItemRecord]) -> None:
         code = (origin.key or b"").decode("utf-8", "replace")
@@ -172,6 +183,12 @@ class ReferenceTables:
             channel, _, item = code.partition(":")
             if channel and item:
                 accepted.append(ItemRecord(item, channel, None))
+
+
+def _parsed(kind: str, origin: Origin) -> Record:
+    """A record that was read before and is not wrong in itself."""
+    assert origin.value is not None, f"a tombstone waits for nothing: {origin}"
+    return parse_reference(kind, origin.key, origin.value)
 
 
 def _fraction(value: object) -> Fraction | None:

@@ -270,7 +270,8 @@ class Shard:
             self._refuse(unit, error.code, str(error))
             return
         if unit.verdict is not None:
-            self._refuse(unit, *unit.verdict, whole=unit.verdict[0] != "not_allowed")
+            # A field of a line is named "lines[n].field": all else is wrong with all of the event.
+            self._refuse(unit, *unit.verdict, whole=not unit.verdict[1].startswith("lines["))
             return
         window = self._window if not self._windows else self._windows.get(unit.source, self._window)
         until = unit.occurred_at + window
@@ -298,7 +299,7 @@ class Shard:
             return
         item.room -= abs(amount)
         if item.room < 0 and not position.has_room(item, amount):
-            limit = f"a sum of at most 2^58 of {unit.item}"
+            limit = f"a sum of at most 2^60 of {unit.item}"
             self._refuse(unit, "bad_value", f"quantity: expected {limit}, got {amount} beside what is there")
             return
         if unit.origin.late_accepted and until < unit.recorded_at:
@@ -534,6 +535,7 @@ class Shard:
             for item in self._touched:
                 item.is_touched = False
                 update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(item.code))
+                item.correlation_id = ""  # of the event just told: what changes it next may be no event
                 if update is not None:
                     update.recorded_at = self._recorded[0]
                     updates.append(update)

@@ -223,8 +223,8 @@ class Receipt(msgspec.Struct, array_like=True, gc=False):
 #: What an item may take on before its sums are looked at again: less than two of the largest quantities, so seldom
 #: reached, and far below SUM_MAX, so that what was there before need not be known.
 ROOM = 1 << 50
-#: No sum of an item gets beyond this. A figure is a handful of sums, and has room in 64 bits then.
-SUM_MAX = 1 << 58
+#: No sum of an item gets beyond this. A figure is four of them and a safety stock, and has room in 64 bits then.
+SUM_MAX = 1 << 60
 
 
 class Item:

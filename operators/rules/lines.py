@@ -6,6 +6,8 @@ as the location's `deducts_at` says. hard = max(0, A - R - D), soft = max(0, dem
 
 from __future__ import annotations
 
+from collections import deque
+
 from schemas.state import Handling, Line, LineAt, Moment
 
 
@@ -68,10 +70,12 @@ def place(
 def handle(at: LineAt, handling: Handling, is_pick: bool) -> None:
     """Add a pick or a shipment."""
     if is_pick:
-        at.picks = [*at.picks, handling]  # a list of its own: the empty one is shared
+        at.picks = at.picks or []  # a list of its own: the empty one is shared
+        at.picks.append(handling)
         at.picked += handling[3]
     else:
-        at.shipments = [*at.shipments, handling]
+        at.shipments = at.shipments or []
+        at.shipments.append(handling)
         at.shipped += handling[3]
 
 
@@ -85,6 +89,13 @@ def takes_nothing(at: LineAt, handling: Handling, is_pick: bool) -> bool:
         return False
     occurred_at, _, lot, quantity = at.picks[0]
     return handling[0] >= occurred_at and handling[2] == lot and handling[3] <= quantity
+
+
+def stands_alone(at: LineAt, is_pick: bool) -> bool:
+    """True where a new handling is deducted as it stands: nothing of the other kind is there, or counts."""
+    if is_pick:
+        return at.deducts_at == "pick" or (at.deducts_at == "first" and not at.shipments)
+    return at.deducts_at == "shipment" or (at.deducts_at == "first" and not at.picks)
 
 
 def deductions(at: LineAt) -> dict[tuple[str, int], int]:
@@ -119,24 +130,31 @@ def _single_lot_steps(lot: str, picks: list[Handling], shipments: list[Handling]
 
 
 def _lot_steps(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[str, int], int]:
+    """Walk through the moments once. What picks pass over is a prefix of the sorted shipments, and only grows."""
     steps: dict[tuple[str, int], int] = {}
-    before: dict[str, int] = {}
+    #: shipments up to the moment that are not passed over yet: lot, units
+    rest: deque[tuple[str, int]] = deque()
+    to_pass_over = picked = shipped = 0
     for moment in sorted({unit[0] for unit in picks} | {unit[0] for unit in shipments}):
-        taken: dict[str, int] = {}
-        to_pass_over = 0
-        for occurred_at, _, lot, quantity in picks:
-            if occurred_at <= moment:
-                taken[lot] = taken.get(lot, 0) + quantity
-                to_pass_over += quantity
-        for occurred_at, _, lot, quantity in shipments:
-            if occurred_at <= moment:
-                passed = min(to_pass_over, quantity)
-                to_pass_over -= passed
-                if quantity > passed:
-                    taken[lot] = taken.get(lot, 0) + quantity - passed
-        for lot in taken.keys() | before.keys():
-            change = taken.get(lot, 0) - before.get(lot, 0)
+        changes: dict[str, int] = {}
+        while picked < len(picks) and picks[picked][0] == moment:
+            _, _, lot, quantity = picks[picked]
+            changes[lot] = changes.get(lot, 0) + quantity
+            to_pass_over += quantity
+            picked += 1
+        while shipped < len(shipments) and shipments[shipped][0] == moment:
+            _, _, lot, quantity = shipments[shipped]
+            changes[lot] = changes.get(lot, 0) + quantity
+            rest.append((lot, quantity))
+            shipped += 1
+        while to_pass_over and rest:
+            lot, quantity = rest.popleft()
+            passed = min(to_pass_over, quantity)
+            changes[lot] = changes.get(lot, 0) - passed
+            to_pass_over -= passed
+            if quantity > passed:
+                rest.appendleft((lot, quantity - passed))
+        for lot, change in changes.items():
             if change:
                 steps[lot, moment] = change
-        before = taken
     return steps

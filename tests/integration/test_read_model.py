@@ -97,6 +97,20 @@ def test_a_slice_that_fails_half_way_is_not_taken_for_written(world: Any, store:
     assert store.all_of(bad) == {b"web": b"2"}
 
 
+@pytest.mark.parametrize("fields", [0, 1, 1999, 2000, 2001, 20_000])
+def test_an_item_at_thousands_of_locations_is_written_in_one_slice(world: Any, store: Store, fields: int) -> None:
+    # Lua passes no more than 8,000 arguments on: an item at 1,200 locations could not be written, again and again.
+    big, small = f"{world.redis_prefix}position:A", f"{world.redis_prefix}position:B"
+    values = [part for number in range(fields) for part in (f"S{number}:on_hand", number)]
+    store.write([big, small], [fields, *values, 0, 1, "DC1:on_hand", 7, 0])
+    assert store.all_of(big) == {f"S{number}:on_hand".encode(): str(number).encode() for number in range(fields)}
+    assert store.all_of(small) == {b"DC1:on_hand": b"7"}
+    gone = [f"S{number}:on_hand" for number in range(fields)]
+    store.write([big, small], [1, "DC1:on_hand", 1, fields, *gone, 1, "DC1:on_hand", 8, 0])
+    assert store.all_of(big) == {b"DC1:on_hand": b"1"}
+    assert store.all_of(small) == {b"DC1:on_hand": b"8"}
+
+
 def test_an_older_token_writes_nothing(world: Any, store: Store) -> None:
     key = f"{world.redis_prefix}atp:A"
     store.write([key], [1, "web", 1, 0])

@@ -322,6 +322,19 @@ def test_what_waited_stands_if_what_came_after_it_was_wrong() -> None:
     assert desk.tables.channels["web"].priority == 1
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_waited_until_it_was_history_is_refused_if_what_it_names_never_came(at_once: bool) -> None:
+    desk = Desk()
+    desk.judge(desk.say("locations", location="DC"))
+    wrong = desk.say("items", item="FLOUR", safety_stock={"NOWHERE": 1})
+    right = desk.say("items", item="FLOUR", safety_stock={"DC": 1})
+    refused = []
+    for records in [(wrong, right)] if at_once else [(wrong,), (right,)]:
+        refused += desk.judge(*records)[1]
+    assert messages(refused) == ["location: expected a location of inventory.locations, got NOWHERE"]
+    assert refused[0].origin == wrong[1]
+
+
 def test_a_tombstone_ends_what_waited_for_the_same_key() -> None:
     desk = Desk()
     desk.judge(desk.say("channels", channel="web", locations=["LATER"]))

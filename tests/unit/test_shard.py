@@ -263,10 +263,20 @@ def test_only_an_orders_lines_are_named_in_a_refusal(floor: Floor) -> None:
     ]
 
 
-@pytest.mark.parametrize(("verdict", "line_id"), [("late", None), ("in_the_future", None), ("not_allowed", "1")])
-def test_what_is_wrong_with_all_of_an_event_names_no_line(floor: Floor, verdict: str, line_id: str | None) -> None:
-    (refusal,) = floor.hears(order(verdict=(verdict, "no"))).refusals
-    assert (refusal.code, refusal.message, refusal.line_id) == (verdict, "no", line_id)
+@pytest.mark.parametrize(
+    ("verdict", "message", "line_id"),
+    [
+        ("late", "occurred_at: no", None),
+        ("in_the_future", "occurred_at: no", None),
+        ("not_allowed", "type: no", None),
+        ("not_allowed", "lines[0].location: no", "1"),
+    ],
+)
+def test_what_is_wrong_with_all_of_an_event_names_no_line(
+    floor: Floor, verdict: str, message: str, line_id: str | None
+) -> None:
+    (refusal,) = floor.hears(order(verdict=(verdict, message))).refusals
+    assert (refusal.code, refusal.message, refusal.line_id) == (verdict, message, line_id)
 
 
 def test_messages_that_nobody_could_read_are_passed_on(floor: Floor) -> None:
@@ -828,6 +838,15 @@ def test_a_hundred_events_on_one_item_give_one_number(floor: Floor) -> None:
     assert (change.atp, change.previous, change.cause, change.lane) == (100, 0, "stock_received", 1)
     assert (update.correlation_id, update.as_of) == ("c99", NOON)
     assert outcome.counts == {("applied", "stock_received", "wms"): 100}
+
+
+def test_what_no_event_caused_has_no_correlation_id(floor: Floor) -> None:
+    floor.hears(unit(correlation_id="c-1"))
+    floor.hears(order(expires_at=NOON + SECOND, correlation_id="c-2"))
+    floor.takes(lists("SHOVEL", buffer_quantity=Fraction(1)))
+    floor.waits(NOON + 2 * SECOND)
+    said = [(change.cause, update.correlation_id) for update in floor.sent for change in update.channels]
+    assert said[1:] == [("stock_received", "c-1"), ("order_placed", "c-2"), ("reference", ""), ("expiry", "")]
 
 
 def test_a_number_that_did_not_change_is_not_said_again(floor: Floor) -> None:

@@ -20,12 +20,27 @@ def watch() -> StaleSources:
 
 
 def told(notes: list[ExceptionNote]) -> list[tuple[str, bool, int, int]]:
-    assert all((note.code, note.item, note.location, note.quantities) == ("stale_source", "", "", {}) for note in notes)
-    return [(note.source, note.is_open, note.first_seen, note.last_seen) for note in notes]
+    """Give source, whether it is silent, since when that is known, and when the source was heard last."""
+    assert all((note.code, note.item, note.location) == ("stale_source", "", "") for note in notes)
+    assert all(
+        note.first_seen == note.last_seen and set(note.quantities) == {"silent_seconds"}
+        for note in notes
+        if note.is_open
+    )
+    assert all(note.quantities == {} for note in notes if not note.is_open)
+    return [
+        (
+            note.source,
+            note.is_open,
+            note.first_seen,
+            note.last_seen - 1_000_000 * note.quantities.get("silent_seconds", 0),
+        )
+        for note in notes
+    ]
 
 
 @pytest.mark.parametrize(
-    ("after", "is_stale"), [(10 * MINUTE - 1, False), (10 * MINUTE, True), (10 * MINUTE + 1, True)]
+    ("after", "is_stale"), [(10 * MINUTE - 1, False), (10 * MINUTE, True), (10 * MINUTE + 1_000_000, True)]
 )
 def test_a_source_is_stale_when_it_was_silent_for_as_long_as_it_may(
     watch: StaleSources, after: int, is_stale: bool
@@ -67,6 +82,13 @@ def test_a_source_never_heard_is_counted_from_the_beginning() -> None:
     assert watch.hear([], NOON) == []
     assert watch.check(NOON + 10 * MINUTE - 1) == []
     assert told(watch.check(NOON + 10 * MINUTE)) == [("wms", True, NOON + 10 * MINUTE, NOON)]
+
+
+def test_a_source_whose_last_word_was_before_the_beginning_is_counted_from_that() -> None:
+    watch = StaleSources({"wms": 10 * MINUTE})
+    watch.hear([], NOON)
+    assert watch.hear([{"wms": NOON - 8 * MINUTE}], NOON) == []
+    assert told(watch.check(NOON + 2 * MINUTE)) == [("wms", True, NOON + 2 * MINUTE, NOON - 8 * MINUTE)]
 
 
 def test_a_source_nobody_watches_may_be_silent(watch: StaleSources) -> None:

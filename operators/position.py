@@ -6,7 +6,7 @@ Aggregates (claims, transit and expected by location) are taken out before a rec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from sys import intern
 
 from operators.rules import cells, lines, lots, supply
@@ -62,8 +62,8 @@ def weight_of(item: Item) -> int:
     weight = 0
     for place in item.places.values():
         for cell in (place, *(place.lots or NO_LOTS).values()):
-            weight += abs(cell.on_hand) + abs(cell.quarantined)
-            weight += sum(map(abs, (cell.moves or ())[1::2])) + sum(map(abs, (cell.quarantine_moves or ())[1::2]))
+            weight += max(abs(cell.on_hand), _moved(cell.moves))
+            weight += max(abs(cell.quarantined), _moved(cell.quarantine_moves))
     for line in item.lines.values():
         weight += line.demand
         for at in line.at.values():
@@ -73,6 +73,11 @@ def weight_of(item: Item) -> int:
     for receipt in item.receipts.values():
         weight += receipt.quantity + receipt.received
     return weight
+
+
+def _moved(moves: Sequence[int] | None) -> int:
+    """Give the sum of a journal's changes, whatever their sign."""
+    return sum([abs(change) for change in (moves or ())[1::2]])
 
 
 def mark(item: Item, kind: str, one: str, other: str) -> None:

@@ -50,9 +50,9 @@ UtcTime = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
-#: In base UoM x 10^scale. Below 2^53 in absolute value, so that JSON readers with doubles see it exactly.
-Figure = Annotated[int, Field(gt=-QUANTITY_LIMIT, lt=QUANTITY_LIMIT)]
-Promise = Annotated[int, Field(ge=0, lt=QUANTITY_LIMIT)]
+#: In base UoM x 10^scale. What is sent stays below 2^53; a sum of it may be beyond, where readers with doubles round.
+Figure = int
+Promise = Annotated[int, Field(ge=0)]
 Days = Annotated[list[Figure], Field(min_length=1, max_length=HORIZON_DAYS_MAX)]
 Version = Annotated[int, Field(ge=1, lt=QUANTITY_LIMIT)]
 Natural = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]*)$")]

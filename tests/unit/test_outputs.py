@@ -245,7 +245,6 @@ def test_the_description_of_promises_lets_nothing_else_in(found: dict[str, str])
         {"atp": -1},
         {"atp": 2.0},
         {"atp": "5"},
-        {"atp": 2**53},
         {"previous": -1},
         {"lane": "urgent"},
         {"cause": "whim"},

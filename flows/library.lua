@@ -2,27 +2,46 @@
 -- Everything the engine writes goes through here, so that the token is checked in the same step as the write.
 -- Numbers of 2^32 and more stay text: a Lua number would lose digits beyond 2^53.
 
-local VERSION = '1'
+local VERSION = '2'
+
+-- `life` counts how often Redis was found to have lost something: empty, or older than it was. It changes in the same
+-- step in which that is found out, so that no crash can hide it; a shard is whole while it is marked with this life.
+-- It never repeats: a life begins with its token, and a token is taken once.
+local LIVES = 1048576
 
 -- keys: fence hash. args: token. Takes the token for a run: max(what is here, what the state directory has) + 1.
 local function claim(keys, args)
-  local held = tonumber(redis.call('HGET', keys[1], 'token') or '0')
+  local fence = redis.call('HMGET', keys[1], 'token', 'life')
+  local held = tonumber(fence[1] or '0')
+  local life = tonumber(fence[2] or '0')
   local asked = tonumber(args[1])
+  local is_older = held < asked
   if held > asked then asked = held end
   asked = asked + 1
+  if is_older then life = asked * LIVES end
   redis.call('DEL', keys[1])
-  redis.call('HSET', keys[1], 'token', string.format('%d', asked), 'library', VERSION)
+  redis.call('HSET', keys[1], 'token', string.format('%d', asked), 'library', VERSION, 'life', string.format('%d', life))
   return string.format('%d', asked)
 end
 
--- keys: fence hash. args: token, writer, flush number. After Redis came back empty or older: the run that holds the
--- newest token goes on, and its writer with the number it had: a number that came back with older data would else be
--- taken for its own.
+-- keys: fence hash. args: token, writer, flush number, life. After Redis came back empty or older: the run that holds
+-- the newest token goes on, and its writer with the number it had: a number that came back with older data would else
+-- be taken for its own. Gives the life that Redis has now: the same if nothing was lost, another writer's of this run
+-- if that one was first to notice.
 local function reclaim(keys, args)
-  local held = tonumber(redis.call('HGET', keys[1], 'token') or '0')
-  if held > tonumber(args[1]) then return redis.error_reply('FENCED ' .. held) end
-  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[3])
-  return 'OK'
+  local fence = redis.call('HMGET', keys[1], 'token', 'life', args[2])
+  local held = tonumber(fence[1] or '0')
+  local token = tonumber(args[1])
+  if held > token then return redis.error_reply('FENCED ' .. held) end
+  local life = tonumber(fence[2] or '0')
+  local known = tonumber(args[4])
+  local is_whole = held == token and life == known and (fence[3] or '0') == args[3]
+  if not is_whole and not (held == token and life > known) then
+    life = math.max(life, known, token * LIVES) + 1
+  end
+  local text = string.format('%d', life)
+  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[3], 'life', text)
+  return text
 end
 
 -- keys: fence hash, then one key for each group.

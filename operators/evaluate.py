@@ -205,6 +205,7 @@ def evaluate(
             places,
             item.unlocated_shown,
             item.policy is None,
+            is_whole=force == "",
         ),
         notes,
     )

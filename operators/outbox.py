@@ -76,6 +76,7 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
         new.unlocated,
         new.is_gone,
         min(old.recorded_at, new.recorded_at) or old.recorded_at or new.recorded_at,
+        old.is_whole or new.is_whole,
     )
 
 

@@ -153,6 +153,8 @@ class Shard:
         self._is_new = True
         self._is_filled = False
         self._replay_until: dict[str, int] = {}
+        #: the read model lost this shard's numbers, and all have to be said again when the replay is through
+        self._owes_refill = False
         if resume is not None:
             self._resume(resume)
 
@@ -209,6 +211,8 @@ class Shard:
         now = self.clock()
         self._pass_time(now)
         self._retry_parked(now, final=True)
+        if self._owes_refill:
+            self._take_republish(Republish(cause="refill"), {})
         forced = self._sweep_slice(now, len(self._sweep) + 1)
         outcome = self._outcome(now, {}, forced)
         if outcome is None:
@@ -420,6 +424,10 @@ class Shard:
         return False
 
     def _take_republish(self, message: Republish, forced: dict[str, str]) -> None:
+        if message.cause == "replay":
+            self.replay(message.until)
+            self._owes_refill = True
+            return
         if message.item:
             item = self.find(message.item)
             if item is not None:
@@ -430,6 +438,7 @@ class Shard:
         self._sweep.extend((code, message.cause, message.channel) for code in self.items)
         if message.cause == "refill":
             self._sweep.append(FILLED)
+            self._owes_refill = False
 
     # --- time ----------------------------------------------------------------------------------------------------
 

@@ -136,7 +136,7 @@ class Instance:
         token = self._patiently(lambda: claimer.claim(world.token_on_disk))
         world.token_on_disk = max(world.token_on_disk, token)
         self.token = token
-        self.run = Run(world.settings, token, ends=dict.fromkeys(world.logs, 0))
+        self.run = Run(world.settings, token, ends={part: len(log) for part, log in world.logs.items()})
         self.progress, self.control, self.book = Progress(), Control(), Book()
         self.progress.expect(world.logs)
         self.book.update(world.topology)
@@ -146,6 +146,7 @@ class Instance:
             connect=lambda _, prefix, of=0, writer="reader": MemoryStore(world.redis, self.fault, prefix, of, writer),
             kafka=lambda *_: kafka,
             read_tail=world.kafka.tail,
+            newest_run=lambda: world.token_on_disk,
         )  # fmt: skip
         self.publisher._is_started = True  # no thread of its own: the explorer says when it works
         self.publisher._join()
@@ -163,6 +164,7 @@ class Instance:
             if raw is None:
                 records += [ItemRecord(item, "", world.facts) for item in world.items if self._home(item) == number]
             self._say(number, shard.process(records))
+        self.epoch()  # the first: reference data alone, no event is read before it is through
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         while True:

@@ -355,11 +355,13 @@ class Publisher:
 
     def _open(self, number: int, raw: bytes | None) -> None:
         saved = _Saved(0, [], {}, None) if raw is None else _state.decode(raw)
+        # A moment still to come: the clock was set back, and by how much nobody knows. Kafka is asked from the start.
+        saved_at = saved.saved_at if saved.saved_at <= now() else 0
         if saved.held is None:
-            self._saved_at = max(self._saved_at, saved.saved_at)
+            self._saved_at = max(self._saved_at, saved_at)
         else:
-            before = saved.saved_at if self._held_since is None else self._held_since
-            self._held_since = min(saved.saved_at, before)
+            before = saved_at if self._held_since is None else self._held_since
+            self._held_since = min(saved_at, before)
         for about, count in saved.open.items():
             self._metrics.opened(about, count)
         published, is_whole = self._patiently(self._store.reached, number)

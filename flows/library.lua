@@ -47,6 +47,7 @@ end
 -- keys: fence hash, then one key for each group.
 -- args: token, writer, flush number before this one, flush number, then for each key:
 --   number of values, field, value, ..., number of fields to delete, field, ...
+--   a number below zero: these values take the place of all that is there
 -- Writes all or nothing: an older token is FENCED; a Redis that lost writes of this run is BEHIND.
 -- The flush number goes last: a slice that failed half way (a key that somebody else made a string) is written again.
 local function write(keys, args)
@@ -65,6 +66,10 @@ local function write(keys, args)
   local at = 5
   for k = 2, #keys do
     local values = tonumber(args[at]) * 2
+    if values < 0 then
+      redis.call('DEL', keys[k])
+      values = -values
+    end
     if values > 0 then
       redis.call('HSET', keys[k], unpack(args, at + 1, at + values))
     end

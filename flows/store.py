@@ -52,6 +52,7 @@ def life_field(shard: int) -> str:
     return f"{shard:04d}:life"
 
 
+@cache
 def library() -> str:
     """Give the server-side functions' source."""
     return resources.files("flows").joinpath("library.lua").read_text("utf-8")

@@ -74,7 +74,7 @@ class World:
 
     def fault_now(self, instance: Instance, moment: str) -> str:
         """Say what happens to an instance at one of its steps."""
-        self.now += self.dice.randrange(200)
+        self.now += int(self.dice.random() * 200)
         if self.is_calm:
             return ""
         draw = self.dice.random()

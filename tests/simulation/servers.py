@@ -37,7 +37,11 @@ class MemoryRedis:
 
     def execute(self, command: Sequence[Argument]) -> Any:
         """Answer one command as the real server does."""
-        name, *rest = [word.decode() if isinstance(word, bytes) else str(word) for word in command]
+        return self.run([word.decode() if isinstance(word, bytes) else str(word) for word in command])
+
+    def run(self, words: list[str]) -> Any:
+        """Answer one command, all of it text."""
+        name, *rest = words
         if name == "FCALL":
             if not self.has_library:
                 raise redis.ResponseError("ERR Function not found")
@@ -83,7 +87,10 @@ class MemoryRedis:
                 raise redis.ResponseError(f"BEHIND flush {reached}")
         words = iter(rest)
         for key in keys[1:]:
-            self._set(key, {next(words): next(words) for _ in range(int(next(words)))})
+            count = int(next(words))
+            if count < 0:
+                self.hashes.pop(key, None)
+            self._set(key, {next(words): next(words) for _ in range(abs(count))})
             self.hdel(key, *[next(words) for _ in range(int(next(words)))])
         self._set(keys[0], {writer: flush})
         for key in keys[1:]:
@@ -136,8 +143,8 @@ class MemoryStore(Store):
             self._fault("before redis")
             try:
                 # Offsets are bytes of any kind: kept as one character a byte.
-                words = [word.decode("latin-1") if isinstance(word, bytes) else word for word in command]
-                answers.append(self._server.execute(words))
+                words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in command]
+                answers.append(self._server.run(words))
             except redis.ResponseError as error:
                 raise self._error(error) from None
             self._fault("after redis")

@@ -173,7 +173,12 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
             for _ in some:
                 values = [(dice.choice("xyz"), dice.randrange(100)) for _ in range(dice.randrange(3))]
                 gone = [dice.choice("xyz") for _ in range(dice.randrange(2))]
-                words += [len(values), *[part for pair in values for part in pair], len(gone), *gone]
+                words += [
+                    -len(values) if dice.random() < 0.2 else len(values),
+                    *[part for pair in values for part in pair],
+                    len(gone),
+                    *gone,
+                ]
             command = ["FCALL", "atp_write", 1 + len(some), fence, *some, held, writer, flush, flush + 1, *words]
         expected = answer(lambda words: real.execute_command(*words), command)
         got = answer(memory.execute, command)

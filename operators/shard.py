@@ -155,6 +155,8 @@ class Shard:
         self._replay_until: dict[str, int] = {}
         #: the read model lost this shard's numbers, and all have to be said again when the replay is through
         self._owes_refill = False
+        #: items of which nothing was said since: whatever is said of one first is said in full
+        self._unsaid: set[str] = set()
         if resume is not None:
             self._resume(resume)
 
@@ -424,6 +426,8 @@ class Shard:
         return False
 
     def _take_republish(self, message: Republish, forced: dict[str, str]) -> None:
+        if message.cause in ("replay", "refill") and not message.item:
+            self._unsaid = set(self.items)
         if message.cause == "replay":
             self.replay(message.until)
             self._owes_refill = True
@@ -467,6 +471,8 @@ class Shard:
                 self._tidy_item(code)
             elif not code:
                 self._is_filled = True
+            elif cause == "refill" and code not in self._unsaid:
+                pass  # said meanwhile
             else:
                 item = self.find(code)
                 if item is not None:
@@ -518,6 +524,9 @@ class Shard:
                 for part, offset in self._replay_until.items()
                 if self.reached.get(part, -1) < offset and not self.horizon.has_passed(part, offset)
             }
+        if self._unsaid:
+            forced |= dict.fromkeys(self._unsaid.intersection(self._touched), "")
+            self._unsaid.difference_update(self._touched)
         if self._touched and self.policies is not None:
             for code, item in self._touched.items():
                 update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(code))

@@ -53,6 +53,11 @@ def slice_arguments(
     return keys, arguments
 
 
+def _count(values: list[Argument], is_whole: bool) -> int:
+    """Give how many values follow; below zero where they are all there is, and absent figures are 0."""
+    return -len(values) // 2 if is_whole else len(values) // 2
+
+
 def _position_arguments(update: ItemUpdate, arguments: list[Argument], version: int) -> None:
     values: list[Argument] = []
     gone: list[Argument] = []
@@ -62,12 +67,12 @@ def _position_arguments(update: ItemUpdate, arguments: list[Argument], version: 
         for name, quantity in update.fields.items():
             if quantity is None:
                 gone.append(name)
-            else:
+            elif quantity or not update.is_whole:
                 values += (name, quantity)
         values += ("_version", version)
         if update.as_of >= 0:
             values += ("_as_of", update.as_of // 1000)
-    arguments.append(len(values) // 2)
+    arguments.append(_count(values, update.is_whole))
     arguments += values
     arguments.append(len(gone))
     arguments += gone
@@ -100,7 +105,7 @@ def _atp_arguments(update: ItemUpdate, arguments: list[Argument], version: int, 
         values += ("_scale", update.scale)
     else:
         gone.append("_scale")
-    arguments.append(len(values) // 2)
+    arguments.append(_count(values, update.is_whole))
     arguments += values
     arguments.append(len(gone))
     arguments += gone

@@ -2,34 +2,54 @@
 -- Everything the engine writes goes through here, so that the token is checked in the same step as the write.
 -- Numbers of 2^32 and more stay text: a Lua number would lose digits beyond 2^53.
 
-local VERSION = '1'
+local VERSION = '2'
 -- Arguments of one command, an even number: Lua unpacks no more than 8,000, and an item at 1,000 locations has 14,000.
 local STEP = 4000
 
+-- `life` counts how often Redis was found to have lost something: empty, or older than it was. It changes in the same
+-- step in which that is found out, so that no crash can hide it; a shard is whole while it is marked with this life.
+-- It never repeats: a life begins with its token, and a token is taken once.
+local LIVES = 1048576
+
 -- keys: fence hash. args: token. Takes the token for a run: max(what is here, what the state directory has) + 1.
 local function claim(keys, args)
-  local held = tonumber(redis.call('HGET', keys[1], 'token') or '0')
+  local fence = redis.call('HMGET', keys[1], 'token', 'life')
+  local held = tonumber(fence[1] or '0')
+  local life = tonumber(fence[2] or '0')
   local asked = tonumber(args[1])
+  local is_older = held < asked
   if held > asked then asked = held end
   asked = asked + 1
+  if is_older then life = asked * LIVES end
   redis.call('DEL', keys[1])
-  redis.call('HSET', keys[1], 'token', string.format('%d', asked), 'library', VERSION)
+  redis.call('HSET', keys[1], 'token', string.format('%d', asked), 'library', VERSION, 'life', string.format('%d', life))
   return string.format('%d', asked)
 end
 
--- keys: fence hash. args: token, writer, flush number. After Redis came back empty or older: the run that holds the
--- newest token goes on, and its writer with the number it had: a number that came back with older data would else be
--- taken for its own.
+-- keys: fence hash. args: token, writer, flush number, life. After Redis came back empty or older: the run that holds
+-- the newest token goes on, and its writer with the number it had: a number that came back with older data would else
+-- be taken for its own. Gives the life that Redis has now: the same if nothing was lost, another writer's of this run
+-- if that one was first to notice.
 local function reclaim(keys, args)
-  local held = tonumber(redis.call('HGET', keys[1], 'token') or '0')
-  if held > tonumber(args[1]) then return redis.error_reply('FENCED ' .. held) end
-  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[3])
-  return 'OK'
+  local fence = redis.call('HMGET', keys[1], 'token', 'life', args[2])
+  local held = tonumber(fence[1] or '0')
+  local token = tonumber(args[1])
+  if held > token then return redis.error_reply('FENCED ' .. held) end
+  local life = tonumber(fence[2] or '0')
+  local known = tonumber(args[4])
+  local is_whole = held == token and life == known and (fence[3] or '0') == args[3]
+  if not is_whole and not (held == token and life > known) then
+    life = math.max(life, known, token * LIVES) + 1
+  end
+  local text = string.format('%d', life)
+  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[3], 'life', text)
+  return text
 end
 
 -- keys: fence hash, then one key for each group.
 -- args: token, writer, flush number before this one, flush number, then for each key:
 --   number of values, field, value, ..., number of fields to delete, field, ...
+--   a number below zero: these values take the place of all that is there
 -- Writes all or nothing: an older token is FENCED; a Redis that lost writes of this run is BEHIND.
 -- The flush number goes last: a slice that failed half way (a key that somebody else made a string) is written again.
 local function write(keys, args)
@@ -48,6 +68,10 @@ local function write(keys, args)
   local at = 5
   for k = 2, #keys do
     local values = tonumber(args[at]) * 2
+    if values < 0 then
+      redis.call('DEL', keys[k])
+      values = -values
+    end
     for first = at + 1, at + values, STEP do
       redis.call('HSET', keys[k], unpack(args, first, math.min(first + STEP - 1, at + values)))
     end

@@ -6,6 +6,10 @@ The protocol, numbered here and below:
 3. What Redis took goes to the lane queue, and from there to Kafka when its lane and its channel's budget allow.
 4. `snapshot` of any shard waits until 1 to 3 are done and Kafka has confirmed: no snapshot runs ahead of the writes.
 An outage is waited out with everything kept; a newer run's token ends this process.
+
+What Redis says of itself is believed only while three things hold: it knew the last run, the shard is marked as whole
+in Redis' present life, and nothing in Kafka or in the snapshot is newer. Else nobody knows what readers have seen. Then
+the shard is held back until it is past all that any earlier run can have read, and says everything (`_distrust`).
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import gc
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -29,10 +33,12 @@ from flows.outgoing_kafka import LAST_WAIT_S, OutgoingKafka
 from flows.progress import PartProgress, Progress
 from flows.requests import take_requests
 from flows.runtime import Book, Run, Stop, now, shard_key
-from flows.store import Behind, Fenced, Outage, Store, filling_field
+from flows.state_folder import NewestRun
+from flows.store import Behind, Fenced, Outage, Store, life_field
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, Outgoing
 from operators.outbox import Outbox, is_unchanged
+from operators.route import shard_of
 from operators.rules.lanes import BULK, CRITICAL, LANES
 from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Republish
 from schemas.settings import Settings
@@ -43,10 +49,13 @@ log = get_log(__name__)
 SLICE_FIELDS = 160
 HEARTBEAT_S = 1.0
 HELD_CHECK_S = 0.05
+#: Items of which Redis is asked in one round trip.
+READ_ITEMS = 500
 #: Outcomes that may wait before the dataflow is made to wait: a bound on memory while Redis is away.
 INBOX_MAX = 20_000
 COUNTER_MAX = (1 << 32) - 1
 
+LOSS_HELP = "find out why Redis lost data (restart without persistence, failover, eviction)"
 REDIS_HELP = "see whether Redis runs and takes writes (memory, disk, primary): atp check; nothing is lost meanwhile"
 
 
@@ -103,8 +112,10 @@ class Publisher:
         connect: Callable[..., Store] = Store,
         kafka: Callable[[Settings, Stop, Metrics], OutgoingKafka] = OutgoingKafka,
         read_tail: Callable[[Settings, int], Tail] = updates_since,
+        newest_run: Callable[[], int] | None = None,
     ) -> None:
         settings = run.settings
+        self._newest_run = newest_run or NewestRun(settings.state.dir).token
         self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
         self._metrics = metrics
         self._notices = Notices(metrics, settings.log.payload)
@@ -130,8 +141,12 @@ class Publisher:
         self._filling: dict[int, int] = {}
         #: shards that have, once
         self._filled: list[int] = []
-        #: shards whose Redis was lost while nobody ran: how far Kafka is, Redis cannot tell; its own tail is asked
+        #: shards of which Redis cannot tell what was published: Kafka's own tail is asked, until they are whole again
         self._uncertain: set[int] = set()
+        #: were the shards that are open compared with Kafka's tail?
+        self._is_compared = False
+        #: shards that said something since the last snapshot
+        self._spoken: set[int] = set()
         self._tail: Tail | None = None
         #: what waited for Kafka when the last run's snapshots were taken
         self._restored: list[Outgoing] = []
@@ -279,6 +294,9 @@ class Publisher:
     def _settle(self) -> None:
         """Step 4: everything that may leave has left, and Kafka has confirmed it."""
         self._restore()
+        if not self._is_compared:
+            self._compare()
+        self._close_flush()
         patient = self._drain and not self._stop.is_set() and self._run.until_caught_up
         while True:
             self._send_due(linger=False)
@@ -329,38 +347,85 @@ class Publisher:
         if shard.held is None:
             if outcome.updates:
                 self._outbox.add(number, outcome.updates, shard.reached)
+                self._spoken.add(number)
         else:
             shard.held.note(outcome.reached)
             shard.held.add(outcome.updates)
+            if outcome.ended:
+                shard.held.until.clear()
 
     def _open(self, number: int, raw: bytes | None) -> None:
         saved = _Saved(0, [], {}, None) if raw is None else _state.decode(raw)
+        # A moment still to come: the clock was set back, and by how much nobody knows. Kafka is asked from the start.
+        saved_at = saved.saved_at if saved.saved_at <= now() else 0
         if saved.held is None:
-            self._saved_at = max(self._saved_at, saved.saved_at)
+            self._saved_at = max(self._saved_at, saved_at)
         else:
-            before = saved.saved_at if self._held_since is None else self._held_since
-            self._held_since = min(saved.saved_at, before)
+            before = saved_at if self._held_since is None else self._held_since
+            self._held_since = min(saved_at, before)
         for about, count in saved.open.items():
             self._metrics.opened(about, count)
-        published, is_filling = self._patiently(self._store.reached, number)
+        published, is_whole = self._patiently(self._store.reached, number)
         until, version = _offsets.decode(published) if published else ({}, 0)
         held = HeldShard(until, saved.reached, saved.held[1] if saved.held else ())
         # A crash before the first snapshot: nothing to be behind of, but what it says first, readers may have.
-        is_repeat = raw is None and published is not None
-        is_held = bool(held.until or held.updates) or is_repeat
-        self._shards[number] = _Shard(saved, held if is_held else None, raw is not None)
+        is_new = raw is None and published is None and is_whole
+        self._shards[number] = _Shard(saved, None if is_new else held, raw is not None)
         self._restored += saved.waiting
-        if raw is not None and (is_filling or version < saved.version):
-            self._metrics.redis_losses += 1
-            log.warning(
-                f"shard {number}: Redis does not have all that was published: filling it again",
-                kind="redis_lost",
-                next="find out why Redis lost data (restart without persistence, failover, eviction)",
-            )
+        self._is_compared = False
+        if not is_whole:
+            self._distrust([number])
+        elif version < saved.version:
+            self._unmark([number])
+            self._distrust([number])
+
+    def _compare(self) -> None:
+        """Distrust Redis where Kafka is ahead of it: Redis was first, so it is an older copy, whatever it says."""
+        self._is_compared = True
+        trusted = {number for number, shard in self._shards.items() if shard.held is not None} - self._uncertain
+        if not trusted:
+            return
+        newer: dict[str, tuple[int, int]] = {}
+        for (item, _), (version, value) in self._read_tail().items():
+            number = shard_of(item, self._run.settings.shards)
+            if value is not None and number in trusted and version > self._shards[number].saved_version:
+                newer[item] = max(newer.get(item, (0, number)), (version, number))
+        items, older = list(newer), set()
+        for at in range(0, len(items), READ_ITEMS):
+            some = items[at : at + READ_ITEMS]
+            wanted = [(f"{self._prefix}atp:{item}", ("_version",)) for item in some]
+            for item, [held] in zip(some, self._patiently(self._store.values, wanted), strict=True):
+                version, number = newer[item]
+                if int(held or 0) < version:
+                    older.add(number)
+        if older:
+            self._unmark(older)
+            self._distrust(older)
+
+    def _unmark(self, shards: Collection[int]) -> None:
+        """Write down that shards are not whole: a crash must not make the next run believe in them."""
+        marks = [part for shard in shards for part in (life_field(shard), -1)]
+        self._write([self._store.reached_key()], [len(shards), *marks, 0])
+
+    def _distrust(self, shards: Collection[int]) -> None:
+        """Hold shards back until they are past all that an earlier run can have read: they say everything then."""
+        if not self._uncertain:
+            self._tell_loss("Redis does not have all that was published")
+        ends = {part: end - 1 for part, end in self._run.ends.items() if end}
+        for number in shards:
+            shard = self._shards[number]
+            assert shard.held is not None, f"shard {number} is not held back"
+            shard.held.hold(ends, shard.reached)
             self._uncertain.add(number)
-            self._fill([number])
+        self._control.put((shard_key(shard), Republish(cause="replay", until=ends)) for shard in shards)
+
+    def _tell_loss(self, what: str) -> None:
+        self._metrics.redis_losses += 1
+        log.warning(f"{what}: filling it again", kind="redis_lost", next=LOSS_HELP)
 
     def _release_held(self) -> None:
+        if not self._is_compared:
+            return
         for number, shard in self._shards.items():
             held = shard.held
             if held is None or not shard.has_spoken or not held.is_through(self._progress.has_passed):
@@ -368,12 +433,19 @@ class Publisher:
             updates = list(held.updates.values())
             if updates:
                 self._read_tail()
-                updates = [self._with_leftovers(number, update) for update in updates]
+                updates = self._with_leftovers(number, updates)
+                if number not in self._uncertain:
+                    self._write([], [])
+                    if number in self._uncertain:
+                        continue  # what was read was not what the last run wrote
                 self._restated.update(update.item for update in updates)
             with self._condition:  # a snapshot sees it held back or written, never in between
                 self._outbox.add(number, updates, shard.reached)
+                self._spoken.add(number)
                 shard.held = None
                 self._is_clean = False
+            if number in self._uncertain:
+                self._fill([number])
             log.info(
                 f"shard {number} has caught up with what is published: {len(updates)} items differ", kind="caught_up"
             )
@@ -398,19 +470,33 @@ class Publisher:
             fresh = [u for u in waiting if tail.get((u.item, u.change.channel), none)[0] < u.version]
             self._lanes.restore(fresh, now())
 
-    def _with_leftovers(self, shard: int, update: ItemUpdate) -> ItemUpdate:
-        """Compare an update that speaks of all its channels with what Redis holds; unlist what is there besides."""
+    def _with_leftovers(self, shard: int, updates: list[ItemUpdate]) -> list[ItemUpdate]:
+        """Compare updates with what Redis holds; of an item that is spoken of in full, unlist what is there besides."""
+        compared = []
+        for at in range(0, len(updates), READ_ITEMS):
+            some = updates[at : at + READ_ITEMS]
+            keys = [f"{self._prefix}atp:{update.item}" for update in some]
+            there = self._patiently(self._store.all_of_each, keys)
+            compared += [self._with_leftover(shard, *pair) for pair in zip(some, there, strict=True)]
+        return compared
+
+    def _with_leftover(self, shard: int, update: ItemUpdate, held: dict[bytes, bytes]) -> ItemUpdate:
         if not update.channels:
             return update
-        held = self._patiently(self._store.all_of, f"{self._prefix}atp:{update.item}")
         spoken = {change.channel for change in update.channels}
+        written = max(int(held.get(b"_version", 0)), self._shards[shard].saved_version)
         for change in update.channels:
+            key = (update.item, change.channel)
             raw, days = held.get(change.channel.encode()), held.get(f"{change.channel}:by_day".encode())
-            if raw is not None:
-                by_day = tuple(msgspec.json.decode(days, type=list[int])) if days is not None else None
-                if self._before(shard, update.item, change) != (int(raw), by_day):
-                    self._doubtful.add((update.item, change.channel))
-        leftovers = []
+            by_day = tuple(msgspec.json.decode(days, type=list[int])) if days is not None else None
+            # Written after the snapshot, and what Kafka has is another one: that may be on its way.
+            is_on_its_way = written > max(self._shards[shard].saved_version, self._read_tail().get(key, (0, None))[0])
+            is_another = raw is not None and self._before(shard, update.item, change) != (int(raw), by_day)
+            if is_on_its_way or is_another or shard in self._uncertain:
+                self._doubtful.add(key)
+        leftovers: list[ChannelUpdate] = []
+        if not update.is_whole:
+            return update
         for raw, value in held.items():
             name = raw.decode()
             if name.startswith("_") or ":" in name:
@@ -423,25 +509,31 @@ class Publisher:
 
     def _write_slice(self) -> None:
         taken, reached = self._outbox.slice(SLICE_FIELDS)
-        if self._counter >= COUNTER_MAX:
-            raise PublisherError("this run has used up its versions: the next one goes on with new ones")
-        self._counter += 1
-        version = (self._run.token << 32) + self._counter
+        version = self._next_version()
         moment = now()
         updates = [update for _, update in taken]
         keys, arguments = slice_arguments(updates, self._prefix, version, moment)
         if reached:
             keys.insert(0, self._store.reached_key())
-            offsets: list[Any] = [len(reached)]
-            for shard, parts in reached.items():
-                offsets += (shard_key(shard), _encode((parts, version)))
-                self._shards[shard].version = version
-            arguments = [*offsets, 0, *arguments]
+            arguments = [*self._offsets_of(reached, version), *arguments]
         began = time.monotonic()
         self._write(keys, arguments)
         self._metrics.wrote(taken, now(), time.monotonic() - began)
         for shard, update in taken:
             self._forward(shard, update, version, moment)
+
+    def _next_version(self) -> int:
+        if self._counter >= COUNTER_MAX:
+            raise PublisherError("this run has used up its versions: the next one goes on with new ones")
+        self._counter += 1
+        return (self._run.token << 32) + self._counter
+
+    def _offsets_of(self, reached: dict[int, dict[str, int]], version: int) -> list[Any]:
+        offsets: list[Any] = [len(reached)]
+        for shard, parts in reached.items():
+            offsets += (shard_key(shard), _encode((parts, version)))
+            self._shards[shard].version = version
+        return [*offsets, 0]
 
     def _write(self, keys: list[str], arguments: list[Any]) -> None:
         """Write until Redis has taken it."""
@@ -450,19 +542,14 @@ class Publisher:
         while True:
             try:
                 self._store.write(keys, arguments)
+                self._be_newest()
                 self._wrote_since_beat = True
                 self._metrics.redis_waits_since = None
                 if is_told:
                     log.info(f"Redis is back after {time.monotonic() - since:.1f} s", kind="redis_back")
                 return
             except Behind as error:
-                self._metrics.redis_losses += 1
-                log.warning(
-                    f"Redis lost what this run wrote ({error}): filling it again",
-                    kind="redis_lost",
-                    next="find out why Redis lost data (restart without persistence, failover, eviction)",
-                )
-                self._refill()
+                self._refill(error)
             except Outage as error:
                 self._metrics.redis_retries += 1
                 self._metrics.redis_waits_since = since
@@ -495,29 +582,37 @@ class Publisher:
                 self._wait_or_end(pause_s, error)
                 pause_s = min(1.0, pause_s * 2)
 
-    def _refill(self) -> None:
+    def _be_newest(self) -> None:
+        """End this run if a newer one has begun: Redis cannot tell, should it lose the token meanwhile."""
+        newest = self._newest_run()
+        if newest > self._run.token:
+            raise Fenced(f"FENCED {newest}")
+
+    def _reclaim(self) -> bool:
+        self._be_newest()
+        is_lost: bool = self._patiently(self._store.reclaim)
+        self._be_newest()  # a process may be frozen for as long as it likes between two lines
+        return is_lost
+
+    def _refill(self, why: Behind) -> None:
         if self._run.until_caught_up and self._counter:
             raise PublisherError("Redis lost what was written while catching up: run again")
-        self._patiently(self._store.reclaim)
-        self._fill(list(self._shards))
+        if not self._reclaim():
+            return
+        self._tell_loss(f"Redis lost what this run wrote ({why})")
+        held = [number for number, shard in self._shards.items() if shard.held is not None]
+        if held:
+            self._distrust(held)
+        self._fill(self._shards.keys() - set(held))
 
-    def _fill(self, shards: list[int]) -> None:
-        """Have shards say everything again; marked in Redis until it is there, should this process die meanwhile."""
-        wanted = dict.fromkeys(shards)
-        while wanted:
-            marks = [part for shard in wanted for part in (filling_field(shard), 1)]
-            try:
-                self._patiently(self._store.write, [self._store.reached_key()], [len(wanted), *marks, 0])
-                break
-            except Behind:
-                self._patiently(self._store.reclaim)
-                wanted.update(dict.fromkeys(self._shards))
-        for shard in wanted:
+    def _fill(self, shards: Iterable[int]) -> None:
+        """Have shards say everything again; they are not marked as whole until that is written."""
+        for shard in shards:
             self._filling[shard] = self._filling.get(shard, 0) + 1
-        self._control.put((shard_key(shard), Republish(cause="refill")) for shard in wanted)
+            self._control.put([(shard_key(shard), Republish(cause="refill"))])
 
     def _note_filled(self) -> None:
-        """Take the marks off shards that have said everything, now that it is written."""
+        """Mark shards as whole that have said everything, now that it is written."""
         done = [shard for shard in self._filled if self._shards[shard].held is None]
         self._filled = [shard for shard in self._filled if self._shards[shard].held is not None]
         for shard in done:
@@ -527,14 +622,25 @@ class Publisher:
             del self._filling[shard]
             self._uncertain.discard(shard)
         if through:
-            self._write([self._store.reached_key()], [0, len(through), *map(filling_field, through)])
+            marks = [part for shard in through for part in (life_field(shard), self._store.life)]
+            self._write([self._store.reached_key()], [len(through), *marks, 0])
             log.info(f"Redis is filled again with {len(through)} shards, {len(self._filling)} to go", kind="refilled")
 
     def _join(self) -> None:
         try:
             self._patiently(self._store.join)
         except Behind:
-            self._patiently(self._store.reclaim)
+            self._reclaim()
+
+    def _close_flush(self) -> None:
+        """Say in Redis which version a snapshot's numbers end with: a copy that says less has lost some of them."""
+        newest = (self._run.token << 32) + self._counter
+        spoken = [shard for shard in self._spoken if self._shards[shard].version < newest]
+        self._spoken = set()
+        if spoken:
+            version = self._next_version()
+            arguments = self._offsets_of({shard: self._shards[shard].reached for shard in spoken}, version)
+            self._write([self._store.reached_key()], arguments)
 
     # 3. Kafka
 

@@ -16,6 +16,7 @@ from schemas.settings import Settings, SettingsError
 
 #: Orphans of a killed supervisor end within a second; a live engine does not.
 LOCK_WAIT_S = 10.0
+FACTS = "engine.json"
 
 
 class Busy(RuntimeError):
@@ -28,6 +29,27 @@ class _Facts(msgspec.Struct, omit_defaults=True):
     token: int = 0
     #: the topics it was made from; None: not yet, or by a version that did not say
     inputs: Inputs | None = None
+
+
+class NewestRun:
+    """Which run was the last to take the token over a state directory: read again only where it changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FACTS
+        self._read: tuple[int, int] | None = None
+        self._token = 0
+
+    def token(self) -> int:
+        """Give its token; 0 where there was none yet."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return 0
+        version = (found.st_ino, found.st_mtime_ns)
+        if version != self._read:
+            self._token = msgspec.json.decode(self._path.read_bytes(), type=_Facts).token
+            self._read = version
+        return self._token
 
 
 class StateFolder:
@@ -93,7 +115,7 @@ class StateFolder:
 
     def facts(self) -> _Facts:
         """Read what the directory says of itself; of a new one, what it will say."""
-        path = self.path / "engine.json"
+        path = self.path / FACTS
         if path.is_file():
             return msgspec.json.decode(path.read_bytes(), type=_Facts)
         return _Facts(FORMAT, self._settings.shards)
@@ -104,12 +126,12 @@ class StateFolder:
         facts.token = token
         if inputs is not None:
             facts.inputs = inputs
-        temporary = self.path / "engine.json.tmp"
+        temporary = self.path / f"{FACTS}.tmp"
         with temporary.open("wb") as file:
             file.write(msgspec.json.encode(facts))
             file.flush()
             os.fsync(file.fileno())
-        temporary.rename(self.path / "engine.json")
+        temporary.rename(self.path / FACTS)
 
     def close(self) -> None:
         """Let go of the lock."""

@@ -47,11 +47,12 @@ class Outage(StoreError):
     """Redis cannot be reached, or says that it cannot serve now."""
 
 
-def filling_field(shard: int) -> str:
-    """Name the mark of a shard whose numbers are being filled in: what a crash leaves half done is done again."""
-    return f"{shard:04d}:filling"
+def life_field(shard: int) -> str:
+    """Name the mark of a shard that is whole: in which of Redis' lives it was last filled to the end."""
+    return f"{shard:04d}:life"
 
 
+@cache
 def library() -> str:
     """Give the server-side functions' source."""
     return resources.files("flows").joinpath("library.lua").read_text("utf-8")
@@ -73,6 +74,8 @@ class Store:
         self.token = token
         self._writer = f"flush:{writer}"
         self._flush = 0
+        #: how often Redis had lost something when this writer last looked; whoever finds that out changes it there
+        self.life = 0
         self._pool = ConnectionPool.from_url(
             url,
             protocol=2,
@@ -101,9 +104,11 @@ class Store:
         self._flush = 0
         return self.token
 
-    def reclaim(self) -> None:
-        """Go on with this run's token in a Redis that lost it."""
-        self._with_library("FCALL", "atp_reclaim", 1, self._fence, self.token, self._writer, self._flush)
+    def reclaim(self) -> bool:
+        """Go on with this run's token in a Redis that lost it; false if nothing else was lost."""
+        command = ("FCALL", "atp_reclaim", 1, self._fence, self.token, self._writer, self._flush, self.life)
+        before, self.life = self.life, int(self._with_library(*command))
+        return self.life != before
 
     def write(self, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Write one slice, all or nothing: `arguments` for each key as `atp_write` wants them."""
@@ -129,12 +134,12 @@ class Store:
 
     def join(self) -> None:
         """Begin writing in a run whose token others took: find where this writer's flushes stand."""
-        held = self._ask("HMGET", self._fence, "token", self._writer)
+        held = self._ask("HMGET", self._fence, "token", self._writer, "life")
         if held[0] is None or int(held[0]) < self.token:
             raise Behind(f"BEHIND token {held[0]!r}")
         if int(held[0]) > self.token:
             raise Fenced(f"FENCED {int(held[0])}")
-        self._flush = int(held[1] or 0)
+        self._flush, self.life = int(held[1] or 0), int(held[2] or 0)
 
     def rejected(self) -> int:
         """Read how many writes of older runs were turned away since the newest token was taken."""
@@ -143,9 +148,9 @@ class Store:
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def reached(self, shard: int) -> tuple[bytes | None, bool]:
-        """Read which offsets the shard's published numbers include, and whether they are still being filled in."""
-        raw, filling = self._ask("HMGET", self.reached_key(), f"{shard:04d}", filling_field(shard))
-        return raw, filling is not None
+        """Read which offsets the shard's published numbers include, and whether all of its numbers are there."""
+        raw, life = self._ask("HMGET", self.reached_key(), f"{shard:04d}", life_field(shard))
+        return raw, int(life or 0) == self.life
 
     def values(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[list[bytes | None]]:
         """Read fields of several hashes in one round trip."""
@@ -153,8 +158,12 @@ class Store:
 
     def all_of(self, key: str) -> dict[bytes, bytes]:
         """Read a whole hash."""
-        flat = self._ask("HGETALL", key)
-        return dict(zip(flat[::2], flat[1::2], strict=True))
+        return self.all_of_each([key])[0]
+
+    def all_of_each(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """Read whole hashes in one round trip."""
+        answers = self._ask_all([("HGETALL", key) for key in keys])
+        return [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in answers]
 
     def put(self, key: str, fields: dict[str, bytes]) -> None:
         """Write fields that are no published numbers, unfenced."""

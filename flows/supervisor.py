@@ -147,24 +147,30 @@ class _Supervisor:
     def _prepare(self) -> list[Errand]:
         """Take a token and find out what there is to read."""
         settings = self._settings
-        try:
-            ends = input_ends(settings)
-        except KafkaProblem as error:
-            raise StartError(str(error)) from error
+        inputs = self._inputs()
+        token = self._claim()
+        # Earlier runs can write no more: what they have read ends here.
         if self._ends is None or not self._until_caught_up:
-            self._ends = ends
-        workers = settings.workers
+            try:
+                self._ends = input_ends(settings)
+            except KafkaProblem as error:
+                raise StartError(str(error)) from error
+        ends, workers = self._ends, settings.workers
         if workers > len(ends):
             raise SettingsError(
                 f"workers: expected at most the number of input partitions ({len(ends)}), got {workers}: a worker more "
                 "would have nothing to read; set fewer, or add partitions"
             )
-        inputs = self._inputs()
-        token = self._claim()
-        self._folder.keep_token(token, inputs)
+        try:
+            self._folder.keep_token(token, inputs)
+        except OSError as error:
+            raise StartError(
+                f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
+                "whether it is mounted for writing"
+            ) from error
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
         return [
-            Errand(Run(settings, token, worker, workers, self._until_caught_up, self._ends, inputs.ids()), addresses)
+            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids()), addresses)
             for worker in range(workers)
         ]
 

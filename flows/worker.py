@@ -19,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.clock_watch import ClockWatch, end_worker
 from flows.kafka import KafkaProblem
 from flows.log import get_log
 from flows.memory import MemoryWatch, share_of
@@ -139,6 +140,7 @@ def main() -> int:
     supervisor = os.getppid()
     memory = MemoryWatch(share_of(errand.run.settings), lambda: os.kill(supervisor, signal.SIGTERM))
     memory.start()
+    ClockWatch(end_worker).start()
     try:
         execute(errand)
     except BaseException as error:

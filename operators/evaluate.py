@@ -266,6 +266,7 @@ def evaluate(
             _places_of(item) if fields else None,
             item.unlocated_shown,
             item.policy is None,
+            is_whole=force == "",
         ),
         notes,
     )

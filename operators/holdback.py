@@ -27,9 +27,14 @@ class HeldShard:
 
     def __init__(self, until: dict[str, int], reached: dict[str, int], updates: Iterable[ItemUpdate] = ()) -> None:
         #: input partition -> the offset that the published numbers include
-        self.until = {part: offset for part, offset in until.items() if reached.get(part, -1) < offset}
+        self.until: dict[str, int] = {}
+        self.hold(until, reached)
         self.updates: dict[str, ItemUpdate] = {}
         self.add(updates)
+
+    def hold(self, until: dict[str, int], reached: dict[str, int]) -> None:
+        """Hold back until the state, which is at `reached`, includes these offsets."""
+        self.until = {part: offset for part, offset in until.items() if reached.get(part, -1) < offset}
 
     def add(self, updates: Iterable[ItemUpdate]) -> None:
         """Hold updates back, merged by item."""

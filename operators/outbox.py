@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from schemas.messages import ChannelUpdate, ItemUpdate
 
@@ -64,18 +65,23 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
     for change in new.channels:
         waiting = channels.get(change.channel)
         channels[change.channel] = change if waiting is None else merge_channels(waiting, change)
+    is_whole = old.is_whole or new.is_whole
+    left = [change for change in channels.values() if not is_moot(change)]
+    if is_whole:  # it takes the place of all that is there: a number that came back to its old self has to be in it
+        left += [replace(one, forced=True) for one in channels.values() if is_moot(one) and not one.removed]
     return ItemUpdate(
         new.item,
         new.as_of,
         new.scale,
         new.day0,
         new.correlation_id,
-        [change for change in channels.values() if not is_moot(change)],
+        left,
         old.fields | new.fields,
         new.places if new.places is not None else old.places,
         new.unlocated,
         new.is_gone,
         min(old.recorded_at, new.recorded_at) or old.recorded_at or new.recorded_at,
+        is_whole,
     )
 
 

@@ -156,6 +156,10 @@ class Shard:
         self._is_new = True
         self._is_filled = False
         self._replay_until: dict[str, int] = {}
+        #: the read model lost this shard's numbers, and all have to be said again when the replay is through
+        self._owes_refill = False
+        #: items of which nothing was said since: whatever is said of one first is said in full
+        self._unsaid: set[str] = set()
         if resume is not None:
             self._resume(resume)
 
@@ -212,6 +216,8 @@ class Shard:
         now = self.clock()
         self._pass_time(now)
         self._retry_parked(now, final=True)
+        if self._owes_refill:
+            self._take_republish(Republish(cause="refill"), {})
         forced = self._sweep_slice(now, len(self._sweep) + 1)
         outcome = self._outcome(now, {}, forced)
         if outcome is None:
@@ -443,6 +449,12 @@ class Shard:
         return False
 
     def _take_republish(self, message: Republish, forced: dict[str, str]) -> None:
+        if message.cause in ("replay", "refill") and not message.item:
+            self._unsaid = set(self.items)
+        if message.cause == "replay":
+            self.replay(message.until)
+            self._owes_refill = True
+            return
         if message.item:
             item = self.find(message.item)
             if item is not None:
@@ -453,6 +465,7 @@ class Shard:
         self._sweep.extend((code, message.cause, message.channel) for code in self.items)
         if message.cause == "refill":
             self._sweep.append(FILLED)
+            self._owes_refill = False
 
     # --- time ----------------------------------------------------------------------------------------------------
 
@@ -481,6 +494,8 @@ class Shard:
                 self._tidy_item(code)
             elif not code:
                 self._is_filled = True
+            elif cause == "refill" and code not in self._unsaid:
+                pass  # said meanwhile
             else:
                 item = self.find(code)
                 if item is not None:
@@ -531,6 +546,11 @@ class Shard:
                 for part, offset in self._replay_until.items()
                 if self.reached.get(part, -1) < offset and not self.horizon.has_passed(part, offset)
             }
+        if self._unsaid:
+            for item in self._touched:
+                if item.code in self._unsaid:
+                    forced[item.code] = ""
+                    self._unsaid.discard(item.code)
         if self._touched and self.policies is not None:
             for item in self._touched:
                 item.is_touched = False

@@ -44,6 +44,8 @@ class Republish(msgspec.Struct, array_like=True, tag=4):
     item: str = ""
     channel: str = ""
     cause: str = "republish"
+    #: with cause "replay": speak in full of what is touched up to these offsets; of the rest when asked again
+    until: dict[str, int] = {}
 
 
 Inbound = UnitBatch | ItemRecord | TopologyRecord | Republish
@@ -88,6 +90,8 @@ class ItemUpdate(msgspec.Struct, array_like=True):
     is_gone: bool = False
     #: Kafka timestamp of the oldest event behind it (UTC microseconds); 0 where there is none
     recorded_at: int = 0
+    #: does it speak of every channel that lists the item, and of every figure?
+    is_whole: bool = False
 
 
 class ExceptionNote(msgspec.Struct, array_like=True):

@@ -143,7 +143,7 @@ def test_a_redis_replaced_by_an_older_copy_is_filled_again_without_a_restart(wor
         bring_back(world, older)
         assert promised(world, 0) == 10
         until(lambda: all(promised(world, n) == 15 for n in range(10)), 10, lambda: f"numbers again\n{engine.text()}")
-        until(lambda: not marks(world), 10, lambda: f"marks gone: {marks(world)}\n{engine.text()}")
+        until(lambda: not unfilled(world), 10, lambda: f"all filled: {unfilled(world)}\n{engine.text()}")
         take_in(world, 0, 1)
         wait_for(world, 16, seconds=10)
         assert engine.stop() == 0, engine.text()
@@ -186,7 +186,7 @@ def test_a_refill_that_a_crash_cut_off_is_begun_again(world: Any) -> None:
     assert 0 < half < items, "the crash came too late to cut anything off"
     with Engine(world, shards=1) as engine:
         until(lambda: len(hashes(world, "position")) == items, 60, lambda: f"all of them again\n{engine.text()}")
-        until(lambda: not marks(world), 20, lambda: f"marks gone: {marks(world)}\n{engine.text()}")
+        until(lambda: not unfilled(world), 20, lambda: f"all filled: {unfilled(world)}\n{engine.text()}")
         assert engine.stop() == 0, engine.text()
     found = {item: fields["web"] for item, fields in hashes(world, "atp").items()}
     assert found == {clock(number): str(1 + number) for number in range(items)}
@@ -196,5 +196,9 @@ def some(world: Any, items: int) -> list[str]:
     return [f"{world.redis_prefix}position:{clock(number)}" for number in range(0, items, 5)]
 
 
-def marks(world: Any) -> list[str]:
-    return [name for name in world.redis.hkeys(f"{world.redis_prefix}engine:reached") if ":" in name]
+def unfilled(world: Any) -> list[bytes]:
+    """Shards that are not whole in the life that Redis lives now."""
+    raw = raw_redis(world)
+    life = raw.hget(f"{world.redis_prefix}engine:fence", "life")
+    reached = raw.hgetall(f"{world.redis_prefix}engine:reached")
+    return [name for name in reached if b":" not in name and reached.get(name + b":life", b"0") != life]

@@ -20,7 +20,8 @@ from tests.simulation.servers import Away, MemoryKafka, MemoryStore
 if TYPE_CHECKING:
     from tests.simulation.explorer import World
 
-PATIENCE_S = 5.0
+#: A step takes far less than a millisecond, and seconds where the machine has much else to do.
+PATIENCE_S = 60.0
 
 
 class Killed(BaseException):
@@ -57,7 +58,10 @@ class Instance:
         self.token = 0
         self._is_doomed = False
         self._job: Callable[[], None] | None = None
-        self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
+        # Plain locks, each released by the other side: a semaphore of Python's own costs four times as much.
+        self._go, self._back = threading.Lock(), threading.Lock()
+        self._go.acquire()
+        self._back.acquire()
         self._thread = threading.Thread(target=self._main, daemon=True)
         self._thread.start()
 
@@ -137,7 +141,7 @@ class Instance:
         token = self._patiently(lambda: claimer.claim(world.token_on_disk))
         world.token_on_disk = max(world.token_on_disk, token)
         self.token = token
-        self.run = Run(world.settings, token, ends=dict.fromkeys(world.logs, 0))
+        self.run = Run(world.settings, token, ends={part: len(log) for part, log in world.logs.items()})
         self.progress, self.control, self.book = Progress(), Control(), Book()
         self.progress.expect(world.logs)
         self.book.update(world.topology)
@@ -147,6 +151,7 @@ class Instance:
             connect=lambda _, prefix, of=0, writer="reader": MemoryStore(world.redis, self.fault, prefix, of, writer),
             kafka=lambda *_: kafka,
             read_tail=world.kafka.tail,
+            newest_run=lambda: world.token_on_disk,
         )  # fmt: skip
         self.publisher._is_started = True  # no thread of its own: the explorer says when it works
         self.publisher._join()
@@ -164,6 +169,7 @@ class Instance:
             if raw is None:
                 records += [ItemRecord(item, "", world.facts) for item in world.items if self._home(item) == number]
             self._say(number, shard.process(records))
+        self.epoch()  # the first: reference data alone, no event is read before it is through
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         while True:

@@ -14,6 +14,8 @@ from flows.kafka_tail import MARGIN_MS, Tail
 from flows.store import Argument, Outage, Store, library_version
 from operators.lane_queue import Outgoing
 
+#: as in library.lua
+LIVES = 1 << 20
 Hashes = dict[str, dict[str, str]]
 Fault = Callable[[str], None]
 """Called with "before" and "after" each step: raises to break it there, or waits."""
@@ -28,8 +30,6 @@ class MemoryRedis:
         self.is_fenced = is_fenced
         #: told of each hash that a slice wrote, after the slice
         self.watch: Callable[[str], None] = lambda key: None
-        #: told when a run goes on in what had gone back
-        self.on_reclaim: Callable[[], None] = lambda: None
 
     def copy(self) -> Hashes:
         """Give what a backup or a replica holds."""
@@ -37,7 +37,11 @@ class MemoryRedis:
 
     def execute(self, command: Sequence[Argument]) -> Any:
         """Answer one command as the real server does."""
-        name, *rest = [word.decode() if isinstance(word, bytes) else str(word) for word in command]
+        return self.run([word.decode() if isinstance(word, bytes) else str(word) for word in command])
+
+    def run(self, words: list[str]) -> Any:
+        """Answer one command, all of it text."""
+        name, *rest = words
         if name == "FCALL":
             if not self.has_library:
                 raise redis.ResponseError("ERR Function not found")
@@ -51,18 +55,24 @@ class MemoryRedis:
         return str(library_version()).encode()
 
     def atp_claim(self, keys: list[str], arguments: list[str]) -> bytes:
-        token = max(int(self._get(keys[0], "token") or 0), int(arguments[0])) + 1
-        self.hashes[keys[0]] = {"token": str(token), "library": str(library_version())}
+        held, asked, life = int(self._get(keys[0], "token") or 0), int(arguments[0]), self._get(keys[0], "life") or "0"
+        token = max(held, asked) + 1
+        if held < asked:
+            life = str(token * LIVES)
+        self.hashes[keys[0]] = {"token": str(token), "library": str(library_version()), "life": life}
         return str(token).encode()
 
     def atp_reclaim(self, keys: list[str], arguments: list[str]) -> bytes:
-        held = int(self._get(keys[0], "token") or 0)
-        token, writer, flush = arguments
-        if held > int(token) and self.is_fenced:
+        held, life = int(self._get(keys[0], "token") or 0), int(self._get(keys[0], "life") or 0)
+        token, writer, flush, known = int(arguments[0]), arguments[1], arguments[2], int(arguments[3])
+        if held > token and self.is_fenced:
             raise redis.ResponseError(f"FENCED {held}")
-        self._set(keys[0], {"token": token, "library": str(library_version()), writer: flush})
-        self.on_reclaim()
-        return b"OK"
+        is_whole = held == token and life == known and (self._get(keys[0], writer) or "0") == flush
+        if not is_whole and not (held == token and life > known):
+            life = max(life, known, token * LIVES) + 1
+        version = str(library_version())
+        self._set(keys[0], {"token": str(token), "library": version, writer: flush, "life": str(life)})
+        return str(life).encode()
 
     def atp_write(self, keys: list[str], arguments: list[str]) -> bytes:
         token, writer, before, flush, *rest = arguments
@@ -77,7 +87,10 @@ class MemoryRedis:
                 raise redis.ResponseError(f"BEHIND flush {reached}")
         words = iter(rest)
         for key in keys[1:]:
-            self._set(key, {next(words): next(words) for _ in range(int(next(words)))})
+            count = int(next(words))
+            if count < 0:
+                self.hashes.pop(key, None)
+            self._set(key, {next(words): next(words) for _ in range(abs(count))})
             self.hdel(key, *[next(words) for _ in range(int(next(words)))])
         self._set(keys[0], {writer: flush})
         for key in keys[1:]:
@@ -130,8 +143,8 @@ class MemoryStore(Store):
             self._fault("before redis")
             try:
                 # Offsets are bytes of any kind: kept as one character a byte.
-                words = [word.decode("latin-1") if isinstance(word, bytes) else word for word in command]
-                answers.append(self._server.execute(words))
+                words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in command]
+                answers.append(self._server.run(words))
             except redis.ResponseError as error:
                 raise self._error(error) from None
             self._fault("after redis")

@@ -95,7 +95,7 @@ class NoMarks(Publisher):
 
     def _open(self, number: int, raw: bytes | None) -> None:
         reached = self._store.reached
-        self._store.reached = lambda shard: (reached(shard)[0], False)  # type: ignore[method-assign]
+        self._store.reached = lambda shard: (reached(shard)[0], True)  # type: ignore[method-assign]
         super()._open(number, raw)
         self._store.reached = reached  # type: ignore[method-assign]
 
@@ -163,7 +163,8 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
                 real.delete(fence)
                 memory.hashes.pop(fence, None)
         elif draw < 0.06:
-            command = ["FCALL", "atp_reclaim", 1, fence, token, writer, dice.randrange(3)]
+            life = memory.hashes.get(fence, {}).get("life", 0) if dice.random() < 0.5 else dice.randrange(3)
+            command = ["FCALL", "atp_reclaim", 1, fence, token, writer, dice.randrange(3), life]
         else:
             some = dice.sample(keys, dice.randrange(3))
             flush = int(memory.hashes.get(fence, {}).get(writer, 0)) if dice.random() < 0.8 else dice.randrange(3)
@@ -172,7 +173,12 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
             for _ in some:
                 values = [(dice.choice("xyz"), dice.randrange(100)) for _ in range(dice.randrange(3))]
                 gone = [dice.choice("xyz") for _ in range(dice.randrange(2))]
-                words += [len(values), *[part for pair in values for part in pair], len(gone), *gone]
+                words += [
+                    -len(values) if dice.random() < 0.2 else len(values),
+                    *[part for pair in values for part in pair],
+                    len(gone),
+                    *gone,
+                ]
             command = ["FCALL", "atp_write", 1 + len(some), fence, *some, held, writer, flush, flush + 1, *words]
         expected = answer(lambda words: real.execute_command(*words), command)
         got = answer(memory.execute, command)

@@ -44,9 +44,14 @@ class Redis:
         keys, arguments = slice_arguments(updates, prefix, VERSION, NOON + 2_000_999)
         self.hashes: dict[str, dict[str, str]] = {}
         self.deleted: dict[str, set[str]] = {}
+        #: keys of which nothing older stays
+        self.replaced: set[str] = set()
         left = [value.decode() if isinstance(value, bytes) else str(value) for value in arguments]
         for key in keys:
             count = int(left.pop(0))
+            if count < 0:
+                self.replaced.add(key)
+                count = -count
             pairs, left = left[: 2 * count], left[2 * count :]
             self.hashes[key] = dict(zip(pairs[::2], pairs[1::2], strict=True))
             assert len(self.hashes[key]) == count, "no field twice"
@@ -124,6 +129,15 @@ def test_a_turned_day_is_written_also_where_no_number_changed() -> None:
     assert Redis(update(day0=NOON // DAY)).hashes["atp:SHOVEL"]["_day0"] == "2026-11-23"
     assert Redis(update()).hashes == {}
     assert Redis(update(day0=0)).hashes["atp:SHOVEL"]["_day0"] == "1970-01-01"
+
+
+def test_what_is_said_in_full_takes_the_place_of_all_and_leaves_out_what_is_0() -> None:
+    fields = {"EAST:on_hand": 4, "EAST:expected": 0}
+    partly, whole = Redis(update(change(0), fields=fields)), Redis(update(change(0), fields=fields, is_whole=True))
+    assert (partly.replaced, whole.replaced) == (set(), {"atp:SHOVEL", "position:SHOVEL"})
+    assert whole.hashes["atp:SHOVEL"] == partly.hashes["atp:SHOVEL"]
+    assert whole.hashes["atp:SHOVEL"]["web"] == "0"
+    assert partly.hashes["position:SHOVEL"].keys() - whole.hashes["position:SHOVEL"].keys() == {"EAST:expected"}
 
 
 def test_figures_that_changed_and_no_others() -> None:

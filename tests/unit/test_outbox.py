@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from operators.outbox import ONLY_FIGURES, Outbox, is_moot, merge, merge_channels, rank, size
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
@@ -33,6 +34,17 @@ def update(item: str, *changes: ChannelUpdate, as_of: int = 0, **fields: int | N
 
 def items(outbox: Outbox, fields_max: int = 10_000) -> list[str]:
     return [taken.item for _, taken in outbox.slice(fields_max)[0]]
+
+
+# One item
+
+
+def test_what_takes_the_place_of_all_keeps_a_number_that_came_back() -> None:
+    whole = replace(update("A", change(5, 9), change(1, 1, channel="edi", forced=True)), is_whole=True)
+    merged = merge(whole, update("A", change(9, 5)))
+    assert merged.is_whole
+    assert {one.channel: (one.atp, one.forced) for one in merged.channels} == {"web": (9, True), "edi": (1, True)}
+    assert [one.channel for one in merge(update("A", change(5, 9)), update("A", change(9, 5))).channels] == []
 
 
 # One item and channel

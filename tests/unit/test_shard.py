@@ -721,6 +721,33 @@ def test_a_republish_of_one_item_is_answered_at_once(floor: Floor) -> None:
     assert floor.takes(Republish("NOBODY")).updates == []
 
 
+def test_in_a_refill_what_changes_first_is_said_in_full_and_once(floor: Floor) -> None:
+    floor.takes(topology(web=OPEN, shop=OPEN))
+    filled(floor, 20)
+    floor.sent.clear()
+    floor.takes(Republish(cause="refill"))
+    (update,) = floor.hears(unit(item="I15", quantity=1)).updates
+    assert update.is_whole and {change.channel: change.atp for change in update.channels} == {"web": 11, "shop": 11}
+    (update,) = floor.hears(unit(item="I15", quantity=1)).updates
+    assert not update.is_whole, "it was said already"
+    while floor.shard.is_sweeping:
+        floor.waits(floor.now + SECOND)
+    told = [update.item for update in floor.sent if update.is_whole]
+    assert sorted(told) == sorted(["SHOVEL", *(f"I{number:02}" for number in range(20))])
+
+
+def test_a_replay_is_said_in_full_and_the_rest_when_the_input_ends(floor: Floor) -> None:
+    filled(floor, 3)
+    floor.sent.clear()
+    floor.takes(Republish(cause="replay", until={"inventory.warehouse/0": 1 << 40}))
+    assert floor.sent == []
+    (update,) = floor.hears(unit(item="I01", quantity=1)).updates
+    assert update.is_whole
+    outcome = floor.shard.finish()
+    assert outcome is not None and outcome.filled
+    assert {update.item for update in outcome.updates} >= {"SHOVEL", "I00", "I02"}
+
+
 # Item records
 
 

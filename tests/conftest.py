@@ -95,6 +95,10 @@ class World:
         """Give the command line of `atp` with this interpreter."""
         return [sys.executable, "-m", "flows.cli", *arguments]
 
+    def concerns(self, key: bytes | str) -> bool:
+        """Say whether the judge looks at what has that key: an item's code or what begins with it. Here at all."""
+        return True
+
     def topic(self, name: str) -> str:
         """Give a topic's full name."""
         return f"{self.topic_prefix}{name}"
@@ -162,7 +166,7 @@ class World:
                     error = message.error()
                     if error is not None and error.code() != KafkaError._PARTITION_EOF:
                         raise AssertionError(f"{full}: {error}")
-                    if error is None:
+                    if error is None and self.concerns(message.key() or b""):
                         records.append(_record(message))
                 # Positions, not the last message: markers of transactions and compaction leave offsets without one.
                 for place in consumer.position(starts):

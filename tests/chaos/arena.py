@@ -283,8 +283,13 @@ class Arena:
         everything = range(self.load.items + PINGS)
         for number in everything:
             pipeline.hmget(f"{prefix}atp:{self.load.code(number)}", BOTH_CHANNEL, EAST_CHANNEL)
-        for number, answer in zip(everything, pipeline.execute(), strict=True):
-            for channel, text in zip((BOTH_CHANNEL, EAST_CHANNEL), answer, strict=True):
+            pipeline.hmget(f"{prefix}position:{self.load.code(number)}", f"{EAST}:on_hand", f"{WEST}:on_hand")
+        answers = pipeline.execute()
+        for number, promised, position in zip(everything, answers[::2], answers[1::2], strict=True):
+            at_east = self.load.total(number, True)
+            if [int(text or 0) for text in position] != [at_east, self.load.total(number) - at_east]:
+                found.append(f"Redis ends with {position} on hand for {self.load.code(number)}")
+            for channel, text in zip((BOTH_CHANNEL, EAST_CHANNEL), promised, strict=True):
                 key, right = f"{self.load.code(number)}:{channel}", self.load.total(number, channel == EAST_CHANNEL)
                 if text is None or int(text) != right:
                     found.append(f"Redis ends with {text} for {key}, all events sum to {right}")

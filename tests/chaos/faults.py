@@ -13,7 +13,7 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ Fault = Callable[[Arena, random.Random], Told]
 ON_ITS_WAY = tuple(name for name in NAMES if name not in OF_RESUME | OF_SUPERVISOR)
 #: How long somebody may take to walk into a trap.
 TRAP_SECONDS_MAX = 20.0
+#: How long a run that woke up may go on before it finds out that it is the older one.
+ZOMBIE_SECONDS_MAX = 45.0
 #: Passes before a trap snaps. Points that are passed once an epoch or a shard's start come seldom.
 PASSES_MAX = {
     "before a slice": 40, "slice under way": 40, "after a slice": 40, "after an update": 2000, "after a position": 1000,
@@ -108,7 +110,7 @@ def _after_a_kill(arena: Arena, target: str, hit: Hit | None, began: float) -> T
     told: Told = {"fault": "kill", "target": target, "hit": hit is not None, "point": hit.point if hit else "random"}
     if hit is not None:
         told["process"] = hit.process
-    told["caught up after (s)"] = round(arena.recovers() + time.monotonic() * 0, 2)
+    told["caught up after (s)"] = round(arena.recovers(), 2)
     if arena.follower.token > token:
         told["first publication after (s)"] = round(arena.follower.token_at - began, 2)
     return told
@@ -134,7 +136,7 @@ def restarts(arena: Arena, dice: random.Random) -> Told:
 
 
 def freeze(arena: Arena, dice: random.Random) -> Told:
-    """SIGSTOP, another instance on a copy of the state takes over, SIGCONT: the older one must end and write nothing."""
+    """SIGSTOP, another on a copy of the state takes over, SIGCONT: the older one must end and write nothing."""
     older = arena.engine
     assert older is not None
     workers = older.wait_for_workers(arena.options.workers)
@@ -153,7 +155,7 @@ def freeze(arena: Arena, dice: random.Random) -> Told:
         process.resume()
     time.sleep(dice.uniform(0.5, 2.0))
     try:
-        code = older.wait(45)
+        code = older.wait(ZOMBIE_SECONDS_MAX)
     finally:
         older.kill_everything()
         arena.texts.append(older.text())
@@ -192,7 +194,7 @@ def redis_emptied(arena: Arena, dice: random.Random) -> Told:
     arena.reader.redis_is_set_back()
     _client(arena).flushall()
     arena.reader.redis_is_set_back()
-    return {}
+    return _filled_again(arena)
 
 
 def redis_older(arena: Arena, dice: random.Random) -> Told:
@@ -202,7 +204,18 @@ def redis_older(arena: Arena, dice: random.Random) -> Told:
     arena.reader.redis_is_set_back()
     arena.servers.bring_back_redis()
     arena.reader.redis_is_set_back()
-    return {}
+    return _filled_again(arena)
+
+
+def _filled_again(arena: Arena) -> Told:
+    """Wait until the refill is over: noticed by all workers, and no shard marked any more."""
+    began = time.monotonic()
+    arena.recovers()
+    time.sleep(1.5)  # a worker that writes nothing notices with its heartbeat
+    reached = f"{arena.world.redis_prefix}engine:reached"
+    until(lambda: not [one for one in arena.world.redis.hkeys(reached) if "filling" in one], 60, "the refill's end")
+    arena.reader.redis_is_filled()
+    return {"filled again within (s)": round(time.monotonic() - began, 1)}
 
 
 def redis_read_only(arena: Arena, dice: random.Random) -> Told:
@@ -218,7 +231,7 @@ def redis_read_only(arena: Arena, dice: random.Random) -> Told:
         time.sleep(1.5)
     finally:
         client.config_set("min-replicas-to-write", 0)
-    _expect(arena, "READONLY", "NOREPLICAS")
+    _expect(arena, "read only replica", "NOREPLICAS")
     return {}
 
 
@@ -231,7 +244,7 @@ def redis_out_of_memory(arena: Arena, dice: random.Random) -> Told:
         time.sleep(2.0)
     finally:
         client.config_set("maxmemory", 0)
-    _expect(arena, "OOM")
+    _expect(arena, "used memory > 'maxmemory'")
     return {}
 
 
@@ -361,6 +374,8 @@ def disk_read_only(arena: Arena, dice: random.Random) -> Told:
 def segments_damaged(arena: Arena, dice: random.Random) -> Told:
     """Torn, missing, one bit flipped: each refuses the start with the file's name, and nothing is published."""
     assert arena.engine is not None
+    until(lambda: list(_segments(arena.world.state_dir)), 90, "a sealed segment")
+    time.sleep(1.0)
     arena.engine.kill_everything()
     whole = arena.world.state_dir
     damage: dict[str, Callable[[Path], Any]] = {
@@ -373,7 +388,7 @@ def segments_damaged(arena: Arena, dice: random.Random) -> Told:
         copy = whole.with_name(f"damaged-{name.replace(' ', '-')}-{time.monotonic_ns()}")
         shutil.copytree(whole, copy)
         # The newest snapshot names the files that were written last for good; a half-written one it does not know.
-        files = [file for file in (copy / "segments").rglob("*.seg") if file.stat().st_size]
+        files = list(_segments(copy))
         assert files, "no segment was sealed yet"
         for file in files:
             harm(file)
@@ -389,6 +404,10 @@ def segments_damaged(arena: Arena, dice: random.Random) -> Told:
             arena.faults.note("ended", f"segments {name}: it ended with {code}: {engine.text()[-1500:]}")
     arena.start_again()
     return told
+
+
+def _segments(state: Path) -> Iterator[Path]:
+    return (file for file in (state / "segments").rglob("*.seg") if file.stat().st_size)
 
 
 def _flip(file: Path, dice: random.Random) -> None:

@@ -120,16 +120,26 @@ class Load:
             raise Twice(f"{quantity} is no sum of the events of {self.code(number)}")
         return digits
 
+    def events_in_or_none(self, number: int, quantity: int) -> int | None:
+        """Give the events that are in a sum, or that there are none such."""
+        try:
+            return self.events_in(number, quantity)
+        except Twice:
+            return None
+
+    def sum_of(self, number: int, digits: int) -> int:
+        """Give what events sum to."""
+        down = self._down[number]
+        return (digits & ~down) - (digits & down)
+
     def at_east(self, number: int) -> int:
         """Give the digits of the events at EAST."""
         return self._east[number]
 
     def total(self, number: int, east_only: bool = False) -> int:
         """Give the sum of all events that were sent."""
-        told, down = self.told(number), self._down[number]
-        if east_only:
-            told &= self._east[number]
-        return (told & ~down) - (told & down)
+        told = self.told(number)
+        return self.sum_of(number, told & self._east[number] if east_only else told)
 
 
 def _spread(bits: int) -> int:

@@ -55,6 +55,7 @@ class RedisReader(threading.Thread):
         self._seen: dict[int, tuple[int, int, int]] = {}
         self._lock = threading.Lock()
         self._age = 0
+        self._is_filling = False
         self.looks = self.values = 0
 
     def run(self) -> None:
@@ -92,6 +93,10 @@ class RedisReader(threading.Thread):
                 self._faults.note("backwards", f"Redis: {code} is gone, it was at version {older}")
             return
         self.values += 1
+        if self._is_filling:  # what has not moved since is missing or old, field by field: this number is whole
+            digits = self._load.events_in_or_none(number, int(both))
+            at_east = east = str(self._load.sum_of(number, (digits or 0) & self._load.at_east(number)))
+            west = str(int(both) - int(at_east))
         quantity = int(east or 0) + int(west or 0)
         if (int(both), int(at_east)) != (quantity, int(east or 0)):
             self._faults.note(
@@ -124,6 +129,13 @@ class RedisReader(threading.Thread):
         with self._lock:
             self._seen.clear()
             self._age += 1
+            self._is_filling = True
+
+    def redis_is_filled(self) -> None:
+        """Know that all is as it was before Redis was set back."""
+        with self._lock:
+            self._age += 1
+            self._is_filling = False
 
     def look_at_everything(self) -> None:
         """Read each item once, for the end."""

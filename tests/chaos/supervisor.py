@@ -25,7 +25,7 @@ def main() -> int:
     """Run until ended."""
     trap = Trap(Path(os.environ[FOLDER]))
     if os.environ.get(WITHOUT) == "fence":
-        switch_off("fence")
+        switch_off("fence", trap)
     wrap(Store, "claim", None, lambda: trap.passes("after the token"))
     wrap(StateFolder, "keep_token", None, lambda: trap.passes("token kept"))
     if os.environ.get(PAUSES) != "production":

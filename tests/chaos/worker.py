@@ -21,8 +21,6 @@ import redis.connection
 from tests.chaos.trap import FOLDER, Trap
 
 WITHOUT = "CHAOS_WITHOUT"
-#: name -> the guarantee that a worker does without
-SWITCHES = ("fence", "hold-back", "order", "barrier")
 
 
 def around(
@@ -126,11 +124,16 @@ def _wrap_resume(step: Any, name: str, before: Callable[[], None], after: Callab
 # --- guarantees switched off ------------------------------------------------------------------------------------------
 
 
-def switch_off(guarantee: str) -> None:
+def switch_off(guarantee: str, trap: Trap) -> None:
     """Do without a guarantee. The traps are wrapped around what is left."""
-    {"": lambda: None, "fence": _no_fence, "hold-back": _no_hold_back, "order": _kafka_first, "barrier": _no_barrier}[
-        guarantee
-    ]()
+    switches: dict[str, Callable[[], None]] = {
+        "": lambda: None,
+        "fence": _no_fence,
+        "hold-back": _no_hold_back,
+        "order": lambda: _kafka_first(trap),
+        "barrier": _no_barrier,
+    }
+    switches[guarantee]()
 
 
 def _no_fence() -> None:
@@ -165,7 +168,7 @@ def _no_hold_back() -> None:
     Store.reached = nothing  # type: ignore[method-assign]
 
 
-def _kafka_first() -> None:
+def _kafka_first(trap: Trap) -> None:
     """Redis gets its slices when Kafka has confirmed what they say."""
     from flows.outgoing_kafka import OutgoingKafka
     from flows.store import Store
@@ -176,6 +179,7 @@ def _kafka_first() -> None:
 
     def late(self: OutgoingKafka) -> None:
         flush(self)
+        trap.passes("after the flush")
         for one in waiting:
             write(*one)
         waiting.clear()
@@ -194,8 +198,9 @@ def main() -> int:
     """Run one errand."""
     from flows import worker
 
-    switch_off(os.environ.get(WITHOUT, ""))
-    set_traps(Trap(Path(os.environ[FOLDER])))
+    trap = Trap(Path(os.environ[FOLDER]))
+    switch_off(os.environ.get(WITHOUT, ""), trap)
+    set_traps(trap)
     return worker.main()
 
 

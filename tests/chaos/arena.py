@@ -381,5 +381,7 @@ def full(disk: Path) -> Iterator[None]:
 
 def remount(disk: Path, how: str) -> None:
     """Make a disk read-only ("ro") or not ("rw")."""
-    subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True, capture_output=True)
+    command = ["mount", "-o", f"remount,{how}", str(disk)]
+    # A process may be gone for its parent while its last thread still closes its files.
+    until(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, 20, f"{disk} {how}")
     assert os.path.ismount(disk)

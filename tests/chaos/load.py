@@ -218,8 +218,10 @@ class Pump(threading.Thread):
             self.seconds = time.monotonic() - began
             behind = min(int(self.seconds * self.rate) - done, int(self.rate))
             done += behind
+            if self.is_told_out:  # repeats and poison go on, a few
+                behind = min(behind, 1)
             tries = 0
-            while behind > 0 and tries < 10_000:
+            while behind > 0 and tries < 1000:
                 draw, now = dice.random(), self._clock.text()
                 if draw < POISONED:
                     key, poison = load.poison(dice, now)
@@ -238,7 +240,7 @@ class Pump(threading.Thread):
                     self.recent.append(number)
                     self.events += 1
                 behind -= 1
-            self.is_told_out = tries >= 10_000
+            self.is_told_out = self.is_told_out or tries >= 1000
             self._producer.poll(0)
         self.flush()
 

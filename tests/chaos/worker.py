@@ -188,9 +188,12 @@ def _kafka_first(trap: Trap) -> None:
 
 
 def _no_barrier() -> None:
-    """A snapshot does not wait for Kafka."""
+    """A snapshot does not wait for Kafka, whose client takes its time."""
+    from flows import outgoing_kafka
     from flows.outgoing_kafka import OutgoingKafka
 
+    config = outgoing_kafka.client_config
+    outgoing_kafka.client_config = lambda settings, **more: config(settings, **more) | {"linger.ms": 1500}
     OutgoingKafka.flush = lambda self: None  # type: ignore[method-assign]
 
 

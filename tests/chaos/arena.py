@@ -31,7 +31,7 @@ from tests.running import Engine, committed, ends, until
 from tests.stories import Feeder, Stories
 
 PARTITIONS = 4
-RECOVER_SECONDS_MAX = 120.0
+RECOVER_SECONDS_MAX = 300.0
 #: The model's work grows with the length of a history: so many events, and so many a second of all of them.
 STORY_LENGTH, STORY_RATE = 300, 20.0
 MIB = 1 << 20

@@ -29,15 +29,20 @@ def fight(
     dice = random.Random(options.seed)
     told: list[faults.Told] = []
     failures: list[str] = []
+    shown = 0
     with Arena(servers, folder, options, say) as arena:
         for name in names(arena, dice):
             try:
                 one = faults.run(arena, name, dice)
             except Exception as error:
                 failures.append(f"seed {options.seed}, {name}, the {len(told) + 1}th: {error!r}")
+                say(failures[-1][:3000])
                 break
             told.append(one)
-            say(f"seed {options.seed}: {one}; found {dict(arena.faults.counts)}")
+            say(f"seed {options.seed}: {one}")
+            for sentence in arena.faults.examples[shown:]:
+                say(f"FOUND {sentence[:700]}")
+            shown = len(arena.faults.examples)
         try:
             arena.finish()
         except Exception as error:

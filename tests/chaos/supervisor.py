@@ -15,7 +15,7 @@ from flows.state_folder import StateFolder
 from flows.store import Store
 from schemas.settings import load_settings
 from tests.chaos.trap import FOLDER, Trap
-from tests.chaos.worker import WITHOUT, switch_off, wrap
+from tests.chaos.worker import WITHOUT, step_clock, switch_off, wrap
 
 PAUSES = "CHAOS_PAUSES"
 WORKER = (sys.executable, "-m", "tests.chaos.worker")
@@ -23,6 +23,7 @@ WORKER = (sys.executable, "-m", "tests.chaos.worker")
 
 def main() -> int:
     """Run until ended."""
+    step_clock()
     trap = Trap(Path(os.environ[FOLDER]))
     if os.environ.get(WITHOUT) == "fence":
         switch_off("fence", trap)

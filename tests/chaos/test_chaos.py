@@ -13,7 +13,7 @@ import pytest
 from tests.chaos import faults
 from tests.chaos.arena import Arena, Options
 from tests.chaos.faults import FAULTS
-from tests.chaos.report import WRONG, is_clean, summary
+from tests.chaos.report import WRONG, is_clean, markdown, summary
 from tests.chaos.rounds import fight
 from tests.chaos.servers import ChaosServers
 from tests.chaos.trap import POINTS
@@ -59,8 +59,9 @@ def fight_one(servers: ChaosServers, folder: Path, names: tuple[str, ...], **opt
 def test_each_fault_once_and_nothing_lost_twice_or_backwards(
     chaos_servers: ChaosServers, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    report = summary([fight_one(chaos_servers, tmp_path, names, seed=1, workers=1 + (names == OTHERS))])
-    assert is_clean(report), report
+    round_ = fight_one(chaos_servers, tmp_path, names, seed=1, workers=1 + (names == OTHERS))
+    report = summary([round_])
+    assert is_clean(report), markdown(report, [round_])
     assert set(report["faults"]) >= set(names) - {"state's disk read-only"}
 
 
@@ -71,7 +72,7 @@ def test_killed_at_chosen_points_and_nothing_lost_twice_or_backwards(
     monkeypatch.setitem(FAULTS, "kill", (lambda arena, dice: faults.kill_at(arena, dice, next(points)), 1))
     round_ = fight_one(chaos_servers, tmp_path, ("kill",) * len(KILLED_AT), seed=2, workers=2)
     report = summary([round_])
-    assert is_clean(report), report
+    assert is_clean(report), markdown(report, [round_])
     assert report["by point"] == dict.fromkeys(KILLED_AT, 1)
     # The dying wrote it themselves, in a file that they had opened before.
     assert [hit[0] for hit in round_["hits"]] == list(KILLED_AT)

@@ -160,6 +160,8 @@ class Arena:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._ended.set()
+        self.pump.end()
+        self._is_over = True
         self.trap.clear()
         if self.engine is not None:
             self.engine.kill_everything()

@@ -262,9 +262,13 @@ class Pump(threading.Thread):
             except BufferError:
                 self._producer.poll(0.1)
 
+    def end(self) -> None:
+        """Send no more."""
+        self._ended.set()
+
     def finish(self) -> None:
         """Send no more; everything is with Kafka when this returns."""
-        self._ended.set()
+        self.end()
         if self.is_alive():
             self.join()
         self.flush()

@@ -212,16 +212,12 @@ def redis_older(arena: Arena, dice: random.Random) -> Told:
 
 
 def _filled_again(arena: Arena) -> Told:
-    """Wait until the refill is over: noticed by all workers, and no shard marked any more."""
+    """Wait until each item is there again, its promises and its position of one time."""
     began = time.monotonic()
     arena.recovers()
-    time.sleep(1.5)  # a worker that writes nothing notices with its heartbeat
-    reached = f"{arena.world.redis_prefix}engine:reached"
-
-    def marks() -> list[str]:
-        return [one for one in arena.world.redis.hkeys(reached) if "filling" in one]
-
-    until(lambda: not marks(), PATIENCE_S, "the refill's end")
+    for _ in range(2):  # a worker that writes nothing notices with its heartbeat
+        time.sleep(1.2)
+        until(lambda: not arena.reader.torn(), PATIENCE_S, lambda: f"the refill: {arena.reader.torn()[:3]}")
     arena.reader.redis_is_filled()
     return {"filled again within (s)": round(time.monotonic() - began, 1)}
 
@@ -317,6 +313,35 @@ def kafka_disk_full(arena: Arena, dice: random.Random) -> Told:
     time.sleep(1.0)
     arena.servers.restart_kafka()
     return {"Kafka's exit code": code}
+
+
+def killed_while_redis_is_away(arena: Arena, dice: random.Random) -> Told:
+    """Redis killed, then a worker or all of it; the engine starts before Redis does."""
+    arena.servers.kill_redis()
+    time.sleep(dice.uniform(0.0, 1.0))
+    _kill_blindly(arena, dice)
+    time.sleep(dice.uniform(0.0, 3.0))
+    arena.servers.restart_redis(empty=False)
+    return {}
+
+
+def killed_while_kafka_is_away(arena: Arena, dice: random.Random) -> Told:
+    """Kafka killed, then a worker or all of it; the engine starts before Kafka does."""
+    arena.servers.kill_kafka()
+    time.sleep(dice.uniform(0.0, 1.0))
+    _kill_blindly(arena, dice)
+    time.sleep(dice.uniform(0.0, 3.0))
+    arena.servers.restart_kafka()
+    return {}
+
+
+def _kill_blindly(arena: Arena, dice: random.Random) -> None:
+    assert arena.engine is not None
+    if dice.random() < 0.5:
+        arena.worker().kill()
+    else:
+        arena.engine.kill_everything()
+        arena.start_again()
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -491,6 +516,8 @@ FAULTS: dict[str, tuple[Fault, int]] = {
     "Kafka frozen": (kafka_frozen, 1),
     "Kafka slow": (kafka_slow, 1),
     "Kafka's disk full": (kafka_disk_full, 1),
+    "killed while Redis is away": (killed_while_redis_is_away, 3),
+    "killed while Kafka is away": (killed_while_kafka_is_away, 2),
     "network to Redis slow": (_network("redis", "delay 50", 2), 1),
     "network to Redis held": (_network("redis", "hold", 2), 1),
     "network to Redis loses answers": (_network("redis", "swallow", 2), 2),

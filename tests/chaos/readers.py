@@ -70,18 +70,35 @@ class RedisReader(threading.Thread):
     def look(self, numbers: list[int]) -> None:
         """Read items and judge what they say."""
         age = self._age
+        answers = self._read(numbers)
+        with self._lock:
+            if age != self._age:
+                return  # Redis was taken away or set back while this was read
+            for number, promised, position in zip(numbers, answers[::2], answers[1::2], strict=True):
+                self._judge(number, promised, position)
+            self.looks += 1
+
+    def torn(self) -> list[str]:
+        """Name the items that are not there, or of which promise and position do not fit together."""
+        found = []
+        for begin in range(0, self._load.items, 1000):
+            numbers = list(range(begin, min(begin + 1000, self._load.items)))
+            answers = self._read(numbers)
+            for number, promised, position in zip(numbers, answers[::2], answers[1::2], strict=True):
+                both, at_east, _ = promised
+                east, west, _ = (int(text or 0) for text in position)
+                if both is None or at_east is None or (int(both), int(at_east)) != (east + west, east):
+                    found.append(f"{self._load.code(number)}: {promised}, {position}")
+        return found
+
+    def _read(self, numbers: list[int]) -> list[list[str | None]]:
         pipeline = self._redis.pipeline(transaction=True)
         for number in numbers:
             code = self._load.code(number)
             pipeline.hmget(f"{self._prefix}atp:{code}", BOTH_CHANNEL, EAST_CHANNEL, "_version")
             pipeline.hmget(f"{self._prefix}position:{code}", f"{EAST}:on_hand", f"{WEST}:on_hand", "_version")
-        answers = pipeline.execute()
-        with self._lock:
-            if age != self._age:
-                return  # Redis was taken away or set back while this was read
-            for at, number in enumerate(numbers):
-                self._judge(number, answers[2 * at], answers[2 * at + 1])
-            self.looks += 1
+        answers: list[list[str | None]] = pipeline.execute()
+        return answers
 
     def _judge(self, number: int, promised: list[str | None], position: list[str | None]) -> None:
         both, at_east, version = promised

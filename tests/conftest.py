@@ -129,10 +129,10 @@ class World:
                 self._producer.poll(0.1)
         self._producer.poll(0)
 
-    def flush(self) -> None:
+    def flush(self, seconds: float = FLUSH_SECONDS_MAX) -> None:
         """Wait until Kafka has acknowledged all that was sent; fail the test if it did not."""
-        left = self._producer.flush(FLUSH_SECONDS_MAX) if self._producer is not None else 0
-        assert not left, f"{left} records not acknowledged within {FLUSH_SECONDS_MAX:g} s"
+        left = self._producer.flush(seconds) if self._producer is not None else 0
+        assert not left, f"{left} records not acknowledged within {seconds:g} s"
         assert not self._undelivered, f"Kafka refused {len(self._undelivered)} records: {self._undelivered[:5]}"
 
     def read(self, topic: str) -> list[Record]:

@@ -80,6 +80,9 @@ class ChaosWorld(World):
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "tests.chaos.supervisor", *arguments]
 
+    def flush(self, seconds: float = RECOVER_SECONDS_MAX) -> None:
+        super().flush(seconds)
+
     def concerns(self, key: bytes | str) -> bool:
         """The naive model judges the stories; the load has its own arithmetic. Places and channels are for both."""
         text = key.decode(errors="replace") if isinstance(key, bytes) else key

@@ -350,7 +350,6 @@ class Arena:
             "repeats": self.pump.repeats,
             "poison": len(self.load.poisoned),
             "seconds": round(self.pump.seconds, 1),
-            "told out": self.pump.is_told_out,
             "story events": self._story_feed.sent,
             "updates followed": self.follower.updates,
             "values read in Redis": self.reader.values,

@@ -27,6 +27,8 @@ _BASES = (1 << 2 * EVENTS_MAX) | (1 << 2 * (EVENTS_MAX + 1))
 _EVERY_OTHER = 0xAAAA_AAAA_AAAA_AAAA
 REPEATS = 0.05
 POISONED = 0.004
+#: What is left to be told is spread over so much time, at least: a long round ends slower than it began.
+SPREAD_S = 60.0
 #: Items that tell when everything before them has come through.
 PINGS = 200
 
@@ -192,7 +194,6 @@ class Pump(threading.Thread):
         self._sent: deque[bytes] = deque(maxlen=2000)
         self.events = self.repeats = self.pings = 0
         self.seconds = 0.0
-        self.is_told_out = False
         self.undelivered: list[str] = []
 
     def _refused(self, error: object, _: object) -> None:
@@ -213,14 +214,14 @@ class Pump(threading.Thread):
     def run(self) -> None:
         topic = self._topic("inventory.warehouse")
         load, dice, began = self.load, self._dice, time.monotonic()
-        done = 0
+        done, owed = 0, 0.0
         while not self._ended.wait(0.005):
-            self.seconds = time.monotonic() - began
-            behind = min(int(self.seconds * self.rate) - done, int(self.rate))
+            before, self.seconds = self.seconds, time.monotonic() - began
+            left = load.items * EVENTS_MAX - self.events
+            owed += min(1.0, self.seconds - before) * min(self.rate, left / SPREAD_S)
+            behind, tries = int(owed), 0
+            owed -= behind
             done += behind
-            if self.is_told_out:  # repeats and poison go on, a few
-                behind = min(behind, 1)
-            tries = 0
             while behind > 0 and tries < 1000:
                 draw, now = dice.random(), self._clock.text()
                 if draw < POISONED:
@@ -240,7 +241,6 @@ class Pump(threading.Thread):
                     self.recent.append(number)
                     self.events += 1
                 behind -= 1
-            self.is_told_out = self.is_told_out or tries >= 1000
             self._producer.poll(0)
         self.flush()
 

@@ -16,7 +16,6 @@ from flows.children import HOST, Progress, free_port
 from flows.embedded import Servers, _Kafka, _Valkey
 from tests.chaos.proxy import Proxy
 
-
 #: A broker that was killed looks through its logs first, on a machine that others share.
 START_SECONDS_MAX = 300.0
 

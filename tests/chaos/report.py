@@ -17,7 +17,8 @@ WRONG = ("lost", "twice", "backwards", "two contents", "wrong", "ended", "stuck"
 def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum the rounds up."""
     told = [one for part in rounds for one in part["told"]]
-    kills = [one for one in told if one["fault"] == "kill" and "caught up after (s)" in one]
+    traps = [one for one in told if one["fault"] == "kill"]
+    kills = [one for one in traps if one["hit"] or one["point"] == "random"]
     chosen = [one for one in kills if one["hit"]]
     faults: Counter[str] = Counter()
     for part in rounds:
@@ -37,7 +38,7 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
         "of them without a line of the dying": len(unproven),
         "by point": dict(Counter(one["point"] for one in kills)),
         "by target": dict(Counter(one["target"] for one in kills)),
-        "traps that nobody walked into": len([one for one in told if one["fault"] == "kill" and one not in kills]),
+        "traps that nobody walked into": len(traps) - len(kills),
         "first publication after a kill (s)": None
         if not first
         else {

@@ -169,7 +169,13 @@ class _Supervisor:
             )
         inputs = self._inputs()
         token = self._claim()
-        self._folder.keep_token(token, inputs)
+        try:
+            self._folder.keep_token(token, inputs)
+        except OSError as error:
+            raise StartError(
+                f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
+                "whether it is mounted for writing"
+            ) from error
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
         return [
             Errand(Run(settings, token, worker, workers, self._until_caught_up, self._ends, inputs.ids()), addresses)

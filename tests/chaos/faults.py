@@ -228,6 +228,7 @@ def redis_read_only(arena: Arena, dice: random.Random) -> Told:
     with _met(arena, "read only replica"):
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
     client.execute_command("REPLICAOF", "NO", "ONE")
+    arena.recovers()  # it says once what it waits for
     with _met(arena, "NOREPLICAS"):
         client.config_set("min-replicas-to-write", 1)
     client.config_set("min-replicas-to-write", 0)
@@ -376,8 +377,8 @@ def disk_full(arena: Arena, dice: random.Random) -> Told:
 
 def _meets_a_full_disk(arena: Arena, worker: psutil.Process) -> None:
     with contextlib.suppress(AssertionError):
-        until(lambda: not _lives(worker), 20, "a worker's end")
-        time.sleep(2.0)  # and started again into the same
+        until(lambda: not _lives(worker), 60, "a worker's end")
+        time.sleep(6.0)  # and started again into the same
         return
     arena.faults.note("not met", "a full disk was not noticed")
 

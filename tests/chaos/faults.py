@@ -240,7 +240,7 @@ def redis_out_of_memory(arena: Arena, dice: random.Random) -> Told:
     client = _client(arena)
     client.config_set("maxmemory-policy", "noeviction")
     with _met(arena, "used memory > 'maxmemory'"):
-        client.config_set("maxmemory", "1mb")
+        client.config_set("maxmemory", "100kb")
     client.config_set("maxmemory", 0)
     return {}
 

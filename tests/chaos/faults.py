@@ -41,6 +41,7 @@ PASSES_MAX = {
     "before a slice": 40, "slice under way": 40, "after a slice": 40, "after an update": 2000, "after a position": 1000,
     "before the flush": 4, "after the flush": 4, "before a sink's snapshot": 12, "after a sink's snapshot": 12,
     "before a shard's snapshot": 12, "after a shard's snapshot": 12, "after the commit": 4,
+    "before a shard resumes": 3, "after a shard resumes": 3, "before a sink resumes": 3,
 }  # fmt: skip
 
 
@@ -84,7 +85,7 @@ def kill_at(arena: Arena, dice: random.Random, point: str, target: str | None = 
         arena.start_again()
     else:
         target = target or dice.choices((WORKER, GROUP, SUPERVISOR), (4, 2, 1))[0]
-        passes = dice.randrange(1, 1 + PASSES_MAX.get(point, 3 if point in OF_RESUME else 1))
+        passes = dice.randrange(1, 1 + PASSES_MAX.get(point, 1))
         trap.set(point, target, passes)
         if point in OF_RESUME:
             arena.worker().kill()

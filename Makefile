@@ -93,6 +93,11 @@ mutants: $(COMPILED) ## Change the rules a thousand times; which changes does no
 simulate: $(COMPILED) ## Thousands of simulated schedules of sink, fence and hold-back (ARGS="SCHEDULES FIRST_SEED")
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
+.PHONY: chaos
+chaos: $(STAMP) ## Break a real engine and its servers under load, again and again (ARGS="--loops N --seed N")
+	@$(BIN)/python -m flows.embedded --fetch
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
 # What only the benchmarks need, locked apart with the same versions of everything else.
 BENCH_STAMP := $(VENV)/.installed-bench
 

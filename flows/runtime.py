@@ -56,6 +56,8 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self.since = 0.0
+        #: what a part of this process died of: of a cluster Bytewax tells only that threads panicked
+        self.failure: BaseException | None = None
 
     def set(self) -> None:
         """Ask for the end."""

@@ -48,6 +48,8 @@ class SegmentFiles:
         self._counter = 0
         #: bytes written since the start
         self.written = 0
+        #: what could not be read
+        self.failure: SegmentError | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segments")
 
     def seal(self, shard: int, layers: list[bytes]) -> FileTicket:
@@ -60,6 +62,13 @@ class SegmentFiles:
 
     def read(self, shard: int, segment: Segment) -> list[bytes]:
         """Read sealed layers, checked; oldest first."""
+        try:
+            return self._read(shard, segment)
+        except SegmentError as error:
+            self.failure = error
+            raise
+
+    def _read(self, shard: int, segment: Segment) -> list[bytes]:
         name, size, checksum = segment
         path = self._path(shard) / name
         try:

@@ -237,7 +237,7 @@ class Store:
 
     def _error(self, error: Exception) -> StoreError:
         text = str(error)
-        if "READONLY" in text:
+        if isinstance(error, redis.ReadOnlyError):  # its text has not the word that Redis sent
             self._drop()  # a primary that became a replica keeps its connections: the name may lead elsewhere by now
         for word, kind in (("FENCED", Fenced), ("BEHIND", Behind)):
             at = text.find(word)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,16 +39,21 @@ WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
 #: How often it is looked whether an input topic got more partitions.
 PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
+#: What runs one worker; its errand comes on the standard input.
+WORKER = (sys.executable, "-m", "flows.worker")
 
 
 class StartError(RuntimeError):
     """The engine cannot start; the text says why and what would do."""
 
 
-def run(settings: Settings, until_caught_up: bool = False, wait: bool = False) -> int:
+def run(
+    settings: Settings, until_caught_up: bool = False, wait: bool = False, worker: Sequence[str] = WORKER
+) -> int:
     """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
 
-    `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence.
+    `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence. `worker`: the command of a
+    worker process.
     """
     configure(settings)
     folder = StateFolder(settings)
@@ -57,7 +63,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False) -
     try:
         folder.open()
         endpoint.start()
-        return _Supervisor(settings, folder, signals, monitor, until_caught_up, wait).run()
+        return _Supervisor(settings, folder, signals, monitor, until_caught_up, wait, worker).run()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -94,6 +100,7 @@ class _Supervisor:
         monitor: Monitor,
         until_caught_up: bool,
         wait: bool,
+        worker: Sequence[str],
     ) -> None:
         self._monitor = monitor
         self._settings = settings
@@ -101,6 +108,7 @@ class _Supervisor:
         self._asked = signals.asked
         self._until_caught_up = until_caught_up
         self._wait = wait
+        self._worker = worker
         self._ends: dict[str, int] | None = None
         self._look_at = time.monotonic() + PARTITIONS_EVERY_S
         #: topic -> partitions that were spoken of
@@ -236,7 +244,7 @@ class _Supervisor:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "flows.worker"],
+                self._worker,
                 stdin=subprocess.PIPE,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 pass_fds=(self._folder.lock_descriptor, errand.report_descriptor),

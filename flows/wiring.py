@@ -70,6 +70,10 @@ class Worker:
         op.output("publish", op.merge("said", outcomes, heard, quiet), PublishSink(self.publisher, self.config.shards))
         return flow
 
+    def failure(self) -> BaseException | None:
+        """Give what a part of this process died of, if one did."""
+        return self.stop.failure or self.segments.failure
+
     def close(self) -> None:
         """Let go of everything."""
         self.publisher.close()

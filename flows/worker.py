@@ -83,6 +83,11 @@ def execute(errand: Errand, stop_signals: bool = True) -> None:
             epoch_interval=timedelta(microseconds=run.settings.state.epoch_interval),
             recovery_config=recovery,
         )
+    except BaseException as error:
+        failure = worker.failure()
+        if failure is None:
+            raise
+        raise failure from error
     finally:
         worker.close()
 

@@ -96,6 +96,10 @@ class World:
         """Give the command line of `atp` with this interpreter."""
         return [sys.executable, "-m", "flows.cli", *arguments]
 
+    def concerns(self, key: bytes | str) -> bool:
+        """Say whether the judge looks at what has that key: an item's code or what begins with it. Here at all."""
+        return True
+
     def topic(self, name: str) -> str:
         """Give a topic's full name."""
         return f"{self.topic_prefix}{name}"
@@ -128,10 +132,10 @@ class World:
                 self._producer.poll(0.1)
         self._producer.poll(0)
 
-    def flush(self) -> None:
+    def flush(self, seconds: float = FLUSH_SECONDS_MAX) -> None:
         """Wait until Kafka has acknowledged all that was sent; fail the test if it did not."""
-        left = self._producer.flush(FLUSH_SECONDS_MAX) if self._producer is not None else 0
-        assert not left, f"{left} records not acknowledged within {FLUSH_SECONDS_MAX:g} s"
+        left = self._producer.flush(seconds) if self._producer is not None else 0
+        assert not left, f"{left} records not acknowledged within {seconds:g} s"
         assert not self._undelivered, f"Kafka refused {len(self._undelivered)} records: {self._undelivered[:5]}"
 
     def read(self, topic: str) -> list[Record]:
@@ -165,7 +169,7 @@ class World:
                     error = message.error()
                     if error is not None and error.code() != KafkaError._PARTITION_EOF:
                         raise AssertionError(f"{full}: {error}")
-                    if error is None:
+                    if error is None and self.concerns(message.key() or b""):
                         records.append(_record(message))
                 # Positions, not the last message: markers of transactions and compaction leave offsets without one.
                 for place in consumer.position(starts):

@@ -40,7 +40,7 @@ class Told(NamedTuple):
 
 
 def read_in_order(world: Any, topic: str) -> list[Told]:
-    """Give all records of a topic, by partition and offset, with the times that Kafka gave them."""
+    """Give all records of a topic that concern the world, by partition and offset, with the times that Kafka gave."""
     full = world.topic(topic)
     consumer = Consumer(
         {
@@ -64,6 +64,8 @@ def read_in_order(world: Any, topic: str) -> list[Told]:
                 if message.error() is not None:
                     assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                     unread.discard(message.partition())
+                    continue
+                if not world.concerns(message.key() or b""):
                     continue
                 place = (topic, message.partition(), message.offset())
                 told.append(Told(place, message.timestamp()[1] * 1000, message.key() or b"", message.value()))
@@ -105,11 +107,12 @@ class Judge(Model):
 def hashes(world: Any, kind: str) -> dict[str, dict[str, str]]:
     """Give each item's hash, `kind` being atp or position."""
     start = f"{world.redis_prefix}{kind}:"
-    keys = sorted(world.redis.scan_iter(f"{start}*", count=1000))
+    found = sorted(world.redis.scan_iter(f"{start}*", count=1000))
+    keys = [key for key in found if world.concerns(key.removeprefix(start))]
     pipeline = world.redis.pipeline(transaction=False)
     for key in keys:
         pipeline.hgetall(key)
-    return {key.removeprefix(start): found for key, found in zip(keys, pipeline.execute(), strict=True)}
+    return {key.removeprefix(start): held for key, held in zip(keys, pipeline.execute(), strict=True)}
 
 
 def differences(world: Any, judge: Judge, moments: tuple[int, ...]) -> list[str]:

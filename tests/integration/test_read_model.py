@@ -47,6 +47,24 @@ def store(world: Any) -> Iterator[Store]:
     one.close()
 
 
+# --- another server --------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_to_a_primary_that_became_a_replica_is_let_go(world: Any, store: Store) -> None:
+    """The name in redis.url may lead to the new primary by now; the old one would refuse for ever."""
+    store.join()
+    raw = raw_redis(world)
+    before = store.ask("CLIENT", "ID")
+    raw.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pytest.raises(Outage, match="read only replica"):
+            store.write([f"{world.redis_prefix}a"], [1, "on_hand", 5, 0])
+    finally:
+        raw.execute_command("REPLICAOF", "NO", "ONE")
+    assert store.ask("CLIENT", "ID") != before
+    store.write([f"{world.redis_prefix}a"], [1, "on_hand", 5, 0])
+
+
 # --- the fence -------------------------------------------------------------------------------------------------------
 
 

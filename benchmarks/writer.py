@@ -1,0 +1,274 @@
+"""What the writer costs, from what shards say to Redis and Kafka: processor time an event, by thread and by part.
+
+    python -m benchmarks.writer [--events 200000] [--items 100000] [--poll 1000] [--parts]
+
+The peers' job goes through real shards first; what they said is then fed, poll by poll, to the real publisher with a
+real Valkey and Kafka. `--parts` says where the writer's time goes, and costs some itself: the totals are those of a
+run without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import wraps
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.peers import contestants, workload
+from flows import publisher as publisher_module
+from flows import topics
+from flows.control import Control
+from flows.embedded import Servers
+from flows.metrics import Metrics
+from flows.outgoing_kafka import OutgoingKafka
+from flows.progress import Progress
+from flows.publisher import Publisher
+from flows.runtime import Book, Run, Stop, now, shard_of
+from flows.steps import PublishPart
+from flows.store import Store
+from flows.worker import SWITCH_INTERVAL_S
+from operators import decode
+from operators.lane_queue import LaneQueue
+from operators.outbox import Outbox
+from operators.reference import ReferenceTables, unpack_topology
+from operators.shard import Shard, ShardConfig
+from schemas.messages import Inbound, Outcome, TopologyRecord, UnitBatch
+from schemas.settings import load_settings
+from schemas.units import Origin, Refusal, Unit
+
+SHARDS = 64
+EPOCH_S = 1.0
+
+#: What the writer's time is divided into, where there is such a function: each without what is called within it.
+PARTS: tuple[tuple[str, Any, str], ...] = (
+    ("take", Publisher, "_take_inbox"),
+    ("outbox", Outbox, "add"),
+    ("outbox", Outbox, "slice"),
+    ("encode for Redis", publisher_module, "slice_arguments"),
+    ("encode for Redis", publisher_module, "slice_words"),
+    ("Redis, with the wait", Store, "write"),
+    ("Redis, with the wait", Store, "send"),
+    ("Redis, with the wait", Store, "receive"),
+    ("metrics", Metrics, "count"),
+    ("metrics", Metrics, "wrote"),
+    ("metrics", Metrics, "sent"),
+    ("slice, and on to the lanes", Publisher, "_write_slice"),
+    ("lanes: due", LaneQueue, "due"),
+    ("encode and produce updates", OutgoingKafka, "send_update"),
+    ("encode and produce updates", OutgoingKafka, "send_updates"),
+    ("encode and produce positions", OutgoingKafka, "send_position"),
+    ("encode and produce positions", OutgoingKafka, "send_positions"),
+    ("Kafka: poll", OutgoingKafka, "poll"),
+    ("Kafka: flush", OutgoingKafka, "flush"),
+    ("send what is due", Publisher, "_send_due"),
+    ("barrier", Publisher, "_settle"),
+    ("work", Publisher, "_work"),
+)
+
+
+class Clock:
+    """Lets nothing be forgotten."""
+
+    def recorded(self) -> int | None:
+        """Nothing has passed."""
+        return None
+
+    def has_passed(self, part: str, offset: int) -> bool:
+        """Nothing has passed."""
+        return False
+
+
+class Parts:
+    """Charges the writer's thread for each part what passes in it and in nothing that it calls."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self._open: list[str] = []
+        self._since = 0.0
+
+    def watch(self) -> None:
+        """Wrap what there is of PARTS."""
+        for name, owner, attribute in PARTS:
+            if hasattr(owner, attribute):
+                setattr(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
+
+    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def charged(*arguments: Any, **named: Any) -> Any:
+            self._charge()
+            self._open.append(name)
+            try:
+                return call(*arguments, **named)
+            finally:
+                self._charge()
+                self._open.pop()
+
+        return charged
+
+    def _charge(self) -> None:
+        moment = time.thread_time()
+        if self._open:
+            about = self._open[-1]
+            self.spent[about] = self.spent.get(about, 0.0) + moment - self._since
+        self._since = moment
+
+
+def said(shape: workload.Shape, poll: int) -> tuple[list[list[Outcome]], list[list[Outcome]], Any]:
+    """Give what shards say of the reference data and of the events, poll by poll, and the topology."""
+    tables = ReferenceTables()
+    records = [
+        (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
+        for offset, (topic, key, value) in enumerate(workload.reference(shape))
+    ]
+    accepted, _, _ = tables.judge(records, now(), 0)
+    config = ShardConfig(SHARDS, 86_400_000_000)
+    shards = [Shard(n, config, None, now, Clock()) for n in range(SHARDS)]  # type: ignore[arg-type]
+    inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
+    for record in accepted:
+        inbound[shard_of(record.item, SHARDS)].append(record)
+    first: list[list[Outcome]] = []
+    for shard, some in zip(shards, inbound, strict=True):
+        first += [[outcome] for start in range(0, len(some), 512) for outcome in heard(shard, some[start : start + 512])]
+    topology = unpack_topology(tables.pack())
+    book = decode.Book(frozenset(topology.locations), frozenset(topology.channels))
+    decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), book)
+    messages = workload.events(shape, now())
+    polls = []
+    offset = 0
+    while chunk := list(islice(messages, poll)):
+        batches: dict[int, UnitBatch] = {}
+        refusals: list[Refusal] = []
+        for topic, key, value in chunk:
+            units: list[Unit] = []
+            moment = now()
+            decoder.decode(Origin(topic, 0, offset, moment // 1000, key, value), moment, units, refusals, True)
+            for unit in units:
+                batch = batches.setdefault(shard_of(unit.item, SHARDS), UnitBatch(f"{topic}/0", offset, []))
+                batch.units.append(unit)
+                batch.last_offset = offset
+            offset += 1
+        assert not refusals, refusals[0]
+        polls.append([outcome for number, batch in batches.items() for outcome in heard(shards[number], [batch])])
+    return first, polls, topology
+
+
+def heard(shard: Shard, messages: list[Inbound] | list[UnitBatch]) -> Iterator[Outcome]:
+    """Give what a shard says, if it says something."""
+    outcome = shard.process(messages)
+    if outcome is not None:
+        yield outcome
+
+
+def feed(publisher: Publisher, parts: list[PublishPart], polls: list[list[Outcome]]) -> float:
+    """Hand polls over as the dataflow does, each when the one before is being written; an epoch a second."""
+    spent = 0.0
+    epoch_at = time.monotonic() + EPOCH_S
+    for outcomes in polls:
+        while publisher._inbox or len(publisher._outbox) > 100:
+            time.sleep(0.0002)
+        began = time.thread_time()
+        for outcome in outcomes:
+            parts[outcome.shard].write_batch([outcome])
+        spent += time.thread_time() - began
+        if time.monotonic() >= epoch_at:
+            epoch(parts)
+            epoch_at = time.monotonic() + EPOCH_S
+    return spent
+
+
+def epoch(parts: list[PublishPart]) -> None:
+    """End an epoch as the dataflow does."""
+    for part in parts:
+        part.snapshot()
+
+
+def thread_s(publisher: Publisher) -> float:
+    """Give the processor time of the writer's thread."""
+    ident = publisher._thread.ident
+    assert ident is not None
+    return time.clock_gettime(time.pthread_getcpuclockid(ident))
+
+
+def servers_s() -> float:
+    """Give the processor time of Kafka and Valkey."""
+    return sum(sum(child.cpu_times()[:2]) for child in psutil.Process().children())
+
+
+def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[str, Any]:
+    """Feed it all and give what it took."""
+    shape = workload.Shape(told.events, told.items)
+    first, polls, topology = said(shape, told.poll)
+    updates = sum(len(update.channels) for some in polls for outcome in some for update in outcome.updates)
+    items = sum(len(outcome.updates) for some in polls for outcome in some)
+    figures = sum(len(update.fields) for some in polls for outcome in some for update in outcome.updates)
+    settings = load_settings(None, contestants.engine_settings(servers.bootstrap_servers, servers.redis_url, folder))
+    topics.create(settings)
+    store = Store(settings.redis.address(), settings.redis.prefix)
+    run = Run(settings, store.claim(0), until_caught_up=True)
+    store.close()
+    book, metrics = Book(), Metrics()
+    book.update(topology)
+    parts_of = Parts()
+    if told.parts:
+        parts_of.watch()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.disable()
+    publisher = Publisher(run, book, Progress(), Control(), Stop(), metrics)
+    parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
+    feed(publisher, parts, first)
+    epoch(parts)
+    parts_of.spent = {}
+    cpu_s, writer_s, own_s, began = time.process_time(), thread_s(publisher), time.thread_time(), time.monotonic()
+    theirs_s, sent = servers_s(), sum(map(sum, metrics._by_channel.values()))
+    handing_s = feed(publisher, parts, polls)
+    epoch(parts)
+    epoch(parts)
+    seconds = time.monotonic() - began
+    cpu_s, writer_s = time.process_time() - cpu_s, thread_s(publisher) - writer_s
+    own_s, theirs_s = time.thread_time() - own_s, servers_s() - theirs_s
+    sent = sum(map(sum, metrics._by_channel.values())) - sent
+    publisher.close()
+
+    def an_event(spent: float) -> float:
+        return round(spent / shape.events * 1e6, 2)
+
+    return {
+        "events": shape.events,
+        "items written an event": round(items / shape.events, 2),
+        "channels changed an event": round(updates / shape.events, 2),
+        "figures changed an event": round(figures / shape.events, 2),
+        "updates sent an event": round(sent / shape.events, 2),
+        "events a second": round(shape.events / seconds),
+        "µs an event: writer's thread": an_event(writer_s),
+        "µs an event: handing over": an_event(handing_s),
+        "µs an event: Kafka's client, other threads": an_event(cpu_s - writer_s - own_s),
+        "µs an event: all of these": an_event(cpu_s - own_s + handing_s),
+        "µs an event: servers": an_event(theirs_s),
+        "rss MB": psutil.Process().memory_info().rss >> 20,
+        "parts": {name: an_event(spent) for name, spent in sorted(parts_of.spent.items(), key=lambda one: -one[1])},
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--poll", type=int, default=1000, help="events a poll")
+    parser.add_argument("--parts", action="store_true")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, Servers(Path(name)) as servers:
+        print(json.dumps(measure(told, servers, Path(name) / "engine"), indent=1, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -137,7 +137,9 @@ def said(shape: workload.Shape, poll: int) -> tuple[list[list[Outcome]], list[li
         inbound[shard_of(record.item, SHARDS)].append(record)
     first: list[list[Outcome]] = []
     for shard, some in zip(shards, inbound, strict=True):
-        first += [[outcome] for start in range(0, len(some), 512) for outcome in heard(shard, some[start : start + 512])]
+        first += [
+            [outcome] for start in range(0, len(some), 512) for outcome in heard(shard, some[start : start + 512])
+        ]
     topology = unpack_topology(tables.pack())
     book = decode.Book(frozenset(topology.locations), frozenset(topology.channels))
     decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), book)

@@ -70,9 +70,10 @@ class OutgoingKafka:
             },
         )
         self._producer = Producer(config)
+        self._produce = self._producer.produce
         metrics.watch("atp_kafka_queue_messages", lambda: len(self._producer))
 
-    def send_update(self, update: Outgoing) -> bytes:
+    def send_update(self, update: Outgoing) -> str:
         """Send one number; returns its JSON."""
         value = update_json(update)
         self._send(self._lanes[update.change.lane], f"{update.item}:{update.change.channel}", value)
@@ -116,13 +117,15 @@ class OutgoingKafka:
         self._metrics.kafka_confirm.observe(time.monotonic() - began)
         self._check()
 
-    def _send(self, topic: str, key: str | bytes | None, value: bytes | None, headers: list[Any] | None = None) -> None:
+    def _send(
+        self, topic: str, key: str | bytes | None, value: str | bytes | None, headers: list[Any] | None = None
+    ) -> None:
         while True:
             try:
                 if headers is None:
-                    self._producer.produce(topic, value, key)
+                    self._produce(topic, value, key)
                 else:
-                    self._producer.produce(topic, value, key, headers=headers)
+                    self._produce(topic, value, key, headers=headers)
                 return
             except BufferError:
                 self._producer.poll(0.05)

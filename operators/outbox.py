@@ -21,7 +21,11 @@ ONLY_FIGURES = 4
 
 def rank(update: ItemUpdate) -> int:
     """Give the most urgent lane of an item's changes."""
-    return min((change.lane for change in update.channels), default=ONLY_FIGURES)
+    urgency = ONLY_FIGURES
+    for change in update.channels:
+        if change.lane < urgency:
+            urgency = change.lane
+    return urgency
 
 
 def merge_channels(old: ChannelUpdate, new: ChannelUpdate) -> ChannelUpdate:
@@ -80,8 +84,13 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
 
 
 def size(update: ItemUpdate) -> int:
-    """Give how many hash fields the update writes, roughly: what a slice is measured in."""
-    return 2 * len(update.channels) + len(update.fields) + 6
+    """Give how many hash fields the update writes, by day or not: what a slice is measured in."""
+    fields = 0
+    for change in update.channels:
+        fields += 1 if change.by_day is None else 2
+    if update.channels or update.day0 >= 0:
+        fields += 3
+    return fields + len(update.fields) + 2 if update.fields else fields
 
 
 class Outbox:

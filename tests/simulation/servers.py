@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import hiredis
 import redis
 
 from flows.kafka_tail import MARGIN_MS, Tail
@@ -124,16 +125,17 @@ class MemoryStore(Store):
         super().__init__("redis://127.0.0.1:1", prefix, token, writer)
         self._server, self._fault = server, fault
 
-    def _ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        answers = []
-        for command in commands:
+    def _exchange(self, packed: Sequence[bytes]) -> list[Any]:
+        answers: list[Any] = []
+        for raw in packed:
             self._fault("before redis")
+            reader = hiredis.Reader()
+            reader.feed(raw)
             try:
                 # Offsets are bytes of any kind: kept as one character a byte.
-                words = [word.decode("latin-1") if isinstance(word, bytes) else word for word in command]
-                answers.append(self._server.execute(words))
+                answers.append(self._server.execute([word.decode("latin-1") for word in reader.gets()]))
             except redis.ResponseError as error:
-                raise self._error(error) from None
+                answers.append(error)
             self._fault("after redis")
         return answers
 
@@ -145,10 +147,10 @@ class MemoryKafka:
         self._log, self._fault, self._choose = log, fault, choose
         self.buffers: dict[int, list[Outgoing]] = {}
 
-    def send_update(self, update: Outgoing) -> bytes:
+    def send_update(self, update: Outgoing) -> str:
         self._fault("before kafka")
         self.buffers.setdefault(0 if self._log.is_in_order else update.change.lane, []).append(update)
-        return b""
+        return ""
 
     def send_position(self, *_: object) -> None:
         """Positions are not looked at here."""

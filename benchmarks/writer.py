@@ -1,12 +1,12 @@
 """What the writer costs, from what shards say to Redis and Kafka: processor time an event, by thread and by part.
 
     python -m benchmarks.writer [--events 200000] [--items 100000] [--poll 1000] [--parts]
-    python -m benchmarks.writer --dry [--rounds 5]
+    python -m benchmarks.writer --dry
 
 The peers' job goes through real shards first; what they said is then fed, poll by poll, to the real publisher with a
 real Valkey and Kafka. `--parts` says where the writer's time goes, and costs some itself: the totals are those of a
-run without it. `--dry` leaves servers, their clients and threads out, and gives the least of several rounds: what is
-left hardly depends on what else the machine does.
+run without it. `--dry` leaves servers, their clients and threads out, lets lingers end as at 100,000 events a second,
+and gives what a poll takes when the machine does little else: the lowest tenth of all.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from itertools import islice
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ from schemas.units import Origin, Refusal, Unit
 
 SHARDS = 64
 EPOCH_S = 1.0
+#: How fast events come by the clock of `--dry`: microseconds an event.
+PACE_US = 10
+#: By way of a function in C, which valgrind can be told to count in:
+#: valgrind --tool=callgrind --toggle-collect='methodcaller_*' python -m benchmarks.writer --dry --events 10000
+WORK = methodcaller("_work")
 
 #: What the writer's time is divided into, where there is such a function: each without what is called within it.
 PARTS: tuple[tuple[str, Any, str], ...] = (
@@ -169,55 +175,64 @@ class Parts:
         self._since = moment
 
 
-def said(shape: workload.Shape, poll: int) -> tuple[list[list[Outcome]], list[list[Outcome]], Any]:
-    """Give what shards say of the reference data and of the events, poll by poll, and the topology."""
-    tables = ReferenceTables()
-    records = [
-        (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
-        for offset, (topic, key, value) in enumerate(workload.reference(shape))
-    ]
-    accepted, _, _ = tables.judge(records, now(), 0)
-    config = ShardConfig(SHARDS, 86_400_000_000)
-    shards = [Shard(n, config, None, now, Clock()) for n in range(SHARDS)]  # type: ignore[arg-type]
-    inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
-    for record in accepted:
-        inbound[shard_of(record.item, SHARDS)].append(record)
-    first: list[list[Outcome]] = []
-    for shard, some in zip(shards, inbound, strict=True):
-        first += [
-            [outcome] for start in range(0, len(some), 512) for outcome in heard(shard, some[start : start + 512])
+class Shards:
+    """Decodes the job's events and says what follows, poll by poll, as the dataflow does."""
+
+    def __init__(self, shape: workload.Shape, poll: int) -> None:
+        self._shape, self._poll = shape, poll
+        tables = ReferenceTables()
+        records = [
+            (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
+            for offset, (topic, key, value) in enumerate(workload.reference(shape))
         ]
-    topology = unpack_topology(tables.pack())
-    book = decode.Book(frozenset(topology.locations), frozenset(topology.channels))
-    decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), book)
-    messages = workload.events(shape, now())
-    polls = []
-    offset = 0
-    while chunk := list(islice(messages, poll)):
-        batches: dict[int, UnitBatch] = {}
-        refusals: list[Refusal] = []
-        for topic, key, value in chunk:
+        accepted, _, _ = tables.judge(records, now(), 0)
+        config = ShardConfig(SHARDS, 86_400_000_000)
+        self._shards = [Shard(n, config, None, now, Clock()) for n in range(SHARDS)]  # type: ignore[arg-type]
+        self._inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
+        for record in accepted:
+            self._inbound[shard_of(record.item, SHARDS)].append(record)
+        self.topology = unpack_topology(tables.pack())
+        #: items, channels and figures that changed in what was said of events
+        self.changed = [0, 0, 0]
+
+    def first(self) -> Iterator[list[Outcome]]:
+        """Give what they say of the reference data."""
+        for number, some in enumerate(self._inbound):
+            for start in range(0, len(some), 512):
+                yield self._heard(number, some[start : start + 512])
+
+    def polls(self) -> Iterator[list[Outcome]]:
+        """Give what they say of the events."""
+        book = decode.Book(frozenset(self.topology.locations), frozenset(self.topology.channels))
+        decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), book)
+        messages = workload.events(self._shape, now())
+        offset = 0
+        while chunk := list(islice(messages, self._poll)):
+            batches: dict[int, UnitBatch] = {}
             units: list[Unit] = []
+            refusals: list[Refusal] = []
             moment = now()
-            decoder.decode(Origin(topic, 0, offset, moment // 1000, key, value), moment, units, refusals, True)
+            for topic, key, value in chunk:
+                decoder.decode(Origin(topic, 0, offset, moment // 1000, key, value), moment, units, refusals, True)
+                offset += 1
+            assert not refusals, refusals[0]
             for unit in units:
-                batch = batches.setdefault(shard_of(unit.item, SHARDS), UnitBatch(f"{topic}/0", offset, []))
+                batch = batches.setdefault(shard_of(unit.item, SHARDS), UnitBatch("warehouse/0", offset, []))
                 batch.units.append(unit)
-                batch.last_offset = offset
-            offset += 1
-        assert not refusals, refusals[0]
-        polls.append([outcome for number, batch in batches.items() for outcome in heard(shards[number], [batch])])
-    return first, polls, topology
+            outcomes = [outcome for number, batch in batches.items() for outcome in self._heard(number, [batch])]
+            for outcome in outcomes:
+                self.changed[0] += len(outcome.updates)
+                for update in outcome.updates:
+                    self.changed[1] += len(update.channels)
+                    self.changed[2] += len(update.fields)
+            yield outcomes
+
+    def _heard(self, number: int, messages: Sequence[Inbound]) -> list[Outcome]:
+        outcome = self._shards[number].process(messages)
+        return [] if outcome is None else [outcome]
 
 
-def heard(shard: Shard, messages: list[Inbound] | list[UnitBatch]) -> Iterator[Outcome]:
-    """Give what a shard says, if it says something."""
-    outcome = shard.process(messages)
-    if outcome is not None:
-        yield outcome
-
-
-def feed(publisher: Publisher, parts: list[PublishPart], polls: list[list[Outcome]]) -> float:
+def feed(publisher: Publisher, parts: list[PublishPart], polls: Iterator[list[Outcome]]) -> float:
     """Hand polls over as the dataflow does, each when the one before is being written; an epoch a second."""
     spent = 0.0
     epoch_at = time.monotonic() + EPOCH_S
@@ -262,17 +277,14 @@ def reference_s_now() -> float:
 def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[str, Any]:
     """Feed it all and give what it took."""
     shape = workload.Shape(told.events, told.items)
-    first, polls, topology = said(shape, told.poll)
-    updates = sum(len(update.channels) for some in polls for outcome in some for update in outcome.updates)
-    items = sum(len(outcome.updates) for some in polls for outcome in some)
-    figures = sum(len(update.fields) for some in polls for outcome in some for update in outcome.updates)
+    shards = Shards(shape, told.poll)
     settings = load_settings(None, contestants.engine_settings(servers.bootstrap_servers, servers.redis_url, folder))
     topics.create(settings)
     store = Store(settings.redis.address(), settings.redis.prefix)
     run = Run(settings, store.claim(0), until_caught_up=True)
     store.close()
     book, metrics = Book(), Metrics()
-    book.update(topology)
+    book.update(shards.topology)
     parts_of = Parts()
     if told.parts:
         parts_of.watch()
@@ -280,19 +292,20 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     gc.disable()
     publisher = Publisher(run, book, Progress(), Control(), Stop(), metrics)
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
-    feed(publisher, parts, first)
+    feed(publisher, parts, shards.first())
     epoch(parts)
     parts_of.spent = {}
     reference_s = reference_s_now()
     cpu_s, writer_s, own_s, began = time.process_time(), thread_s(publisher), time.thread_time(), time.monotonic()
     theirs_s, sent = servers_s(), sum(map(sum, metrics._by_channel.values()))
-    handing_s = feed(publisher, parts, polls)
+    handing_s = feed(publisher, parts, shards.polls())
     epoch(parts)
     epoch(parts)
     seconds = time.monotonic() - began
     reference_s = (reference_s + reference_s_now()) / 2
     cpu_s, writer_s = time.process_time() - cpu_s, thread_s(publisher) - writer_s
     own_s, theirs_s = time.thread_time() - own_s, servers_s() - theirs_s
+    items, channels, figures = shards.changed
     sent = sum(map(sum, metrics._by_channel.values())) - sent
     publisher.close()
 
@@ -302,7 +315,7 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     return {
         "events": shape.events,
         "items written an event": round(items / shape.events, 2),
-        "channels changed an event": round(updates / shape.events, 2),
+        "channels changed an event": round(channels / shape.events, 2),
         "figures changed an event": round(figures / shape.events, 2),
         "updates sent an event": round(sent / shape.events, 2),
         "events a second": round(shape.events / seconds),
@@ -318,49 +331,55 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
 
 
 def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Let one thread take and write it all, several times; give the least of what that took."""
+    """Let one thread do it all, and only clock what it writes; of windows of equal size the least counts."""
     shape = workload.Shape(told.events, told.items)
-    first, polls, topology = said(shape, told.poll)
+    shards = Shards(shape, told.poll)
     settings = load_settings(None, contestants.engine_settings("127.0.0.1:1", "redis://127.0.0.1:1", folder))
     outgoing_kafka.Producer = DryProducer  # type: ignore[assignment,misc]
     gc.disable()
-    least: dict[str, float] = {}
-    for _ in range(told.rounds):
-        book = Book()
-        book.update(topology)
-        run = Run(settings, 1, until_caught_up=True)
-        publisher = Publisher(run, book, Progress(), Control(), Stop(), Metrics(), connect=DryStore)
-        publisher._is_started = True  # no thread of its own
-        publisher._join()
-        parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
-        for outcomes in first:
-            for outcome in outcomes:
-                parts[outcome.shard].write_batch([outcome])
-        publisher._work()
-        publisher._settle()
-        producer: Any = publisher._kafka._producer
-        producer.taken = 0
-        # As often as lingers end where 100,000 events a second are taken: positions' is 200 ms.
-        polls_a_window = max(1, 20_000 // told.poll)
-        spent = taking = 0.0
-        for number, outcomes in enumerate(polls):
-            began = time.thread_time()
-            for outcome in outcomes:
-                parts[outcome.shard].write_batch([outcome])
-            handed = time.thread_time()
-            publisher._work()
-            if number % polls_a_window == 0:
-                publisher._send_due(linger=False)
-            spent += time.thread_time() - handed
-            taking += handed - began
-        least["writing"] = min(least.get("writing", 1e9), spent)
-        least["handing over"] = min(least.get("handing over", 1e9), taking)
-        least["reference loop"] = min(least.get("reference loop", 1e9), reference_s_now())
+    book = Book()
+    book.update(shards.topology)
+    run = Run(settings, 1, until_caught_up=True)
+    publisher = Publisher(run, book, Progress(), Control(), Stop(), Metrics(), connect=DryStore)
+    publisher._is_started = True  # no thread of its own
+    publisher._join()
+    parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
+    for outcomes in shards.first():
+        for outcome in outcomes:
+            parts[outcome.shard].write_batch([outcome])
+    publisher._work()
+    publisher._settle()
+    producer: Any = publisher._kafka._producer
+    producer.taken = 0
+    writing, handing, reference = [], [], []
+    moment = now()
+    publisher_module.now = lambda: moment  # type: ignore[assignment]
+    for outcomes in shards.polls():
+        moment += told.poll * PACE_US
+        began = time.thread_time()
+        for outcome in outcomes:
+            parts[outcome.shard].write_batch([outcome])
+        handed = time.thread_time()
+        WORK(publisher)
+        writing.append(time.thread_time() - handed)
+        handing.append(handed - began)
+        if len(writing) % 10 == 0:
+            reference.append(reference_s_now())
+
+    def an_event(spent: list[float], part: int) -> float:
+        return round(sorted(spent)[len(spent) // part] / told.poll * 1e6, 2)
+
+    items, channels, _ = shards.changed
     return {
         "events": shape.events,
+        "items written an event": round(items / shape.events, 2),
+        "channels changed an event": round(channels / shape.events, 2),
         "messages to Kafka an event": round(producer.taken / shape.events, 2),
-        **{f"µs an event: {name}": round(least[name] / shape.events * 1e6, 2) for name in ("writing", "handing over")},
-        "ms the reference loop takes here and now": round(least["reference loop"] * 1e3, 1),
+        "µs an event: writing": an_event(writing, 10),
+        "µs an event: writing, median": an_event(writing, 2),
+        "µs an event: handing over": an_event(handing, 10),
+        "ms the reference loop takes": round(sorted(reference)[len(reference) // 10] * 1e3, 1),
+        "ms the reference loop takes, median": round(sorted(reference)[len(reference) // 2] * 1e3, 1),
     }
 
 
@@ -372,7 +391,6 @@ def main() -> None:
     parser.add_argument("--poll", type=int, default=1000, help="events a poll")
     parser.add_argument("--parts", action="store_true")
     parser.add_argument("--dry", action="store_true", help="without servers")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the least counts, with --dry")
     told = parser.parse_args()
     if told.dry:
         with tempfile.TemporaryDirectory() as name:

@@ -54,7 +54,7 @@ EPOCH_S = 1.0
 #: How fast events come by the clock of `--dry`: microseconds an event.
 PACE_US = 10
 #: By way of a function in C, which valgrind can be told to count in:
-#: valgrind --tool=callgrind --toggle-collect='methodcaller_*' python -m benchmarks.writer --dry --events 10000
+#: valgrind --tool=callgrind --toggle-collect=methodcaller_call python -m benchmarks.writer --dry --items 2000
 WORK = methodcaller("_work")
 
 #: What the writer's time is divided into, where there is such a function: each without what is called within it.
@@ -363,7 +363,7 @@ def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
         WORK(publisher)
         writing.append(time.thread_time() - handed)
         handing.append(handed - began)
-        if len(writing) % 10 == 0:
+        if len(writing) % 10 == 1:
             reference.append(reference_s_now())
 
     def an_event(spent: list[float], part: int) -> float:

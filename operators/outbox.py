@@ -112,16 +112,17 @@ class Outbox:
         """Take what a shard has to say; `reached`: the offsets its state includes now."""
         waiting, ranks = self._waiting, self._ranks
         for update in updates:
-            known = waiting.get(update.item)
+            item = update.item
+            known = waiting.get(item)
             if known is None:
-                waiting[update.item] = (shard, update)
-                ranks[rank(update)].append(update.item)
+                waiting[item] = (shard, update)
+                ranks[rank(update)].append(item)
                 continue
             update = merge(known[1], update)
-            waiting[update.item] = (shard, update)
+            waiting[item] = (shard, update)
             urgency = rank(update)
             if urgency < rank(known[1]):
-                ranks[urgency].append(update.item)
+                ranks[urgency].append(item)
         if reached is not None:
             self._reached[shard] = reached
 
@@ -129,16 +130,18 @@ class Outbox:
         """Take the most urgent items, up to `fields_max` fields but at least one item, and what goes with them."""
         taken: list[tuple[int, ItemUpdate]] = []
         fields = 0
+        waiting = self._waiting
         for items in self._ranks:
             while items:
-                entry = self._waiting.get(items[0])
+                item = items.popleft()
+                entry = waiting.pop(item, None)
                 if entry is None:
-                    items.popleft()
                     continue
                 fields += size(entry[1])
                 if taken and fields > fields_max:
+                    waiting[item] = entry
+                    items.appendleft(item)
                     return taken, self._take_reached()
-                del self._waiting[items.popleft()]
                 taken.append(entry)
         return taken, self._take_reached()
 

@@ -36,6 +36,10 @@ MODULES = [
     "flows.steps",
     "operators.outbox",
     "operators.lane_queue",
+    "flows.encode",
+    "flows.metrics",
+    "flows.outgoing_kafka",
+    "flows.publisher",
 ]
 
 

@@ -19,7 +19,7 @@ from itertools import islice
 from pathlib import Path
 
 from flows import traffic
-from flows.encode import slice_arguments
+from flows.encode import pack_slice
 from flows.runtime import now
 from flows.traffic import Message
 from operators.decode import Book, Decoder, DecoderConfig
@@ -97,7 +97,7 @@ class HotPath:
             for number, batch in batches.items():
                 outcome = self._shards[number].process([batch])
                 if outcome is not None:
-                    fields += len(slice_arguments(outcome.updates, "", polls, moment)[1])
+                    fields += pack_slice(outcome.updates, "", polls, moment).word_count
         return fields
 
 

@@ -1,15 +1,14 @@
-"""What goes out, as bytes: arguments for the read model's slices, JSON for Kafka (contract section 7)."""
+"""What goes out, as bytes: what writes a slice of the read model, JSON for Kafka (contract section 7)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from flows.store import Argument
 from operators.lane_queue import Outgoing
 from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, ItemUpdate
@@ -28,7 +27,14 @@ def _second(seconds: int) -> str:
 
 def time_text(moment: int) -> str:
     """Give UTC microseconds as RFC 3339."""
-    return f"{_second(moment // 1_000_000)}.{moment % 1_000_000:06d}Z"
+    seconds = moment // 1_000_000
+    micros = moment - seconds * 1_000_000
+    # With a 1 in front that is left out again: faster than a format with zeros.
+    return f"{_second(seconds)}.{str(1_000_000 + micros)[1:]}Z"
+
+
+#: the same of a moment that many messages share
+_shared_time = lru_cache(maxsize=64)(time_text)
 
 
 def day_text(day: int) -> str:
@@ -36,122 +42,221 @@ def day_text(day: int) -> str:
     return _second(day * DAY_S)[:10]
 
 
-def slice_arguments(
-    updates: Iterable[ItemUpdate], prefix: str, version: int, published_at: int
-) -> tuple[list[str], list[Argument]]:
-    """Give the keys of a slice and, for each, its values and the fields to delete."""
+# --- the read model --------------------------------------------------------------------------------------------------
+# A slice is written as the bytes of Redis' protocol at once: 1.0 µs an item, against 7 by a list of arguments that the
+# client packs (python -m benchmarks.writer --parts).
+
+
+class Slice:
+    """What one call writes: its keys and, for each, values and fields to delete, as Redis' protocol has them."""
+
+    __slots__ = ("key_count", "keys", "word_count", "words")
+
+    def __init__(self, key_count: int, keys: bytes, word_count: int, words: bytes) -> None:
+        self.key_count, self.keys = key_count, keys
+        self.word_count, self.words = word_count, words
+
+
+def bulk(text: str) -> str:
+    """Give one word, of ASCII alone."""
+    return f"${len(text)}\r\n{text}\r\n"
+
+
+def bulk_bytes(word: str | bytes | int) -> bytes:
+    """Give one word of any kind."""
+    raw = word if isinstance(word, bytes) else str(word).encode()
+    return b"$%d\r\n%b\r\n" % (len(raw), raw)
+
+
+#: numbers that most quantities are, as words
+SMALL = 4096
+_SMALL: list[str] = [bulk(str(number)) for number in range(SMALL)]
+#: names of fields as words; there are a few for each location and channel
+FIELDS_MAX = 100_000
+_fields: dict[str, str] = {}
+_VERSION, _PUBLISHED_AT, _AS_OF, _DAY0, _SCALE = (bulk(name) for name in META)
+_ALL_META = _VERSION + _PUBLISHED_AT + _AS_OF + _DAY0 + _SCALE
+
+
+def _word(number: int) -> str:
+    if 0 <= number < SMALL:
+        return _SMALL[number]
+    return bulk(str(number))
+
+
+def _field(name: str) -> str:
+    if len(_fields) >= FIELDS_MAX:
+        _fields.clear()
+    word = _fields[name] = bulk(name)
+    return word
+
+
+def pack_slice(updates: Sequence[ItemUpdate], prefix: str, version: int, published_at: int) -> Slice:
+    """Give the keys of a slice and, for each, its values and the fields to delete.
+
+    How many values is said below zero where they are all there is, and absent figures are 0.
+    """
     keys: list[str] = []
-    arguments: list[Argument] = []
-    published_ms = published_at // 1000
+    words: list[str] = []
+    word_count = 0
+    ours = f"{_VERSION}{bulk(str(version))}"
+    meta = f"{ours}{_PUBLISHED_AT}{bulk(str(published_at // 1000))}"
+    promises, figures = f"{prefix}atp:", f"{prefix}position:"
+    promises_size, figures_size = len(promises.encode()), len(figures.encode())
     for update in updates:
+        item, as_of = update.item, update.as_of
+        since = "" if as_of < 0 else f"{_AS_OF}{bulk(str(as_of // 1000))}"
         if update.channels or update.day0 >= 0:
-            keys.append(f"{prefix}atp:{update.item}")
-            _atp_arguments(update, arguments, version, published_ms)
+            keys.append(f"${promises_size + len(item)}\r\n{promises}{item}\r\n")
+            word_count += _pack_promises(update, words, meta, since)
         if update.fields:
-            keys.append(f"{prefix}position:{update.item}")
-            _position_arguments(update, arguments, version)
-    return keys, arguments
+            keys.append(f"${figures_size + len(item)}\r\n{figures}{item}\r\n")
+            word_count += _pack_figures(update, words, ours, since)
+    return Slice(len(keys), "".join(keys).encode(), word_count, "".join(words).encode())
 
 
-def _count(values: list[Argument], is_whole: bool) -> int:
-    """Give how many values follow; below zero where they are all there is, and absent figures are 0."""
-    return -len(values) // 2 if is_whole else len(values) // 2
-
-
-def _position_arguments(update: ItemUpdate, arguments: list[Argument], version: int) -> None:
-    values: list[Argument] = []
-    gone: list[Argument] = []
-    if update.is_gone:
-        gone = [*update.fields, "_version", "_as_of"]
-    else:
-        for name, quantity in update.fields.items():
-            if quantity is None:
-                gone.append(name)
-            elif quantity or not update.is_whole:
-                values += (name, quantity)
-        values += ("_version", version)
-        if update.as_of >= 0:
-            values += ("_as_of", update.as_of // 1000)
-    arguments.append(_count(values, update.is_whole))
-    arguments += values
-    arguments.append(len(gone))
-    arguments += gone
-
-
-def _atp_arguments(update: ItemUpdate, arguments: list[Argument], version: int, published_ms: int) -> None:
-    values: list[Argument] = []
-    gone: list[Argument] = []
+def _pack_promises(update: ItemUpdate, words: list[str], meta: str, since: str) -> int:
+    """Add what is said of an item's channels; give how many words that is."""
+    fields = _fields
+    at = len(words)
+    words.append("")  # how many values: known when they are
+    values = deleted = 0
+    gone = ""
     for change in update.channels:
         channel = change.channel
+        name = fields.get(channel)
+        if name is None:
+            name = _field(channel)
         if change.removed:
-            gone += (channel, f"{channel}:by_day")
+            gone += name + bulk(f"{channel}:by_day")
+            deleted += 2
             continue
-        values += (channel, change.atp)
+        atp = change.atp
+        words.append(name)
+        words.append(_word(atp))
+        values += 1
         if change.by_day is not None:
-            values += (f"{channel}:by_day", orjson.dumps(change.by_day))
-        elif change.previous_by_day is not None or change.forced:
-            gone.append(f"{channel}:by_day")
+            words.append(bulk(f"{channel}:by_day") + bulk(orjson.dumps(change.by_day).decode()))
+            values += 1
+        elif change.forced or change.previous_by_day is not None:
+            gone += bulk(f"{channel}:by_day")
+            deleted += 1
     if update.is_gone:
-        arguments += (0, len(gone) + len(META), *gone, *META)
-        return
-    values += ("_version", version, "_published_at", published_ms)
-    if update.as_of >= 0:
-        values += ("_as_of", update.as_of // 1000)
-    if update.day0 >= 0:
-        values += ("_day0", day_text(update.day0))
+        del words[at + 1 :]
+        words[at] = _word(0)
+        words.append(_word(deleted + len(META)) + gone + _ALL_META)
+        return 2 + deleted + len(META)
+    words.append(meta)
+    values += 2
+    if since:
+        words.append(since)
+        values += 1
+    day0 = update.day0
+    if day0 >= 0:
+        words.append(_DAY0 + bulk(day_text(day0)))
+        values += 1
     else:
-        gone.append("_day0")
+        gone += _DAY0
+        deleted += 1
     if update.scale:
-        values += ("_scale", update.scale)
+        words.append(_SCALE + bulk(str(update.scale)))
+        values += 1
     else:
-        gone.append("_scale")
-    arguments.append(_count(values, update.is_whole))
-    arguments += values
-    arguments.append(len(gone))
-    arguments += gone
+        gone += _SCALE
+        deleted += 1
+    words[at] = _word(-values if update.is_whole else values)
+    words.append(_word(deleted))
+    words.append(gone)
+    return 2 + 2 * values + deleted
 
 
-def update_json(update: Outgoing) -> bytes:
+def _pack_figures(update: ItemUpdate, words: list[str], ours: str, since: str) -> int:
+    """Add what is said of an item's position; give how many words that is."""
+    fields = _fields
+    at = len(words)
+    words.append("")  # how many values: known when they are
+    values = deleted = 0
+    gone = ""
+    is_gone = update.is_gone
+    for field, quantity in update.fields.items():
+        name = fields.get(field)
+        if name is None:
+            name = _field(field)
+        if quantity is None or is_gone:
+            gone += name
+            deleted += 1
+        elif quantity != 0 or not update.is_whole:
+            words.append(name)
+            words.append(_word(quantity))
+            values += 1
+    if is_gone:
+        gone += _VERSION + _AS_OF
+        deleted += 2
+    else:
+        words.append(ours)
+        values += 1
+        if since:
+            words.append(since)
+            values += 1
+    words[at] = _word(-values if update.is_whole and not is_gone else values)
+    words.append(_word(deleted))
+    words.append(gone)
+    return 2 + 2 * values + deleted
+
+
+# --- Kafka -----------------------------------------------------------------------------------------------------------
+# Codes need no escaping: letters, digits and . _ - / alone. So JSON is a template: 0.4 µs, against 1.0 by a dict and an
+# encoder.
+
+
+def _quoted(text: str) -> str:
+    """Give printable ASCII as JSON."""
+    return f'"{text}"' if '"' not in text and "\\" not in text else orjson.dumps(text).decode()
+
+
+def update_json(update: Outgoing) -> str:
     """Give one number for one channel, as sent to atp.updates.*."""
     change = update.change
-    message: dict[str, Any] = {
-        "item": update.item,
-        "channel": change.channel,
-        "atp": change.atp,
-        "previous": change.previous,
-        "lane": LANES[change.lane],
-        "cause": change.cause,
-        "as_of": time_text(update.as_of) if update.as_of >= 0 else None,
-        "processed_at": time_text(update.processed_at),
-        "version": update.version,
-    }
+    as_of, version, atp, lane = update.as_of, update.version, change.atp, change.lane
+    since = "null" if as_of < 0 else f'"{time_text(as_of)}"'
+    previous = "null" if change.previous is None else str(change.previous)
+    text = (
+        f'{{"item":"{update.item}","channel":"{change.channel}","atp":{atp},"previous":{previous},'
+        f'"lane":"{LANES[lane]}","cause":"{change.cause}","as_of":{since},'
+        f'"processed_at":"{_shared_time(update.processed_at)}","version":{version}'
+    )
     if update.correlation_id:
-        message["correlation_id"] = update.correlation_id
+        text += f',"correlation_id":{_quoted(update.correlation_id)}'
     if change.by_day is not None:
-        message["by_day"] = change.by_day
+        text += f',"by_day":{orjson.dumps(change.by_day).decode()}'
     if change.breakdown is not None:
-        message["breakdown"] = orjson.Fragment(change.breakdown)
-    return orjson.dumps(message)
+        text += f',"breakdown":{change.breakdown.decode()}'
+    return text + "}"
 
 
-#: A place of a position as JSON. Codes need no escaping: letters, digits and . _ - / alone.
+#: A place of a position, and what of it is 0 where nothing is claimed, held or on its way: at most places.
 _PLACE = '"%s":{' + ",".join(f'"{name}":%d' for name in POSITION_FIELDS) + "}"
+_NOTHING_ELSE = "".join(f',"{name}":0' for name in POSITION_FIELDS[1:-1])
+_ZEROS = (0,) * (len(POSITION_FIELDS) - 2)
 
 
-def position_json(update: ItemUpdate, version: int, processed_at: int) -> bytes:
+def position_json(update: ItemUpdate, version: int, processed_at: int) -> str:
     """Give an item's whole position, as sent to inventory.positions."""
     assert update.places is not None
-    places = ",".join([_PLACE % (code, *figures) for code, figures in update.places])
-    message: dict[str, Any] = {
-        "item": update.item,
-        "version": version,
-        "as_of": time_text(update.as_of) if update.as_of >= 0 else None,
-        "processed_at": time_text(processed_at),
-        "scale": update.scale,
-        "locations": orjson.Fragment(f"{{{places}}}"),
-        "unlocated": {"soft_allocated": update.unlocated},
-    }
-    return orjson.dumps(message)
+    places: list[str] = []
+    for code, figures in update.places:
+        if figures[1:-1] == _ZEROS:
+            on_hand, available = figures[0], figures[6]
+            places.append(f'"{code}":{{"on_hand":{on_hand}{_NOTHING_ELSE},"available":{available}}}')
+        else:
+            places.append(_PLACE % (code, *figures))
+    as_of = update.as_of
+    since = "null" if as_of < 0 else f'"{time_text(as_of)}"'
+    return (
+        f'{{"item":"{update.item}","version":{version},"as_of":{since},"processed_at":"{_shared_time(processed_at)}",'
+        f'"scale":{update.scale},"locations":{{{",".join(places)}}},'
+        f'"unlocated":{{"soft_allocated":{update.unlocated}}}}}'
+    )
 
 
 def exception_json(note: ExceptionNote) -> bytes:

@@ -26,9 +26,9 @@ local function claim(keys, args)
   return string.format('%d', asked)
 end
 
--- keys: fence hash. args: token, writer, flush number, life. After Redis came back empty or older: the run that holds
--- the newest token goes on, and its writer with the number it had: a number that came back with older data would else
--- be taken for its own. Gives the life that Redis has now: the same if nothing was lost, another writer's of this run
+-- keys: fence hash. args: token, writer, life, flush number that Redis is known to have taken, the last that was sent.
+-- After Redis came back empty or older: the run that holds the newest token goes on, and its writer behind the last
+-- number it sent: one that came back with older data, or that is still on its way, would else be taken for its own. Gives the life that Redis has now: the same if nothing was lost, another writer's of this run
 -- if that one was first to notice.
 local function reclaim(keys, args)
   local fence = redis.call('HMGET', keys[1], 'token', 'life', args[2])
@@ -36,13 +36,14 @@ local function reclaim(keys, args)
   local token = tonumber(args[1])
   if held > token then return redis.error_reply('FENCED ' .. held) end
   local life = tonumber(fence[2] or '0')
-  local known = tonumber(args[4])
-  local is_whole = held == token and life == known and (fence[3] or '0') == args[3]
+  local known = tonumber(args[3])
+  local flush = tonumber(fence[3] or '0')
+  local is_whole = held == token and life == known and flush >= tonumber(args[4]) and flush <= tonumber(args[5])
   if not is_whole and not (held == token and life > known) then
     life = math.max(life, known, token * LIVES) + 1
   end
   local text = string.format('%d', life)
-  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[3], 'life', text)
+  redis.call('HSET', keys[1], 'token', args[1], 'library', VERSION, args[2], args[5], 'life', text)
   return text
 end
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.metric_catalog import BUCKETS_S, COUNTER, SPECS
 from operators.lane_queue import LaneQueue, Outgoing
+from operators.outbox import rank
 from operators.rules.lanes import LANES
 from schemas.codes import REFUSAL_CODES
 from schemas.messages import ItemUpdate, Outcome
@@ -132,12 +133,19 @@ class Metrics:
         """Note a slice that Redis has taken at `moment` (UTC microseconds)."""
         self.redis_write.observe(seconds)
         self.redis_waits_since = None
+        # What a shard said in one go has one oldest event: its bucket is looked up once.
+        last, bucket, late_s = -1, 0, 0.0
         to_redis = self.to_redis
         for _, update in taken:
             recorded = update.recorded_at
             if recorded and update.channels:
-                lane = min([change.lane for change in update.channels])
-                to_redis[lane].observe((moment - recorded) / 1e6 if moment > recorded else 0.0)
+                if recorded != last:
+                    last = recorded
+                    late_s = (moment - recorded) / 1e6 if moment > recorded else 0.0
+                    bucket = bisect_left(BUCKETS_S, late_s)
+                tally = to_redis[rank(update)]
+                tally.counts[bucket] += 1
+                tally.total += late_s
 
     def sent(self, updates: list[Outgoing], moment: int) -> None:
         """Count what went to Kafka."""

@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
-from flows.encode import dead_letter_headers, exception_json, position_json, update_json
+from flows.encode import dead_letter_headers, exception_json, update_json
 from flows.kafka import client_config
 from flows.log import get_log
 from flows.metrics import KAFKA_REPORT_MS, Metrics
 from flows.runtime import Stop
 from operators.lane_queue import Outgoing
 from operators.rules.lanes import LANES
-from schemas.messages import ExceptionNote, ItemUpdate
+from schemas.messages import ExceptionNote
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
 from schemas.units import Refusal
@@ -33,6 +33,8 @@ QUEUE_KBYTES = 131_072
 LAST_WAIT_S = 10.0
 #: A wait for Kafka that is worth a line in the log, and how often it is said again.
 PATIENCE_S = 10.0
+#: How soon a failure is noticed between epochs; their end asks in any case.
+POLL_EVERY_S = 0.05
 
 
 class DeliveryError(RuntimeError):
@@ -50,6 +52,7 @@ class OutgoingKafka:
         self._exceptions = settings.topic(EXCEPTIONS)
         self._dead_letters = settings.topic(DEAD_LETTERS)
         self._failure: str | None = None
+        self._polled_at = 0.0
         config: dict[str, Any] = client_config(
             settings,
             **{
@@ -70,17 +73,25 @@ class OutgoingKafka:
             },
         )
         self._producer = Producer(config)
+        self._produce = self._producer.produce
         metrics.watch("atp_kafka_queue_messages", lambda: len(self._producer))
 
-    def send_update(self, update: Outgoing) -> bytes:
+    def send_update(self, update: Outgoing) -> str:
         """Send one number; returns its JSON."""
         value = update_json(update)
-        self._send(self._lanes[update.change.lane], f"{update.item}:{update.change.channel}", value)
+        topic, key = self._lanes[update.change.lane], f"{update.item}:{update.change.channel}"
+        try:
+            self._produce(topic, value, key)
+        except BufferError:
+            self._send(topic, key, value)
         return value
 
-    def send_position(self, update: ItemUpdate, version: int, processed_at: int) -> None:
-        """Send an item's whole position."""
-        self._send(self._positions, update.item, position_json(update, version, processed_at))
+    def send_position(self, item: str, value: str) -> None:
+        """Send an item's whole position, as JSON."""
+        try:
+            self._produce(self._positions, value, item)
+        except BufferError:
+            self._send(self._positions, item, value)
 
     def send_exception(self, note: ExceptionNote) -> None:
         """Send an exception raised or over."""
@@ -92,7 +103,11 @@ class OutgoingKafka:
         self._send(self._dead_letters, origin.key, origin.value, dead_letter_headers(refusal))
 
     def poll(self) -> None:
-        """Let librdkafka tell what failed."""
+        """Let librdkafka tell what failed: a call lets go of the interpreter, so not after each poll of the input."""
+        moment = time.monotonic()
+        if moment - self._polled_at < POLL_EVERY_S:
+            return
+        self._polled_at = moment
         self._producer.poll(0)
         self._check()
 
@@ -116,13 +131,15 @@ class OutgoingKafka:
         self._metrics.kafka_confirm.observe(time.monotonic() - began)
         self._check()
 
-    def _send(self, topic: str, key: str | bytes | None, value: bytes | None, headers: list[Any] | None = None) -> None:
+    def _send(
+        self, topic: str, key: str | bytes | None, value: str | bytes | None, headers: list[Any] | None = None
+    ) -> None:
         while True:
             try:
                 if headers is None:
-                    self._producer.produce(topic, value, key)
+                    self._produce(topic, value, key)
                 else:
-                    self._producer.produce(topic, value, key, headers=headers)
+                    self._produce(topic, value, key, headers=headers)
                 return
             except BufferError:
                 self._producer.poll(0.05)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from operators.outbox import is_moot, merge_channels
+from operators.outbox import is_moot, is_unchanged, merge_channels
 from operators.rules.lanes import CRITICAL, HIGH, LANES, NORMAL
-from schemas.messages import ChannelUpdate
+from schemas.messages import ChannelUpdate, ItemUpdate
 
 SECOND = 1_000_000
 BUDGET_WINDOW = 10 * SECOND
@@ -84,7 +84,8 @@ class LaneQueue:
         self._waiting: dict[Key, Outgoing] = {}
         #: what may wait, in order of arrival: (due, key)
         self._lingering: tuple[deque[tuple[int, Key]], deque[tuple[int, Key]]] = (deque(), deque())
-        self._now: dict[Key, None] = {}
+        #: what leaves at once, in order of arrival; a key may be there twice, and leaves once
+        self._now: list[Key] = []
         #: channel -> keys that its budget holds up
         self._blocked: dict[str, dict[Key, None]] = {}
         self._budgets: dict[str, Budget] = {}
@@ -103,7 +104,7 @@ class LaneQueue:
         for channel in [known for known in self._budgets if known not in rates]:
             del self._budgets[channel]
             for key in self._blocked.pop(channel, {}):
-                self._now[key] = None
+                self._now.append(key)
         for channel, rate in rates.items():
             budget = self._budgets.get(channel)
             if budget is None:
@@ -111,23 +112,35 @@ class LaneQueue:
             else:
                 budget.per_second = rate
 
+    def add_all(self, taken: list[tuple[int, ItemUpdate]], version: int, now: int) -> None:
+        """Take all changes of items that Redis has now, by their shards."""
+        add = self.add
+        for shard, update in taken:
+            item, as_of, correlation_id = update.item, update.as_of, update.correlation_id
+            for change in update.channels:
+                if not (change.forced and is_for_redis_alone(change)):
+                    add(Outgoing(shard, item, change, as_of, correlation_id, version, now, now), now)
+
     def add(self, update: Outgoing, now: int) -> None:
         """Take one update that Redis has now."""
         key = (update.item, update.change.channel)
-        known = self._waiting.get(key)
+        waiting = self._waiting
+        known = waiting.get(key)
+        lane = update.change.lane
         if known is not None:
-            self.merged[LANES[update.change.lane]] += 1
+            self.merged[LANES[lane]] += 1
             update.change = merge_channels(known.change, update.change)
             update.since = known.since
             if is_moot(update.change):
-                del self._waiting[key]
+                del waiting[key]
                 return
-        self._waiting[key] = update
-        lane = update.change.lane
-        if known is not None and known.change.lane == lane:
-            return  # it has its place already
+            lane = update.change.lane
+            if known.change.lane == lane:
+                waiting[key] = update
+                return  # it has its place already
+        waiting[key] = update
         if lane <= HIGH:
-            self._now[key] = None
+            self._now.append(key)
         elif lane == NORMAL:
             self._lingering[0].append((now + self.times.linger_normal, key))
         else:
@@ -146,29 +159,27 @@ class LaneQueue:
         """Take what may leave, most urgent first. `linger` false: nothing lingers any more, budgets still hold."""
         self._retry_at = now + BUDGET_STEP
         ready = self._now
-        self._now = {}
+        self._now = []
         for queue in self._lingering:
             while queue and (not linger or queue[0][0] <= now):
-                ready[queue.popleft()[1]] = None
+                ready.append(queue.popleft()[1])
         if not ready and not self._blocked:
             return []
-        out: list[Outgoing] = []
-        waiting = self._waiting
+        by_lane: list[list[Outgoing]] = [[] for _ in LANES]
+        waiting, budgets = self._waiting, self._budgets
         for key in ready:
-            update = waiting.get(key)
-            if update is None:
+            if budgets and key[1] in budgets:
+                if key in waiting:
+                    self._blocked.setdefault(key[1], {})[key] = None
                 continue
-            if key[1] in self._budgets:
-                self._blocked.setdefault(key[1], {})[key] = None
-            else:
-                del waiting[key]
-                out.append(update)
+            update = waiting.pop(key, None)
+            if update is not None:
+                by_lane[update.change.lane].append(update)
         for channel in list(self._blocked):
-            self._spend(channel, now, out)
-        out.sort(key=_lane)
-        return out
+            self._spend(channel, now, by_lane)
+        return [update for some in by_lane for update in some]
 
-    def _spend(self, channel: str, now: int, out: list[Outgoing]) -> None:
+    def _spend(self, channel: str, now: int, by_lane: list[list[Outgoing]]) -> None:
         keys, budget = self._blocked[channel], self._budgets[channel]
         waiting = self._waiting
         updates = [waiting[key] for key in keys if key in waiting]
@@ -184,7 +195,7 @@ class LaneQueue:
                 self.overdue[LANES[update.change.lane]] += 1
             budget.spend(now)
             left -= 1
-            out.append(update)
+            by_lane[update.change.lane].append(update)
         if not keys:
             del self._blocked[channel]
         elif len(keys) > len(waiting):
@@ -213,5 +224,6 @@ class LaneQueue:
             self.add(update, now)
 
 
-def _lane(update: Outgoing) -> int:
-    return update.change.lane
+def is_for_redis_alone(change: ChannelUpdate) -> bool:
+    """Is it written again for Redis' sake, and Kafka has it?"""
+    return change.forced and change.cause != "republish" and is_unchanged(change)

@@ -22,7 +22,11 @@ ONLY_FIGURES = 4
 
 def rank(update: ItemUpdate) -> int:
     """Give the most urgent lane of an item's changes."""
-    return min((change.lane for change in update.channels), default=ONLY_FIGURES)
+    urgency = ONLY_FIGURES
+    for change in update.channels:
+        if change.lane < urgency:
+            urgency = change.lane
+    return urgency
 
 
 def merge_channels(old: ChannelUpdate, new: ChannelUpdate) -> ChannelUpdate:
@@ -86,8 +90,13 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
 
 
 def size(update: ItemUpdate) -> int:
-    """Give how many hash fields the update writes, roughly: what a slice is measured in."""
-    return 2 * len(update.channels) + len(update.fields) + 6
+    """Give how many hash fields the update writes, by day or not: what a slice is measured in."""
+    fields = 0
+    for change in update.channels:
+        fields += 1 if change.by_day is None else 2
+    if update.channels or update.day0 >= 0:
+        fields += 3
+    return fields + len(update.fields) + 2 if update.fields else fields
 
 
 class Outbox:
@@ -109,16 +118,17 @@ class Outbox:
         """Take what a shard has to say; `reached`: the offsets its state includes now."""
         waiting, ranks = self._waiting, self._ranks
         for update in updates:
-            known = waiting.get(update.item)
+            item = update.item
+            known = waiting.get(item)
             if known is None:
-                waiting[update.item] = (shard, update)
-                ranks[rank(update)].append(update.item)
+                waiting[item] = (shard, update)
+                ranks[rank(update)].append(item)
                 continue
             update = merge(known[1], update)
-            waiting[update.item] = (shard, update)
+            waiting[item] = (shard, update)
             urgency = rank(update)
             if urgency < rank(known[1]):
-                ranks[urgency].append(update.item)
+                ranks[urgency].append(item)
         if reached is not None:
             self._reached[shard] = reached
 
@@ -126,16 +136,18 @@ class Outbox:
         """Take the most urgent items, up to `fields_max` fields but at least one item, and what goes with them."""
         taken: list[tuple[int, ItemUpdate]] = []
         fields = 0
+        waiting = self._waiting
         for items in self._ranks:
             while items:
-                entry = self._waiting.get(items[0])
+                item = items.popleft()
+                entry = waiting.pop(item, None)
                 if entry is None:
-                    items.popleft()
                     continue
                 fields += size(entry[1])
                 if taken and fields > fields_max:
+                    waiting[item] = entry
+                    items.appendleft(item)
                     return taken, self._take_reached()
-                del self._waiting[items.popleft()]
                 taken.append(entry)
         return taken, self._take_reached()
 

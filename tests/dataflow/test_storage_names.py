@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hiredis
 import msgspec
 import pytest
 
 from flows.belonging import Inputs, TopicFacts
-from flows.encode import slice_arguments
+from flows.encode import pack_slice
 from flows.input_source import REFERENCE_PART
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
 from flows.runtime import Run, shard_key
@@ -140,12 +141,15 @@ def test_the_topics() -> None:
 def test_the_keys_and_fields_in_redis() -> None:
     change = ChannelUpdate("web", 3, None, (3, 4), 0, "republish")
     update = ItemUpdate("SHOVEL", 1_700_000_000_123_456, 1, 20_000, "", [change], {"EAST:on_hand": 3}, None)
-    keys, arguments = slice_arguments([update], "shop:", 77, 1_700_000_001_000_000)
+    packed = pack_slice([update], "shop:", 77, 1_700_000_001_000_000)
+    reader = hiredis.Reader(encoding="utf-8")
+    reader.feed(b"*2\r\n*%d\r\n%b*%d\r\n%b" % (packed.key_count, packed.keys, packed.word_count, packed.words))
+    keys, words = reader.gets()
     assert keys == ["shop:atp:SHOVEL", "shop:position:SHOVEL"]
-    assert arguments == [
-        *(7, "web", 3, "web:by_day", b"[3,4]", "_version", 77, "_published_at", 1_700_000_001_000),
-        *("_as_of", 1_700_000_000_123, "_day0", "2024-10-04", "_scale", 1, 0),
-        *(3, "EAST:on_hand", 3, "_version", 77, "_as_of", 1_700_000_000_123, 0),
+    assert words == [
+        *("7", "web", "3", "web:by_day", "[3,4]", "_version", "77", "_published_at", "1700000001000"),
+        *("_as_of", "1700000000123", "_day0", "2024-10-04", "_scale", "1", "0"),
+        *("3", "EAST:on_hand", "3", "_version", "77", "_as_of", "1700000000123", "0"),
     ]
     store = Store("redis://127.0.0.1:9/0", "shop:")
     assert (store.reached_key(), store.progress_key()) == ("shop:engine:reached", "shop:engine:progress")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 
+from flows.encode import Slice, bulk_bytes
 from flows.store import Behind, Fenced, Outage, Store
 from tests.judging import hashes
 from tests.running import Engine, until
@@ -93,13 +94,12 @@ def test_a_number_that_came_back_with_an_older_copy_is_not_taken_for_this_flush(
     with pytest.raises(Behind):
         store.write([key], [1, "web", 3, 0])
     store.reclaim()
-    bring_back(world, ahead)
     for number in range(2):
         store.write([key], [1, "web", number, 0])
-    bring_back(world, ahead)
-    with pytest.raises(Behind):
-        store.write([key], [1, "web", 99, 0])
-    store.reclaim()
+        bring_back(world, ahead)
+        with pytest.raises(Behind):
+            store.write([key], [1, "web", 99, 0])
+        store.reclaim()
     store.write([key], [1, "web", 100, 0])
     assert store.all_of(key) == {b"web": b"100"}
 
@@ -127,6 +127,76 @@ def test_an_item_at_thousands_of_locations_is_written_in_one_slice(world: Any, s
     store.write([big, small], [1, "DC1:on_hand", 1, fields, *gone, 1, "DC1:on_hand", 8, 0])
     assert store.all_of(big) == {b"DC1:on_hand": b"1"}
     assert store.all_of(small) == {b"DC1:on_hand": b"8"}
+def slice_of(key: str, number: int) -> Slice:
+    words = [bulk_bytes(word) for word in (1, "web", number, 0)]
+    return Slice(1, bulk_bytes(key), len(words), b"".join(words))
+
+
+def test_slices_on_their_way_together_end_with_the_first_that_fails(world: Any, store: Store) -> None:
+    keys = [f"{world.redis_prefix}atp:{name}" for name in "ABCD"]
+    world.redis.set(keys[2], "somebody else's")
+    slices = [slice_of(key, number) for number, key in enumerate(keys)]
+    left = list(slices)
+    for _ in range(2):
+        with pytest.raises(Outage, match="WRONGTYPE"):
+            store.write_slices(left)
+        assert left == slices[2:]
+        assert store.all_of(keys[1]) == {b"web": b"1"}
+        assert store.all_of(keys[3]) == {}
+    world.redis.delete(keys[2])
+    store.write_slices(left)
+    assert left == []
+    assert [store.all_of(key) for key in keys] == [{b"web": str(number).encode()} for number in range(4)]
+
+
+@pytest.mark.parametrize("arrived", range(4))
+def test_slices_whose_answers_were_lost_are_written_once(world: Any, store: Store, arrived: int) -> None:
+    keys = [f"{world.redis_prefix}atp:{name}" for name in "ABC"]
+    slices = [slice_of(key, number) for number, key in enumerate(keys)]
+    store.write([keys[0]], [1, "web", 77, 0])
+    exchange = store._exchange
+
+    def torn(packed: Sequence[bytes]) -> list[Any]:
+        exchange(packed[:arrived])
+        world.redis.hset(keys[0], "written", "once")
+        raise Outage("the line is cut")
+
+    store._exchange = torn  # type: ignore[method-assign]
+    with pytest.raises(Outage):
+        store.write_slices(slices)
+    assert len(slices) == 3, "nobody knows"
+    store._exchange = exchange  # type: ignore[method-assign]
+    store.write_slices(slices)
+    assert slices == []
+    assert store.all_of(keys[0]) == {b"web": b"0", b"written": b"once"}
+    assert [store.all_of(key)[b"web"] for key in keys] == [b"0", b"1", b"2"]
+    store.write([keys[1]], [1, "web", 5, 0])
+    assert store.all_of(keys[1]) == {b"web": b"5"}
+
+
+def test_what_a_broken_connection_still_brings_after_a_loss_follows_from_nothing(world: Any, store: Store) -> None:
+    """The server reads the old connection's slices when the run has gone on with new numbers already."""
+    key = f"{world.redis_prefix}atp:A"
+    store.write([key], [1, "web", 1, 0])
+    exchange = store._exchange
+    late: list[bytes] = []
+
+    def lost(packed: Sequence[bytes]) -> list[Any]:
+        late.extend(packed)
+        raise Outage("the line is cut")
+
+    store._exchange = lost  # type: ignore[method-assign]
+    slices = [slice_of(key, 2), slice_of(key, 3)]
+    with pytest.raises(Outage):
+        store.write_slices(slices)
+    store._exchange = exchange  # type: ignore[method-assign]
+    world.redis.delete(*world.redis.keys(f"{world.redis_prefix}*"))
+    with pytest.raises(Behind):
+        store.write_slices(slices)
+    store.reclaim()
+    assert all(isinstance(answer, Exception) for answer in exchange(late))
+    store.write_slices(slices)
+    assert store.all_of(key) == {b"web": b"3"}
 
 
 def test_an_older_token_writes_nothing(world: Any, store: Store) -> None:

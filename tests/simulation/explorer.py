@@ -327,14 +327,22 @@ class _Clock:
 @contextmanager
 def _clock_of(world: World) -> Iterator[None]:
     """Run the publisher by the world's clock, and without its care for Python's memory."""
-    kept = (publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now)
+    kept = (
+        publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now,
+        publisher_module.SLICE_FIELDS,
+    )  # fmt: skip
+    if world.seed % 3:  # an item a slice, so that several are on their way together
+        publisher_module.SLICE_FIELDS = 1
     publisher_module.time = _Clock(world)  # type: ignore[assignment]
     publisher_module.now = requests_module.now = world.clock
     publisher_module.gc = Silence()  # type: ignore[assignment]
     try:
         yield
     finally:
-        publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now = kept
+        (
+            publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now,
+            publisher_module.SLICE_FIELDS,
+        ) = kept  # fmt: skip
 
 
 def explore(seed: int, faults: Faults, publisher_class: type[Publisher] = Publisher, **redis: bool) -> World:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import hiredis
 import redis
 
 from flows.kafka_tail import MARGIN_MS, Tail
@@ -64,14 +65,14 @@ class MemoryRedis:
 
     def atp_reclaim(self, keys: list[str], arguments: list[str]) -> bytes:
         held, life = int(self._get(keys[0], "token") or 0), int(self._get(keys[0], "life") or 0)
-        token, writer, flush, known = int(arguments[0]), arguments[1], arguments[2], int(arguments[3])
+        token, writer, known, taken, sent = int(arguments[0]), arguments[1], *map(int, arguments[2:5])
         if held > token and self.is_fenced:
             raise redis.ResponseError(f"FENCED {held}")
-        is_whole = held == token and life == known and (self._get(keys[0], writer) or "0") == flush
+        is_whole = held == token and life == known and taken <= int(self._get(keys[0], writer) or 0) <= sent
         if not is_whole and not (held == token and life > known):
             life = max(life, known, token * LIVES) + 1
         version = str(library_version())
-        self._set(keys[0], {"token": str(token), "library": version, writer: flush, "life": str(life)})
+        self._set(keys[0], {"token": str(token), "library": version, writer: str(sent), "life": str(life)})
         return str(life).encode()
 
     def atp_write(self, keys: list[str], arguments: list[str]) -> bytes:
@@ -137,16 +138,17 @@ class MemoryStore(Store):
         super().__init__("redis://127.0.0.1:1", prefix, token, writer)
         self._server, self._fault = server, fault
 
-    def _ask_all(self, commands: Sequence[Sequence[Argument]]) -> list[Any]:
-        answers = []
-        for command in commands:
+    def _exchange(self, packed: Sequence[bytes]) -> list[Any]:
+        answers: list[Any] = []
+        for raw in packed:
             self._fault("before redis")
+            reader = hiredis.Reader()
+            reader.feed(raw)
             try:
                 # Offsets are bytes of any kind: kept as one character a byte.
-                words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in command]
-                answers.append(self._server.run(words))
+                answers.append(self._server.run([word.decode("latin-1") for word in reader.gets()]))
             except redis.ResponseError as error:
-                raise self._error(error) from None
+                answers.append(error)
             self._fault("after redis")
         return answers
 
@@ -158,10 +160,10 @@ class MemoryKafka:
         self._log, self._fault, self._choose = log, fault, choose
         self.buffers: dict[int, list[Outgoing]] = {}
 
-    def send_update(self, update: Outgoing) -> bytes:
+    def send_update(self, update: Outgoing) -> str:
         self._fault("before kafka")
         self.buffers.setdefault(0 if self._log.is_in_order else update.change.lane, []).append(update)
-        return b""
+        return ""
 
     def send_position(self, *_: object) -> None:
         """Positions are not looked at here."""

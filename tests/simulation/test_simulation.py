@@ -61,18 +61,17 @@ def test_nothing_is_lost_counted_twice_or_taken_back(story: str) -> None:
 class KafkaFirst(Publisher):
     """Writes to Kafka what Redis does not say yet."""
 
-    def _write_slice(self) -> None:
-        write, forward = self._write, self._forward
+    def _write_slices(self) -> None:
+        write = self._write_all
         waiting: list[Any] = []
-        self._write = lambda *slice_: waiting.append(slice_)  # type: ignore[method-assign]
+        self._write_all = waiting.extend  # type: ignore[method-assign]
         try:
-            super()._write_slice()
+            super()._write_slices()
         finally:
-            self._write, self._forward = write, forward  # type: ignore[method-assign]
+            self._write_all = write  # type: ignore[method-assign]
         self._send_due(linger=False)
         self._kafka.flush()
-        for keys, arguments in waiting:
-            self._write(keys, arguments)
+        self._write_all(waiting)
 
 
 class NoBarrier(Publisher):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import hiredis
 import pytest
 
 from flows.encode import (
     day_text,
     dead_letter_headers,
     exception_json,
+    pack_slice,
     position_json,
-    slice_arguments,
     time_text,
     update_json,
 )
@@ -37,16 +38,26 @@ def update(*changes: ChannelUpdate, **fields: Any) -> ItemUpdate:
     return ItemUpdate(channels=list(changes), **{"fields": {}, "places": None, **given})
 
 
+def words_of(packed: bytes, count: int) -> list[str]:
+    """Read words as Redis does."""
+    reader = hiredis.Reader(encoding="utf-8")
+    reader.feed(b"*%d\r\n%b" % (count, packed))
+    words: list[str] = reader.gets()
+    assert len(words) == count and not reader.has_data()
+    return words
+
+
 class Redis:
     """Does with arguments what the script does: hashes with their new values, and what was deleted."""
 
     def __init__(self, *updates: ItemUpdate, prefix: str = "") -> None:
-        keys, arguments = slice_arguments(updates, prefix, VERSION, NOON + 2_000_999)
+        packed = pack_slice(updates, prefix, VERSION, NOON + 2_000_999)
+        keys = words_of(packed.keys, packed.key_count)
+        left = words_of(packed.words, packed.word_count)
         self.hashes: dict[str, dict[str, str]] = {}
         self.deleted: dict[str, set[str]] = {}
         #: keys of which nothing older stays
         self.replaced: set[str] = set()
-        left = [value.decode() if isinstance(value, bytes) else str(value) for value in arguments]
         for key in keys:
             count = int(left.pop(0))
             if count < 0:

@@ -157,7 +157,10 @@ def test_an_items_rank_is_its_most_urgent_lane_and_figures_alone_come_last() -> 
 
 
 def test_size_is_the_hash_fields_it_takes() -> None:
-    assert size(update("SHOVEL", change(1, 0), change(1, 0, BULK, "shop"), a=1, b=2, c=3)) == 2 * 2 + 3 + 6
+    meta = len(("_version", "_published_at", "_as_of")), len(("_version", "_as_of"))
+    assert size(update("SHOVEL", change(1, 0), change(1, 0, BULK, "shop"), a=1, b=2, c=3)) == 2 + meta[0] + 3 + meta[1]
+    assert size(update("SHOVEL", change(1, 0, by_day=(1, 2)))) == 2 + meta[0]
+    assert size(update("SHOVEL", a=1)) == 1 + meta[1]
 
 
 # What waits

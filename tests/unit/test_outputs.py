@@ -8,11 +8,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import hiredis
 import orjson
 import pytest
 from pydantic import ValidationError
 
-from flows.encode import dead_letter_headers, exception_json, position_json, slice_arguments, update_json
+from flows.encode import dead_letter_headers, exception_json, pack_slice, position_json, update_json
 from operators.evaluate import UNHURRIED
 from operators.lane_queue import Outgoing
 from operators.rules.promise import Promise
@@ -104,8 +105,10 @@ def fits(schema: Mapping[str, Any], found: Mapping[str, str]) -> bool:
 
 def hashes(updates: list[ItemUpdate]) -> dict[str, dict[str, str]]:
     """What Redis would hold of the slice."""
-    keys, arguments = slice_arguments(updates, "eu:", VERSION, NOON)
-    texts = [part.decode() if isinstance(part, bytes) else str(part) for part in arguments]
+    packed = pack_slice(updates, "eu:", VERSION, NOON)
+    reader = hiredis.Reader(encoding="utf-8")
+    reader.feed(b"*2\r\n*%d\r\n%b*%d\r\n%b" % (packed.key_count, packed.keys, packed.word_count, packed.words))
+    keys, texts = reader.gets()
     held: dict[str, dict[str, str]] = {}
     at = 0
     for key in keys:

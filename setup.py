@@ -16,6 +16,7 @@ from setuptools import Extension, setup
 MODULES = [
     "schemas.state",
     "schemas.units",
+    "schemas.messages",
     "operators.ids",
     "operators.rules.cells",
     "operators.rules.lines",

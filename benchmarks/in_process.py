@@ -18,11 +18,10 @@ from flows.metrics import Metrics
 from flows.runtime import now
 from flows.segments import SegmentFiles
 from operators.decode import Book, Decoder, DecoderConfig
-from operators.lane_queue import Outgoing
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
-from schemas.messages import Inbound, TopologyRecord, UnitBatch
+from schemas.messages import Inbound, Outgoing, TopologyRecord, UnitBatch
 from schemas.units import Origin, Refusal, Unit
 
 SHARDS = 64

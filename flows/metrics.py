@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 from flows.metric_catalog import BUCKETS_S, COUNTER, SPECS
-from operators.lane_queue import LaneQueue, Outgoing
+from operators.lane_queue import LaneQueue
 from operators.outbox import rank
 from operators.rules.lanes import LANES
 from schemas.codes import REFUSAL_CODES
-from schemas.messages import ItemUpdate, Outcome
+from schemas.messages import ItemUpdate, Outcome, Outgoing
 from schemas.outputs import EXCEPTION_CODES
 
 SOURCES_MAX = 60

@@ -17,9 +17,8 @@ from flows.kafka import client_config
 from flows.log import get_log
 from flows.metrics import KAFKA_REPORT_MS, Metrics
 from flows.runtime import Stop
-from operators.lane_queue import Outgoing
 from operators.rules.lanes import LANES
-from schemas.messages import ExceptionNote
+from schemas.messages import ExceptionNote, Outgoing
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
 from schemas.units import Refusal

@@ -37,11 +37,11 @@ from flows.runtime import Book, Run, Stop, now, shard_key
 from flows.state_folder import NewestRun
 from flows.store import Behind, Fenced, Outage, Store, life_field
 from operators.holdback import HeldShard, Value, restate
-from operators.lane_queue import LaneQueue, LaneTimes, Outgoing, is_for_redis_alone
+from operators.lane_queue import LaneQueue, LaneTimes, is_for_redis_alone
 from operators.outbox import Outbox
 from operators.route import shard_of
 from operators.rules.lanes import BULK, CRITICAL, LANES
-from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Republish
+from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Outgoing, Republish, from_values, replace, to_values
 from schemas.settings import Settings
 
 log = get_log(__name__)
@@ -76,9 +76,9 @@ class _Saved(msgspec.Struct, array_like=True):
     version: int = 0
 
 
-_state = msgspec.msgpack.Decoder(_Saved)
+_state = msgspec.msgpack.Decoder(_Saved, dec_hook=from_values)
 _offsets = msgspec.msgpack.Decoder(tuple[dict[str, int], int])
-_encode = msgspec.msgpack.encode
+_encode = msgspec.msgpack.Encoder(enc_hook=to_values).encode
 
 
 class PublisherError(RuntimeError):
@@ -510,7 +510,7 @@ class Publisher:
                 continue
             if name not in spoken:
                 leftovers.append(ChannelUpdate(name, 0, int(value), None, CRITICAL, "unlisted", True))
-        return msgspec.structs.replace(update, channels=[*update.channels, *leftovers]) if leftovers else update
+        return replace(update, channels=[*update.channels, *leftovers]) if leftovers else update
 
     # 2. Redis
 
@@ -704,9 +704,7 @@ class Publisher:
                     if key not in self._doubtful:
                         continue
                     previous, days = before or (None, None)
-                    restated = msgspec.structs.replace(
-                        change, previous=previous, previous_by_day=days, lane=BULK, forced=True
-                    )
+                    restated = replace(change, previous=previous, previous_by_day=days, lane=BULK, forced=True)
                 self._doubtful.discard(key)
                 change = restated
                 value = None if change.removed else (change.atp, change.by_day)

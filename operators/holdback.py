@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import msgspec
-
 from operators.outbox import merge
 from operators.rules import lanes
-from schemas.messages import ChannelUpdate, ItemUpdate
+from schemas.messages import ChannelUpdate, ItemUpdate, replace
 
 #: Causes of which a rise or first value is bulk.
 UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill", "unlisted"})
@@ -56,8 +54,8 @@ class HeldShard:
 
 
 def _forced(update: ItemUpdate) -> ItemUpdate:
-    changes = [msgspec.structs.replace(change, forced=True) for change in update.channels]
-    return msgspec.structs.replace(update, channels=changes)
+    changes = [replace(change, forced=True) for change in update.channels]
+    return replace(update, channels=changes)
 
 
 def restate(change: ChannelUpdate, before: Value | None) -> ChannelUpdate | None:
@@ -71,4 +69,4 @@ def restate(change: ChannelUpdate, before: Value | None) -> ChannelUpdate | None
     else:
         lane = lanes.lane(before, change.atp, change.by_day, change.low_stock_threshold, change.cause in UNHURRIED)
     previous, previous_by_day = before if before is not None else (None, None)
-    return msgspec.structs.replace(change, previous=previous, previous_by_day=previous_by_day, lane=lane, forced=False)
+    return replace(change, previous=previous, previous_by_day=previous_by_day, lane=lane, forced=False)

@@ -11,29 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import msgspec
-
 from operators.outbox import is_moot, is_unchanged, merge_channels
 from operators.rules.lanes import CRITICAL, HIGH, LANES, NORMAL
-from schemas.messages import ChannelUpdate, ItemUpdate
+from schemas.messages import ChannelUpdate, ItemUpdate, Outgoing
 
 SECOND = 1_000_000
 BUDGET_WINDOW = 10 * SECOND
 #: A budget is counted in steps of 100 ms; what was sent within a step stays charged until the whole step is 10 s old.
 BUDGET_STEP = SECOND // 10
-
-
-class Outgoing(msgspec.Struct, array_like=True, gc=False):
-    """One update on its way to Kafka, and since when it waits."""
-
-    shard: int
-    item: str
-    change: ChannelUpdate
-    as_of: int
-    correlation_id: str
-    version: int
-    processed_at: int
-    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +99,19 @@ class LaneQueue:
 
     def add_all(self, taken: list[tuple[int, ItemUpdate]], version: int, now: int) -> None:
         """Take all changes of items that Redis has now, by their shards."""
-        add = self.add
+        waiting = self._waiting
         for shard, update in taken:
-            item, as_of, correlation_id = update.item, update.as_of, update.correlation_id
+            item = update.item
             for change in update.channels:
-                if not (change.forced and is_for_redis_alone(change)):
-                    add(Outgoing(shard, item, change, as_of, correlation_id, version, now, now), now)
+                if change.forced and is_for_redis_alone(change):
+                    continue
+                one = outgoing(shard, update, change, version, now)
+                key = (item, change.channel)
+                if key in waiting:
+                    self.add(one, now)
+                    continue
+                waiting[key] = one
+                self._place(key, change.lane, now)
 
     def add(self, update: Outgoing, now: int) -> None:
         """Take one update that Redis has now."""
@@ -139,6 +131,9 @@ class LaneQueue:
                 waiting[key] = update
                 return  # it has its place already
         waiting[key] = update
+        self._place(key, lane, now)
+
+    def _place(self, key: Key, lane: int, now: int) -> None:
         if lane <= HIGH:
             self._now.append(key)
         elif lane == NORMAL:
@@ -222,6 +217,21 @@ class LaneQueue:
         """Take back what a snapshot kept."""
         for update in updates:
             self.add(update, now)
+
+
+def outgoing(shard: int, update: ItemUpdate, change: ChannelUpdate, version: int, now: int) -> Outgoing:
+    """Give what goes to Kafka of one change that Redis has."""
+    # Past the constructor, whose arguments would be packed and unpacked: two thirds of it, compiled.
+    one: Outgoing = Outgoing.__new__(Outgoing)
+    one.shard = shard
+    one.item = update.item
+    one.change = change
+    one.as_of = update.as_of
+    one.correlation_id = update.correlation_id
+    one.version = version
+    one.processed_at = now
+    one.since = now
+    return one
 
 
 def is_for_redis_alone(change: ChannelUpdate) -> bool:

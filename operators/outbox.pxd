@@ -1,23 +1,23 @@
 cimport cython
+from schemas.messages cimport ChannelUpdate, ItemUpdate
 
+@cython.locals(change=ChannelUpdate, urgency=cython.int)
+cpdef int rank(ItemUpdate update)
 
-@cython.locals(urgency=cython.int, lane=cython.int)
-cpdef int rank(update)
+cpdef ChannelUpdate merge_channels(ChannelUpdate old, ChannelUpdate new)
+cpdef bint is_moot(ChannelUpdate change)
+cpdef bint is_unchanged(ChannelUpdate change)
+cpdef ItemUpdate merge(ItemUpdate old, ItemUpdate new)
 
-cpdef merge_channels(old, new)
-cpdef bint is_moot(change)
-cpdef bint is_unchanged(change)
-cpdef merge(old, new)
-
-@cython.locals(fields=Py_ssize_t)
-cpdef Py_ssize_t size(update)
+@cython.locals(change=ChannelUpdate, fields=Py_ssize_t)
+cpdef Py_ssize_t size(ItemUpdate update)
 
 cdef class Outbox:
     cdef dict _waiting
     cdef list _ranks
     cdef dict _reached
 
-    @cython.locals(item=str, known=tuple, urgency=cython.int, waiting=dict, ranks=list)
+    @cython.locals(update=ItemUpdate, item=str, known=tuple, urgency=cython.int, waiting=dict, ranks=list)
     cpdef add(self, Py_ssize_t shard, updates, dict reached)
 
     @cython.locals(item=str, fields=Py_ssize_t, taken=list, waiting=dict, entry=tuple)

@@ -10,10 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-import msgspec
-from msgspec.structs import replace
-
-from schemas.messages import ChannelUpdate, ItemUpdate
+from schemas.messages import ChannelUpdate, ItemUpdate, replace
 
 #: the lanes, and behind them what changes figures but no promise
 RANKS = 5
@@ -32,7 +29,7 @@ def rank(update: ItemUpdate) -> int:
 def merge_channels(old: ChannelUpdate, new: ChannelUpdate) -> ChannelUpdate:
     """Give what leaves of two waiting changes of one item and channel: the newer, against what was before both."""
     if new.previous is None:  # listed again: a first value, over a number and days that may still stand
-        return msgspec.structs.replace(
+        return replace(
             new,
             lane=min(old.lane, new.lane),
             previous_by_day=old.previous_by_day or new.previous_by_day,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -51,47 +51,225 @@ class Republish(msgspec.Struct, array_like=True, tag=4):
 Inbound = UnitBatch | ItemRecord | TopologyRecord | Republish
 
 
-class ChannelUpdate(msgspec.Struct, array_like=True, gc=False):
+class ChannelUpdate:
     """A new number for one channel.
 
     `previous`, `previous_by_day`: what was handed to the sink before (None: nothing). `removed`: the channel does not
     list the item any more. `forced`: to be written although nothing changed.
     """
 
-    channel: str
-    atp: int
-    previous: int | None
-    by_day: tuple[int, ...] | None
-    lane: int
-    cause: str
-    removed: bool = False
-    breakdown: bytes | None = None
-    previous_by_day: tuple[int, ...] | None = None
-    low_stock_threshold: int = 0
-    forced: bool = False
+    __slots__ = (
+        "channel",
+        "atp",
+        "previous",
+        "by_day",
+        "lane",
+        "cause",
+        "removed",
+        "breakdown",
+        "previous_by_day",
+        "low_stock_threshold",
+        "forced",
+    )
+
+    def __init__(
+        self,
+        channel: str,
+        atp: int,
+        previous: int | None,
+        by_day: tuple[int, ...] | None,
+        lane: int,
+        cause: str,
+        removed: bool = False,
+        breakdown: bytes | None = None,
+        previous_by_day: tuple[int, ...] | None = None,
+        low_stock_threshold: int = 0,
+        forced: bool = False,
+    ) -> None:
+        self.channel = channel
+        self.atp = atp
+        self.previous = previous
+        self.by_day = by_day
+        self.lane = lane
+        self.cause = cause
+        self.removed = removed
+        self.breakdown = breakdown
+        self.previous_by_day = previous_by_day
+        self.low_stock_threshold = low_stock_threshold
+        self.forced = forced
+
+    def values(self) -> tuple[Any, ...]:
+        """Give all fields in their order: a storage format."""
+        return tuple([getattr(self, name) for name in CHANNEL_UPDATE_FIELDS])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ChannelUpdate, self.values()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ChannelUpdate) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash((self.channel, self.atp))
+
+    def __repr__(self) -> str:
+        return f"ChannelUpdate{self.values()!r}"
 
 
-class ItemUpdate(msgspec.Struct, array_like=True):
+CHANNEL_UPDATE_FIELDS: tuple[str, ...] = tuple(ChannelUpdate.__slots__)
+
+
+class ItemUpdate:
     """All that changed of one item in one activation of its shard."""
 
-    item: str
-    as_of: int
-    scale: int
-    #: day 0 of its by_day arrays (days since 1970), -1 where there are none
-    day0: int
-    correlation_id: str
-    channels: list[ChannelUpdate]
-    #: fields of position:<item> that changed; None: gone
-    fields: dict[str, int | None]
-    #: the whole position: (location, seven figures), None if nothing of it changed
-    places: list[tuple[str, tuple[int, ...]]] | None
-    unlocated: int = 0
-    #: the item is not known any more: nothing of it stays published
-    is_gone: bool = False
-    #: Kafka timestamp of the oldest event behind it (UTC microseconds); 0 where there is none
-    recorded_at: int = 0
-    #: does it speak of every channel that lists the item, and of every figure?
-    is_whole: bool = False
+    __slots__ = (
+        "item",
+        "as_of",
+        "scale",
+        "day0",
+        "correlation_id",
+        "channels",
+        "fields",
+        "places",
+        "unlocated",
+        "is_gone",
+        "recorded_at",
+        "is_whole",
+    )
+
+    def __init__(
+        self,
+        item: str,
+        as_of: int,
+        scale: int,
+        day0: int,
+        correlation_id: str,
+        channels: list[ChannelUpdate],
+        fields: dict[str, int | None],
+        places: list[tuple[str, tuple[int, ...]]] | None,
+        unlocated: int = 0,
+        is_gone: bool = False,
+        recorded_at: int = 0,
+        is_whole: bool = False,
+    ) -> None:
+        self.item = item
+        self.as_of = as_of
+        self.scale = scale
+        #: day 0 of its by_day arrays (days since 1970), -1 where there are none
+        self.day0 = day0
+        self.correlation_id = correlation_id
+        self.channels = channels
+        #: fields of position:<item> that changed; None: gone
+        self.fields = fields
+        #: the whole position: (location, seven figures), None if nothing of it changed
+        self.places = places
+        self.unlocated = unlocated
+        #: the item is not known any more: nothing of it stays published
+        self.is_gone = is_gone
+        #: Kafka timestamp of the oldest event behind it (UTC microseconds); 0 where there is none
+        self.recorded_at = recorded_at
+        #: does it speak of every channel that lists the item, and of every figure?
+        self.is_whole = is_whole
+
+    def values(self) -> tuple[Any, ...]:
+        """Give all fields in their order: a storage format, and what another worker is sent."""
+        return tuple([getattr(self, name) for name in ITEM_UPDATE_FIELDS])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ItemUpdate, self.values()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ItemUpdate) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash((self.item, self.as_of))
+
+    def __repr__(self) -> str:
+        return f"ItemUpdate{self.values()!r}"
+
+
+ITEM_UPDATE_FIELDS: tuple[str, ...] = tuple(ItemUpdate.__slots__)
+
+
+class Outgoing:
+    """One update on its way to Kafka, and since when it waits."""
+
+    __slots__ = ("shard", "item", "change", "as_of", "correlation_id", "version", "processed_at", "since")
+
+    def __init__(
+        self,
+        shard: int,
+        item: str,
+        change: ChannelUpdate,
+        as_of: int,
+        correlation_id: str,
+        version: int,
+        processed_at: int,
+        since: int,
+    ) -> None:
+        self.shard = shard
+        self.item = item
+        self.change = change
+        self.as_of = as_of
+        self.correlation_id = correlation_id
+        self.version = version
+        self.processed_at = processed_at
+        self.since = since
+
+    def values(self) -> tuple[Any, ...]:
+        """Give all fields in their order: a storage format."""
+        return tuple([getattr(self, name) for name in OUTGOING_FIELDS])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Outgoing) and self.values() == other.values()
+
+    def __hash__(self) -> int:
+        return hash((self.item, self.version))
+
+    def __repr__(self) -> str:
+        return f"Outgoing{self.values()!r}"
+
+
+OUTGOING_FIELDS: tuple[str, ...] = tuple(Outgoing.__slots__)
+
+
+Message = TypeVar("Message", ChannelUpdate, ItemUpdate)
+
+
+def replace(one: Message, **fields: Any) -> Message:
+    """Give a copy with other values for some fields."""
+    copy = type(one)(*one.values())
+    for name, value in fields.items():
+        setattr(copy, name, value)
+    return copy
+
+
+# What a snapshot keeps of these: hooks for msgspec, which knows no class that Cython has compiled.
+
+
+def to_values(what: Any) -> tuple[Any, ...]:
+    """Give what is written of one."""
+    values: tuple[Any, ...] = what.values()
+    return values
+
+
+def from_values(kind: type, values: Any) -> Any:
+    """Build one from what was written of it."""
+    if kind is Outgoing:
+        shard, item, change, *others = values
+        return Outgoing(shard, item, _change_from(change), *others)
+    if kind is ItemUpdate:
+        item, as_of, scale, day0, correlation_id, channels, fields, places, *others = values
+        if places is not None:
+            places = [(code, tuple(figures)) for code, figures in places]
+        changes = [_change_from(change) for change in channels]
+        return ItemUpdate(item, as_of, scale, day0, correlation_id, changes, fields, places, *others)
+    return kind(values)
+
+
+def _change_from(values: list[Any]) -> ChannelUpdate:
+    # A compiled field of tuples takes no list.
+    fields: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
+    return ChannelUpdate(*fields)
 
 
 class ExceptionNote(msgspec.Struct, array_like=True):

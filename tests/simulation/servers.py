@@ -13,7 +13,7 @@ import redis
 
 from flows.kafka_tail import MARGIN_MS, Tail
 from flows.store import Argument, Outage, Store, library_version
-from operators.lane_queue import Outgoing
+from schemas.messages import Outgoing
 
 #: as in library.lua
 LIVES = 1 << 20

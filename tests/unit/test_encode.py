@@ -17,10 +17,9 @@ from flows.encode import (
     time_text,
     update_json,
 )
-from operators.lane_queue import Outgoing
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
 from schemas import outputs
-from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
+from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
 from schemas.units import Origin, Refusal
 
 DAY = 86_400_000_000

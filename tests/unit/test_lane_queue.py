@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from operators.lane_queue import BUDGET_STEP, BUDGET_WINDOW, SECOND, Budget, LaneQueue, LaneTimes, Outgoing
+from operators.lane_queue import BUDGET_STEP, BUDGET_WINDOW, SECOND, Budget, LaneQueue, LaneTimes
 from operators.rules.lanes import BULK, CRITICAL, HIGH, LANES, NORMAL
-from schemas.messages import ChannelUpdate
+from schemas.messages import ChannelUpdate, Outgoing
 
 MS = 1_000
 NOON = 43_200 * SECOND

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flows.metric_catalog import BUCKETS_S, COUNTER, HISTOGRAM, SPECS
 from flows.metrics import CHANNELS_MAX, SOURCES_MAX, Metrics, Sample, Tally
-from operators.lane_queue import LaneQueue, LaneTimes, Outgoing
+from operators.lane_queue import LaneQueue, LaneTimes
 from operators.rules.lanes import CRITICAL, HIGH, NORMAL
 from schemas.codes import REFUSAL_CODES
-from schemas.messages import ChannelUpdate, ItemUpdate, Outcome
+from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Outgoing
 
 SECOND = 1_000_000
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
 from operators.outbox import ONLY_FIGURES, Outbox, is_moot, merge, merge_channels, rank, size
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
-from schemas.messages import ChannelUpdate, ItemUpdate
+from schemas.messages import ChannelUpdate, ItemUpdate, replace
 
 Days = tuple[int, ...] | None
 

@@ -15,10 +15,9 @@ from pydantic import ValidationError
 
 from flows.encode import dead_letter_headers, exception_json, pack_slice, position_json, update_json
 from operators.evaluate import UNHURRIED
-from operators.lane_queue import Outgoing
 from operators.rules.promise import Promise
 from operators.shard import CAUSES as EVENT_CAUSES
-from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
+from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
 from schemas.outputs import (
     CAUSES,
     EXCEPTION_CODES,

@@ -19,7 +19,7 @@ from tests.simulation.servers import MemoryRedis
 
 SEEDS = 120
 #: Within so many schedules a broken protocol is found out.
-FOUND_WITHIN = 600
+FOUND_WITHIN = 1500
 
 STORIES = {
     "nothing": Faults(0, 0, 0),
@@ -100,6 +100,20 @@ class NoMarks(Publisher):
         self._store.reached = reached  # type: ignore[method-assign]
 
 
+class NeverCompared(Publisher):
+    """Believes in a Redis that Kafka is ahead of."""
+
+    def _compare(self) -> None:
+        self._is_compared = True
+
+
+class AnyRun(Publisher):
+    """Does not ask the state directory whether a newer run has begun."""
+
+    def _be_newest(self) -> None:
+        pass
+
+
 def is_found(text: str, faults: Faults, publisher_class: type[Publisher] = Publisher, **broken: bool) -> bool:
     """Does a schedule end with a fault of which that is said?"""
     for seed in range(FOUND_WITHIN):
@@ -126,6 +140,8 @@ def test_without_the_hold_back_numbers_are_seen_to_go_back(monkeypatch: pytest.M
         (KafkaFirst, Faults(hold=0, kill=0.03), "previous None after 0"),
         (NoBarrier, Faults(hold=0, kill=0.03), "Kafka ends with nothing"),
         (NoMarks, Faults(hold=0, redis=0.05), "Kafka ends with"),
+        (NeverCompared, Faults(hold=0, kill=0.04, redis=0.1, copies=0.25), "went back in Kafka"),
+        (AnyRun, Faults(hold=0.02, redis=0.05), "went back"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

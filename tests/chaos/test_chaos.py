@@ -106,9 +106,7 @@ def test_without_the_fence_an_older_run_is_seen_to_overwrite(
     assert found_without(chaos_servers, tmp_path, "fence", wake_an_older_run)["backwards"]
 
 
-@pytest.mark.parametrize(
-    ("guarantee", "point"), [("hold-back", "before the flush"), ("order", "after the flush")]
-)
+@pytest.mark.parametrize(("guarantee", "point"), [("hold-back", "before the flush"), ("order", "after the flush")])
 def test_without_hold_back_or_order_numbers_are_seen_to_go_back(
     chaos_servers: ChaosServers, tmp_path: Path, guarantee: str, point: str
 ) -> None:

@@ -139,8 +139,8 @@ def test_without_the_hold_back_numbers_are_seen_to_go_back(monkeypatch: pytest.M
         (KafkaFirst, Faults(hold=0, kill=0.03), "previous None after 0"),
         (NoBarrier, Faults(hold=0, kill=0.03), "Kafka ends with nothing"),
         (NoMarks, Faults(hold=0, redis=0.05), "Kafka ends with"),
-        (NeverCompared, Faults(hold=0, kill=0.04, redis=0.1, copies=0.25), "went back in Kafka"),
-        (AnyRun, Faults(hold=0.02, redis=0.05), "went back"),
+        (NeverCompared, Faults(hold=0, kill=0.02, redis=0.1, copies=0.25), "went back"),
+        (AnyRun, Faults(hold=0.02, redis=0.05), "version"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

@@ -25,6 +25,7 @@ from flows.traffic import Message
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
+from operators.scan import IS_COMPILED
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, TopologyRecord, UnitBatch
 from schemas.units import Origin, Refusal, Unit
@@ -144,13 +145,14 @@ def ratio(rounds: int = ROUNDS) -> float:
 
 
 def recorded() -> float:
-    """Give what the guard compares with: of this Python, or else the slowest one known."""
+    """Give what the guard compares with: of this Python in this form, or else the slowest one known."""
     known: dict[str, float] = json.loads(STORED.read_text())
     return known.get(_python(), max(known.values()))
 
 
 def _python() -> str:
-    return ".".join(platform.python_version_tuple()[:2])
+    version = ".".join(platform.python_version_tuple()[:2])
+    return version if IS_COMPILED else f"{version} uncompiled"
 
 
 def _spent(work: Callable[[], int]) -> float:

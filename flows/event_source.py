@@ -41,6 +41,9 @@ log = get_log(__name__)
 
 #: Measured sweet spot of confluent-kafka; larger is slower.
 POLL_MAX = 1000
+#: How often it is asked in a row while there is more: in a backlog each partition then has enough for a batch that its
+#: shards' cost is spread over (python -m benchmarks.peers --only ours, CPU an event: 1 poll 27.5 us, 8 polls 21.0).
+POLLS_MAX = 8
 #: Messages that may wait for a location or channel that may be on its way; more are judged at once.
 PARKED_MAX = 1000
 #: A partition at its end tells the time: what it brings later is logged later, give or take the brokers' clocks.
@@ -80,9 +83,15 @@ class EventReader:
 
     def _poll(self) -> None:
         assert self._consumer is not None
+        for _ in range(POLLS_MAX):
+            messages: list[Any] = self._consumer.consume(POLL_MAX, 0)
+            self._sort(messages)
+            if len(messages) < POLL_MAX:
+                break
+
+    def _sort(self, messages: list[Any]) -> None:
         last: tuple[str, int] | None = None
         queue: list[Any] = []
-        messages: list[Any] = self._consumer.consume(POLL_MAX, 0)
         for message in messages:
             where = (message.topic(), message.partition())
             if where != last:

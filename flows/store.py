@@ -277,7 +277,7 @@ class Store:
 
     def _error(self, error: Exception) -> StoreError:
         text = str(error)
-        if isinstance(error, redis.ReadOnlyError):  # its text has not the word that Redis sent
+        if isinstance(error, redis.ReadOnlyError) or text.startswith("READONLY"):  # as the client or its parser says it
             self._drop()  # a primary that became a replica keeps its connections: the name may lead elsewhere by now
         for word, kind in (("FENCED", Fenced), ("BEHIND", Behind)):
             at = text.find(word)

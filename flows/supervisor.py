@@ -47,9 +47,7 @@ class StartError(RuntimeError):
     """The engine cannot start; the text says why and what would do."""
 
 
-def run(
-    settings: Settings, until_caught_up: bool = False, wait: bool = False, worker: Sequence[str] = WORKER
-) -> int:
+def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, worker: Sequence[str] = WORKER) -> int:
     """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
 
     `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence. `worker`: the command of a

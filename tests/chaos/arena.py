@@ -315,9 +315,7 @@ class Arena:
                 }
             finally:
                 del self.world.concerns
-            return {
-                key for key, poison in poisoned.items() if (key, poison.value, poison.code) not in letters
-            }
+            return {key for key, poison in poisoned.items() if (key, poison.value, poison.code) not in letters}
 
         with contextlib.suppress(AssertionError):
             self._until(lambda: not without_letter(), 20, "all dead letters")

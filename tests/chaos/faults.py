@@ -226,7 +226,7 @@ def _filled_again(arena: Arena) -> Told:
 def redis_read_only(arena: Arena, dice: random.Random) -> Told:
     """A replica of nobody, as after a failover; then one without enough replicas of its own."""
     client = _client(arena)
-    with _met(arena, "read only replica"):
+    with _met(arena, "READONLY"):
         client.execute_command("REPLICAOF", "127.0.0.1", "1")
     client.execute_command("REPLICAOF", "NO", "ONE")
     arena.recovers()  # it says once what it waits for
@@ -240,19 +240,25 @@ def redis_out_of_memory(arena: Arena, dice: random.Random) -> Told:
     """maxmemory below what it holds, noeviction."""
     client = _client(arena)
     client.config_set("maxmemory-policy", "noeviction")
-    with _met(arena, "used memory > 'maxmemory'"):
+    with _met(arena, "OOM"):
         client.config_set("maxmemory", "100kb")
     client.config_set("maxmemory", 0)
     return {}
 
 
 @contextlib.contextmanager
-def _met(arena: Arena, word: str) -> Iterator[None]:
-    """Wait until the engine has met what is done to it here, or nothing was tried; and a second longer."""
-    before = arena.said().count(word)
+def _met(arena: Arena, code: str) -> Iterator[None]:
+    """Wait until Redis has refused the engine something with this code; and a second longer."""
+    client = _client(arena)
+
+    def refused() -> int:
+        told: dict[str, Any] = client.info("errorstats").get(f"errorstat_{code}", {})
+        return int(told.get("count", 0))
+
+    before = refused()
     yield
     try:
-        until(lambda: arena.said().count(word) > before, 60, f"{word} in what the engine says")
+        until(lambda: refused() > before, 60, f"{code} from Redis")
         time.sleep(1.0)
     except AssertionError as error:
         arena.faults.note("not met", str(error))

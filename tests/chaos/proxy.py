@@ -1,12 +1,12 @@
 """A network that can be broken: a process that passes TCP connections on, and obeys words on its standard input.
 
-    pass            everything goes through (at the start)
-    delay MS        every chunk is held back by so much, both ways
-    hold            nothing goes through any more; what waits goes on at the next word
-    swallow         what is sent arrives, and no answer comes back: connections are cut at the next word
-    cut             all connections end, new ones are refused
-    once            all connections end, new ones are taken
-    throttle KB     so many KiB a second, each way and connection
+pass            everything goes through (at the start)
+delay MS        every chunk is held back by so much, both ways
+hold            nothing goes through any more; what waits goes on at the next word
+swallow         what is sent arrives, and no answer comes back: connections are cut at the next word
+cut             all connections end, new ones are refused
+once            all connections end, new ones are taken
+throttle KB     so many KiB a second, each way and connection
 """
 
 from __future__ import annotations

@@ -65,6 +65,7 @@ def test_each_fault_once_and_nothing_lost_twice_or_backwards(
     assert set(report["faults"]) >= set(names) - {"state's disk read-only"}
 
 
+@pytest.mark.long
 def test_killed_at_chosen_points_and_nothing_lost_twice_or_backwards(
     chaos_servers: ChaosServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +95,7 @@ def found_without(
         return {kind: arena.faults.counts[kind] for kind in WRONG}
 
 
+@pytest.mark.long
 def test_without_the_fence_an_older_run_is_seen_to_overwrite(
     chaos_servers: ChaosServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,9 +108,8 @@ def test_without_the_fence_an_older_run_is_seen_to_overwrite(
     assert found_without(chaos_servers, tmp_path, "fence", wake_an_older_run)["backwards"]
 
 
-@pytest.mark.parametrize(
-    ("guarantee", "point"), [("hold-back", "before the flush"), ("order", "after the flush")]
-)
+@pytest.mark.long
+@pytest.mark.parametrize(("guarantee", "point"), [("hold-back", "before the flush"), ("order", "after the flush")])
 def test_without_hold_back_or_order_numbers_are_seen_to_go_back(
     chaos_servers: ChaosServers, tmp_path: Path, guarantee: str, point: str
 ) -> None:
@@ -123,6 +124,7 @@ def test_without_hold_back_or_order_numbers_are_seen_to_go_back(
     assert found_without(chaos_servers, tmp_path, guarantee, kill_until_found, **busy)["backwards"]
 
 
+@pytest.mark.long
 def test_without_the_barrier_numbers_are_seen_to_be_lost(chaos_servers: ChaosServers, tmp_path: Path) -> None:
     def kill_behind_a_commit(arena: Arena) -> None:
         time.sleep(1.0)

@@ -71,8 +71,10 @@ def set_traps(trap: Trap) -> None:
         if is_writing:
             trap.passes("slice under way")
 
-    wrap(redis.connection.Connection, "read_response", under_way, None)
-    wrap(store.Store, "write", begin, end)
+    connect = redis.connection.Connection._connect
+    seen = lambda connection: ReadsSeen(connect(connection), under_way)  # noqa: E731
+    redis.connection.Connection._connect = seen  # type: ignore[method-assign]
+    wrap(store.Store, "write_slices", begin, end)
     wrap(store.Store, "join", at("before joining"), at("after joining"))
     # Kafka
     sink = outgoing_kafka.OutgoingKafka
@@ -90,6 +92,21 @@ def set_traps(trap: Trap) -> None:
     # the resume
     _wrap_resume(steps.ShardStep, "resume", at("before a shard resumes"), at("after a shard resumes"))
     _wrap_resume(steps.PublishPart, "state", at("before a sink resumes"), None)
+
+
+class ReadsSeen:
+    """A socket to Redis, and what to do before an answer is read from it."""
+
+    def __init__(self, socket: Any, before: Callable[[], None]) -> None:
+        self._socket, self._before = socket, before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def recv(self, *arguments: Any) -> bytes:
+        self._before()
+        data: bytes = self._socket.recv(*arguments)
+        return data
 
 
 class SyncsSeen:
@@ -175,9 +192,14 @@ def _kafka_first(trap: Trap) -> None:
     from flows.outgoing_kafka import OutgoingKafka
     from flows.store import Store
 
-    write, flush = Store.write, OutgoingKafka.flush
-    waiting: list[tuple[Store, Any, Any]] = []
-    Store.write = lambda self, *slice_: waiting.append((self, *slice_))  # type: ignore[method-assign]
+    write, flush = Store.write_slices, OutgoingKafka.flush
+    waiting: list[tuple[Store, list[Any]]] = []
+
+    def wait(self: Store, slices: list[Any]) -> None:
+        waiting.append((self, slices.copy()))
+        slices.clear()
+
+    Store.write_slices = wait  # type: ignore[method-assign]
 
     def late(self: OutgoingKafka) -> None:
         flush(self)

@@ -127,6 +127,8 @@ def test_an_item_at_thousands_of_locations_is_written_in_one_slice(world: Any, s
     store.write([big, small], [1, "DC1:on_hand", 1, fields, *gone, 1, "DC1:on_hand", 8, 0])
     assert store.all_of(big) == {b"DC1:on_hand": b"1"}
     assert store.all_of(small) == {b"DC1:on_hand": b"8"}
+
+
 def slice_of(key: str, number: int) -> Slice:
     words = [bulk_bytes(word) for word in (1, "web", number, 0)]
     return Slice(1, bulk_bytes(key), len(words), b"".join(words))

@@ -31,6 +31,8 @@ CHANNELS = {"web": 0, "edi": 3}
 EVENTS_MAX = 18
 START = 1_800_000_000_000_000
 STEPS = 70
+#: How likely a copy of Redis is made at a step, that may be brought back.
+COPIES = 0.05
 QUIET_ROUNDS = 60
 
 
@@ -94,7 +96,9 @@ class World:
         if what == "flush functions":
             self.redis.has_library = False
         else:
-            self.redis.hashes = {} if what == "empty" or not self._older else self.dice.choice(self._older)
+            # Where many copies are made, the last one counts: little is lost then, and hard to notice.
+            older = self._older[-1:] if self.faults.copies > COPIES else self._older
+            self.redis.hashes = {} if what == "empty" or not older else self.dice.choice(older)
             self.redis.hashes = self.redis.copy()
             self.lost_redis = True
         self.happened[f"redis {what}"] += 1
@@ -129,7 +133,7 @@ class World:
             return
         if current.is_held:
             return
-        if self.dice.random() < 0.05:
+        if self.dice.random() < self.faults.copies:
             self._older.append(self.redis.copy())
         what = self.dice.choices(("tell", "read", "work", "epoch", "time"), (4, 6, 6, 3, 2))[0]
         if what == "tell":
@@ -306,9 +310,16 @@ class World:
 class Faults:
     """How likely what is at each step."""
 
-    def __init__(self, kill: float = 0.012, hold: float = 0.004, away: float = 0.02, redis: float = 0.0) -> None:
+    def __init__(
+        self,
+        kill: float = 0.012,
+        hold: float = 0.004,
+        away: float = 0.02,
+        redis: float = 0.0,
+        copies: float = COPIES,
+    ) -> None:
         self.chances = {"kill": kill, "hold": hold, "away": away}
-        self.redis = redis
+        self.redis, self.copies = redis, copies
 
 
 class _Clock:

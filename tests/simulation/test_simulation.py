@@ -19,7 +19,7 @@ from tests.simulation.servers import MemoryRedis
 
 SEEDS = 120
 #: Within so many schedules a broken protocol is found out.
-FOUND_WITHIN = 600
+FOUND_WITHIN = 1500
 
 STORIES = {
     "nothing": Faults(0, 0, 0),
@@ -99,6 +99,20 @@ class NoMarks(Publisher):
         self._store.reached = reached  # type: ignore[method-assign]
 
 
+class NeverCompared(Publisher):
+    """Believes in a Redis that Kafka is ahead of."""
+
+    def _compare(self) -> None:
+        self._is_compared = True
+
+
+class AnyRun(Publisher):
+    """Does not ask the state directory whether a newer run has begun."""
+
+    def _be_newest(self) -> None:
+        pass
+
+
 def is_found(text: str, faults: Faults, publisher_class: type[Publisher] = Publisher, **broken: bool) -> bool:
     """Does a schedule end with a fault of which that is said?"""
     for seed in range(FOUND_WITHIN):
@@ -125,6 +139,8 @@ def test_without_the_hold_back_numbers_are_seen_to_go_back(monkeypatch: pytest.M
         (KafkaFirst, Faults(hold=0, kill=0.03), "previous None after 0"),
         (NoBarrier, Faults(hold=0, kill=0.03), "Kafka ends with nothing"),
         (NoMarks, Faults(hold=0, redis=0.05), "Kafka ends with"),
+        (NeverCompared, Faults(hold=0, kill=0.02, redis=0.1, copies=0.25), "went back"),
+        (AnyRun, Faults(hold=0.02, redis=0.05), "version"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -163,7 +179,8 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
                 memory.hashes.pop(fence, None)
         elif draw < 0.06:
             life = memory.hashes.get(fence, {}).get("life", 0) if dice.random() < 0.5 else dice.randrange(3)
-            command = ["FCALL", "atp_reclaim", 1, fence, token, writer, dice.randrange(3), life]
+            taken = dice.randrange(3)
+            command = ["FCALL", "atp_reclaim", 1, fence, token, writer, life, taken, taken + dice.randrange(2)]
         else:
             some = dice.sample(keys, dice.randrange(3))
             flush = int(memory.hashes.get(fence, {}).get(writer, 0)) if dice.random() < 0.8 else dice.randrange(3)

@@ -32,7 +32,15 @@ def pairs(text: str) -> dict[str, str]:
 
 def test_what_is_copied_exists_and_is_sent_and_nothing_else_is() -> None:
     copied = {source for text in of(BUILD, "COPY") for source in text.split()[:-1]}
-    assert copied == {"requirements-run.lock", "pyproject.toml", "README.md", "schemas", "operators", "flows"}
+    assert copied == {
+        "requirements-run.lock",
+        "pyproject.toml",
+        "setup.py",
+        "README.md",
+        "schemas",
+        "operators",
+        "flows",
+    }
     for source in copied:
         assert (ROOT / source).exists() and is_sent(source)
     for other in ("tests", ".git", ".venv", "state", "atp.toml", "docker", "flows/__pycache__"):

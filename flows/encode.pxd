@@ -5,8 +5,8 @@ cdef Py_ssize_t SMALL, FIELDS_MAX
 cdef list _SMALL
 cdef dict _fields
 cdef list _THREE_DIGITS
-cdef dict _seconds, _between
-cdef str _VERSION, _PUBLISHED_AT, _AS_OF, _DAY0, _SCALE, _ALL_META, _BETWEEN
+cdef dict _seconds
+cdef str _VERSION, _PUBLISHED_AT, _AS_OF, _DAY0, _SCALE, _ALL_META
 cdef tuple META, LANES
 
 @cython.locals(text=str)
@@ -14,8 +14,6 @@ cpdef str _second(long long seconds)
 
 @cython.locals(text=str)
 cdef str _as_of_words(long long millis)
-
-cdef str _between_text(tuple figures)
 
 cdef class Slice:
     cdef public Py_ssize_t key_count, word_count
@@ -41,8 +39,7 @@ cdef Py_ssize_t _pack_figures(ItemUpdate update, list words, str ours, str since
                previous=str, text=str)
 cpdef str update_json(Outgoing update)
 
-@cython.locals(code=str, figures=tuple, places=list, since=str, as_of=cython.longlong, on_hand=cython.longlong,
-               available=cython.longlong, between=str)
+@cython.locals(since=str, as_of=cython.longlong)
 cpdef str position_json(ItemUpdate update, long long version, long long processed_at)
 
 @cython.locals(seconds=cython.longlong, micros=cython.longlong, millis=cython.longlong)

@@ -11,7 +11,6 @@ import orjson
 
 from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, ItemUpdate, Outgoing
-from schemas.state import POSITION_FIELDS
 from schemas.units import Refusal
 
 DAY_S = 86_400
@@ -248,34 +247,13 @@ def update_json(update: Outgoing) -> str:
     return text + "}"
 
 
-#: what stands between on_hand and available, by the five figures: most places have nothing, many the same small numbers
-_BETWEEN = "".join(f',"{name}":%d' for name in POSITION_FIELDS[1:-1]) + f',"{POSITION_FIELDS[-1]}":'
-BETWEEN_MAX = 10_000
-_between: dict[tuple[int, ...], str] = {}
-
-
-def _between_text(figures: tuple[int, ...]) -> str:
-    if len(_between) >= BETWEEN_MAX:
-        _between.clear()
-    text = _between[figures] = _BETWEEN % figures
-    return text
-
-
 def position_json(update: ItemUpdate, version: int, processed_at: int) -> str:
     """Give an item's whole position, as sent to inventory.positions."""
-    assert update.places is not None
-    places: list[str] = []
-    for code, figures in update.places:
-        on_hand, available = figures[0], figures[6]
-        between = _between.get(figures[1:6])
-        if between is None:
-            between = _between_text(figures[1:6])
-        places.append(f'"{code}":{{"on_hand":{on_hand}{between}{available}}}')
     as_of = update.as_of
     since = "null" if as_of < 0 else f'"{time_text(as_of)}"'
     return (
         f'{{"item":"{update.item}","version":{version},"as_of":{since},"processed_at":"{_shared_time(processed_at)}",'
-        f'"scale":{update.scale},"locations":{{{",".join(places)}}},'
+        f'"scale":{update.scale},"locations":{{{update.places}}},'
         f'"unlocated":{{"soft_allocated":{update.unlocated}}}}}'
     )
 

@@ -135,8 +135,8 @@ class Publisher:
         self._positions_linger = lanes.linger_positions
         self._outbox = Outbox()
         self._shards: dict[int, _Shard] = {}
-        #: item -> its newest position as JSON. Encoded while its figures are at hand, every fourth in vain: fetched
-        #: from memory again when it leaves, 200 ms later, one took twice as long.
+        #: item -> its newest position as JSON. Encoded while its parts are at hand, every fourth in vain: fetched from
+        #: memory again when it leaves, 200 ms later, one took twice as long.
         self._positions: dict[str, str] = {}
         self._positions_due: deque[tuple[int, str]] = deque()
         self._restated: set[str] = set()

@@ -38,7 +38,10 @@ cpdef UnitsOfMeasure measure_of(Item item)
                lane=cython.int)
 cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
 @cython.locals(place=Place)
-cdef list _places_of(Item item)
+cdef str _places_of(Item item)
+@cython.locals(on_hand=cython.longlong, quarantined=cython.longlong, soft=cython.longlong, hard=cython.longlong,
+               in_transit=cython.longlong, expected=cython.longlong, available=cython.longlong)
+cpdef str place_json(str code, Place place)
 @cython.locals(place=Place, row=Row, rows=list, fields=dict, safety=dict, rows_at=dict, everywhere=cython.longlong,
                on_hand=cython.longlong, quarantined=cython.longlong, hard=cython.longlong, soft=cython.longlong,
                free=cython.longlong)

@@ -12,10 +12,10 @@ cdef class ChannelUpdate:
 
 @cython.no_gc
 cdef class ItemUpdate:
-    cdef public str item, correlation_id
+    cdef public str item, correlation_id, places
     cdef public long long as_of, day0, unlocated, recorded_at
     cdef public int scale
-    cdef public list channels, places
+    cdef public list channels
     cdef public dict fields
     cdef public bint is_gone, is_whole
 

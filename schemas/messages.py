@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from schemas.state import POSITION_FIELDS
 from schemas.units import Refusal, Unit
 
 
@@ -145,7 +146,7 @@ class ItemUpdate:
         correlation_id: str,
         channels: list[ChannelUpdate],
         fields: dict[str, int | None],
-        places: list[tuple[str, tuple[int, ...]]] | None,
+        places: str | None,
         unlocated: int = 0,
         is_gone: bool = False,
         recorded_at: int = 0,
@@ -160,7 +161,7 @@ class ItemUpdate:
         self.channels = channels
         #: fields of position:<item> that changed; None: gone
         self.fields = fields
-        #: the whole position: (location, seven figures), None if nothing of it changed
+        #: the whole position as JSON, the seven figures of each location, without braces; None if nothing changed
         self.places = places
         self.unlocated = unlocated
         #: the item is not known any more: nothing of it stays published
@@ -259,8 +260,9 @@ def from_values(kind: type, values: Any) -> Any:
         return Outgoing(shard, item, _change_from(change), *others)
     if kind is ItemUpdate:
         item, as_of, scale, day0, correlation_id, channels, fields, places, *others = values
-        if places is not None:
-            places = [(code, tuple(figures)) for code, figures in places]
+        if isinstance(places, list):  # of a version that wrote them as (location, seven figures)
+            whole = {code: dict(zip(POSITION_FIELDS, figures, strict=True)) for code, figures in places}
+            places = msgspec.json.encode(whole)[1:-1].decode()
         changes = [_change_from(change) for change in channels]
         return ItemUpdate(item, as_of, scale, day0, correlation_id, changes, fields, places, *others)
     return kind(values)

@@ -17,9 +17,11 @@ from flows.encode import (
     time_text,
     update_json,
 )
+from operators.evaluate import place_json
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
 from schemas import outputs
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
+from schemas.state import Place
 from schemas.units import Origin, Refusal
 
 DAY = 86_400_000_000
@@ -225,8 +227,17 @@ def test_what_an_update_may_have_besides() -> None:
     assert found["breakdown"] == {"available": {"DC1": [5]}, **steps}
 
 
+def places_of(figures: dict[str, tuple[int, ...]]) -> str:
+    parts = []
+    for code, shown in figures.items():
+        place = Place()
+        place.shown = shown
+        parts.append(place_json(code, place))
+    return ",".join(parts)
+
+
 def test_a_position_is_whole() -> None:
-    places = [("DC1", (1, 2, 3, 4, 5, 6, -7)), ("DC2", (0, 0, 0, 0, 0, 0, 0))]
+    places = places_of({"DC1": (1, 2, 3, 4, 5, 6, -7), "DC2": (0, 0, 0, 0, 0, 0, 0), "DC3": (8, 0, 0, 0, 0, 0, 8)})
     raw = position_json(update(places=places, unlocated=8, scale=1), VERSION, NOON)
     found = json.loads(raw)
     outputs.Position.model_validate(found)
@@ -240,10 +251,11 @@ def test_a_position_is_whole() -> None:
         "locations": {
             "DC1": dict(zip(names, (1, 2, 3, 4, 5, 6, -7), strict=True)),
             "DC2": dict.fromkeys(names, 0),
+            "DC3": {**dict.fromkeys(names, 0), "on_hand": 8, "available": 8},
         },
         "unlocated": {"soft_allocated": 8},
     }
-    assert json.loads(position_json(update(places=[], as_of=-1), 1, NOON))["as_of"] is None
+    assert json.loads(position_json(update(places="", as_of=-1), 1, NOON))["as_of"] is None
 
 
 def exception(**fields: Any) -> dict[str, Any]:

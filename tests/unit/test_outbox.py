@@ -27,7 +27,7 @@ def change(
 
 
 def update(item: str, *changes: ChannelUpdate, as_of: int = 0, **fields: int | None) -> ItemUpdate:
-    places: list[tuple[str, tuple[int, ...]]] | None = [("DC1", (1,) * 7)] if fields else None
+    places = '"DC1":{"on_hand":1}' if fields else None
     return ItemUpdate(item, as_of, 0, -1, "", list(changes), dict(fields), places)
 
 
@@ -146,7 +146,7 @@ def test_the_whole_position_is_the_newest_known() -> None:
     old, new = update("SHOVEL", a=1), update("SHOVEL", change(1, 2))
     assert merge(old, new).places == old.places
     newer = update("SHOVEL", a=2)
-    newer.places = [("DC1", (2,) * 7)]
+    newer.places = '"DC1":{"on_hand":2}'
     assert merge(old, newer).places == newer.places
 
 

@@ -14,7 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.encode import dead_letter_headers, exception_json, pack_slice, position_json, update_json
-from operators.evaluate import UNHURRIED
+from operators.evaluate import UNHURRIED, place_json
 from operators.rules.promise import Promise
 from operators.shard import CAUSES as EVENT_CAUSES
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
@@ -32,7 +32,7 @@ from schemas.outputs import (
     all_schemas,
 )
 from schemas.settings import NAMES
-from schemas.state import POSITION_FIELDS
+from schemas.state import POSITION_FIELDS, Place
 from schemas.units import EventType, Origin, Refusal
 
 NOON = 1_750_000_000_123_456
@@ -76,6 +76,12 @@ def without(shape: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def outgoing(change: ChannelUpdate, as_of: int = NOON, correlation_id: str = "") -> Outgoing:
     return Outgoing(0, "MILK-1L", change, as_of, correlation_id, VERSION, NOON, NOON)
+
+
+def place(*shown: int) -> Place:
+    found = Place()
+    found.shown = shown
+    return found
 
 
 def item_update(**fields: Any) -> ItemUpdate:
@@ -156,8 +162,9 @@ def test_the_last_word_on_an_unlisted_item_has_the_documented_shape() -> None:
 
 
 def test_a_position_has_the_documented_shape() -> None:
+    figures = {"DC": (10, 1, 2, 3, 4, 5, -4), "ST/1": (0, 0, 0, 0, 7, 0, 0)}
     update = item_update(
-        scale=1, places=[("DC", (10, 1, 2, 3, 4, 5, -4)), ("ST/1", (0, 0, 0, 0, 7, 0, 0))], unlocated=6
+        scale=1, places=",".join(place_json(code, place(*shown)) for code, shown in figures.items()), unlocated=6
     )
     raw = position_json(update, VERSION, NOON)
     position = Position.model_validate_json(raw)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import wraps
 from itertools import islice
 from operator import methodcaller
@@ -153,7 +154,8 @@ class Parts:
         """Wrap what there is of PARTS."""
         for name, owner, attribute in PARTS:
             if hasattr(owner, attribute):
-                setattr(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
+                with suppress(TypeError):  # of a class that Cython has compiled: charged to who calls it
+                    setattr(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
 
     def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)

@@ -15,7 +15,6 @@ the shard is held back until it is past all that any earlier run can have read, 
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections import deque
@@ -25,6 +24,7 @@ from typing import Any
 import msgspec
 
 from flows.control import Control
+from flows.cycles import look_for_cycles
 from flows.encode import Slice, bulk_bytes, pack_slice, position_json
 from flows.kafka_tail import Tail, updates_since
 from flows.log import get_log
@@ -314,9 +314,7 @@ class Publisher:
         by_shard: dict[int, list[Outgoing]] = {}
         for update in self._lanes.waiting():
             by_shard.setdefault(update.shard, []).append(update)
-        # State is a forest of long-lived objects without cycles: what is alive now need not be looked through again.
-        gc.collect()
-        gc.freeze()
+        look_for_cycles()
         with self._condition:
             self._states = by_shard
             self._barrier_wanted = False

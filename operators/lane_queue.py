@@ -107,11 +107,10 @@ class LaneQueue:
                     continue
                 one = outgoing(shard, update, change, version, now)
                 key = (item, change.channel)
-                if key in waiting:
+                if waiting.setdefault(key, one) is one:
+                    self._place(key, change.lane, now)
+                else:
                     self.add(one, now)
-                    continue
-                waiting[key] = one
-                self._place(key, change.lane, now)
 
     def add(self, update: Outgoing, now: int) -> None:
         """Take one update that Redis has now."""

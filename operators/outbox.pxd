@@ -17,7 +17,7 @@ cdef class Outbox:
     cdef list _ranks
     cdef dict _reached
 
-    @cython.locals(update=ItemUpdate, item=str, known=tuple, urgency=cython.int, waiting=dict, ranks=list)
+    @cython.locals(update=ItemUpdate, item=str, known=tuple, entry=tuple, urgency=cython.int, waiting=dict, ranks=list)
     cpdef add(self, Py_ssize_t shard, updates, dict reached)
 
     @cython.locals(item=str, fields=Py_ssize_t, taken=list, waiting=dict, entry=tuple)

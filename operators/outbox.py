@@ -116,9 +116,9 @@ class Outbox:
         waiting, ranks = self._waiting, self._ranks
         for update in updates:
             item = update.item
-            known = waiting.get(item)
-            if known is None:
-                waiting[item] = (shard, update)
+            entry = (shard, update)
+            known = waiting.setdefault(item, entry)
+            if known is entry:
                 ranks[rank(update)].append(item)
                 continue
             update = merge(known[1], update)

@@ -22,7 +22,7 @@ from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import ShardConfig
 from schemas.settings import load_settings
 from schemas.units import EventType, Origin, Unit
-from tests.simulation.instance import Instance, Silence, Snapshot
+from tests.simulation.instance import Instance, Snapshot
 from tests.simulation.servers import Log, MemoryRedis
 
 ITEMS = ("A", "B", "C", "D")
@@ -339,19 +339,19 @@ class _Clock:
 def _clock_of(world: World) -> Iterator[None]:
     """Run the publisher by the world's clock, and without its care for Python's memory."""
     kept = (
-        publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now,
+        publisher_module.time, publisher_module.now, publisher_module.look_for_cycles, requests_module.now,
         publisher_module.SLICE_FIELDS,
     )  # fmt: skip
     if world.seed % 3:  # an item a slice, so that several are on their way together
         publisher_module.SLICE_FIELDS = 1
     publisher_module.time = _Clock(world)  # type: ignore[assignment]
     publisher_module.now = requests_module.now = world.clock
-    publisher_module.gc = Silence()  # type: ignore[assignment]
+    publisher_module.look_for_cycles = lambda: None
     try:
         yield
     finally:
         (
-            publisher_module.time, publisher_module.now, publisher_module.gc, requests_module.now,
+            publisher_module.time, publisher_module.now, publisher_module.look_for_cycles, requests_module.now,
             publisher_module.SLICE_FIELDS,
         ) = kept  # fmt: skip
 

@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What setup.py compiles, and what it reads for that. A machine without a C compiler gets the same engine, slower.
-SOURCES := setup.py $(wildcard operators/*.py operators/*.pxd operators/rules/*.py operators/rules/*.pxd schemas/*.py schemas/*.pxd)
+SOURCES := setup.py $(wildcard operators/*.py operators/*.pxd operators/rules/*.py operators/rules/*.pxd schemas/*.py schemas/*.pxd flows/*.py flows/*.pxd)
 COMPILED := $(VENV)/.compiled
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 LOCK := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile \
@@ -47,7 +47,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 $(COMPILED): $(STAMP) $(SOURCES)
 	@echo "Compiling the hot path (half a minute; without a C compiler the engine stays plain Python) ..."
-	@rm -f operators/*.so operators/rules/*.so schemas/*.so
+	@rm -f operators/*.so operators/rules/*.so schemas/*.so flows/*.so
 	@mkdir -p build
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 > build/compile.log 2>&1 || \
 	  { tail -n 20 build/compile.log >&2; echo "error: compiling failed; build/compile.log has it all. ATP_PURE=1 leaves it out." >&2; exit 1; }
@@ -131,5 +131,5 @@ lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 
 .PHONY: clean
 clean: ## Remove caches, builds and what the demo left; .venv stays
-	rm -rf build dist mutants *.egg-info operators/*.so operators/rules/*.so schemas/*.so $(COMPILED) .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist mutants *.egg-info operators/*.so operators/rules/*.so schemas/*.so flows/*.so $(COMPILED) .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -12,9 +12,9 @@ import msgspec
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config
+from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config, partitions_of
 from schemas.settings import Settings
-from schemas.topics import INPUTS, REFERENCE
+from schemas.topics import ALL, INPUTS, REFERENCE
 
 
 class TopicFacts(msgspec.Struct):
@@ -37,6 +37,8 @@ class Inputs(msgspec.Struct):
 
 def inputs_now(settings: Settings) -> Inputs:
     """Ask Kafka; KafkaProblem if it does not say."""
+    # First, because it tells a Kafka that is away, or that lets nobody in, from a topic that is missing.
+    partitions_of(settings, ALL)
     names = [settings.topic(name) for name in (*INPUTS, *REFERENCE)]
     admin = AdminClient(client_config(settings, log_level=0))
     try:

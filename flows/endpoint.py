@@ -41,6 +41,8 @@ class Endpoint:
         registry.register(monitor)
         self._metrics = make_wsgi_app(registry)
         self._server: WSGIServer | None = None
+        #: Held while the server is bound: a close either sees the server or keeps it from being there.
+        self._binding = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="endpoint", daemon=True)
 
@@ -50,17 +52,23 @@ class Endpoint:
             self._thread.start()
 
     def close(self) -> None:
-        """Serve no more."""
-        self._ended.set()
+        """Serve no more; the port is free and the thread has said its last when this returns."""
+        with self._binding:
+            self._ended.set()
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+        if self._thread.is_alive():
+            self._thread.join(IDLE_S)
 
     def _serve(self) -> None:
         is_told = False
         while not self._ended.is_set():
             try:
-                self._server = self._bind()
+                with self._binding:
+                    if self._ended.is_set():
+                        return
+                    self._server = self._bind()
             except OSError as error:
                 if not is_told:
                     is_told = True
@@ -74,7 +82,8 @@ class Endpoint:
                 continue
             if is_told:
                 log.info(f"metrics.port: {self._host}:{self._port} serves now", kind="metrics_port")
-            return self._server.serve_forever(poll_interval=0.2)
+            self._server.serve_forever(poll_interval=0.2)
+            return
 
     def _bind(self) -> WSGIServer:
         family = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)[0][0]

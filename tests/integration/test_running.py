@@ -271,7 +271,7 @@ def test_without_its_servers_it_says_what_is_missing_and_ends(world: Any, missin
 def test_missing_topics_are_named_with_what_would_make_them(world: Any) -> None:
     with Engine(world) as engine:
         assert engine.wait(10) == 1
-    assert "run `atp topics create`" in engine.text(), engine.text()
+    assert "does not exist: run `atp topics create`" in engine.text(), engine.text()
 
 
 def test_told_to_wait_it_keeps_trying_until_its_servers_are_there(world: Any) -> None:

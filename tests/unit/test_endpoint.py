@@ -1,0 +1,82 @@
+"""The endpoint's port and thread: taken when it can be had, given back by the end, whenever that comes."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from flows.endpoint import Endpoint
+from flows.monitor import Monitor
+from schemas.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "atp.toml").touch()
+    return load_settings(tmp_path / "atp.toml", {"metrics.port": port, "state.dir": str(tmp_path / "state")})
+
+
+@pytest.fixture
+def monitor(settings: Settings) -> Iterator[Monitor]:
+    monitor = Monitor(settings)
+    yield monitor
+    monitor.close()
+
+
+def taken(settings: Settings) -> socket.socket:
+    """Take the endpoint's port; raises if something still has it."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", settings.metrics.port))
+    held.listen()
+    return held
+
+
+def test_it_serves_and_gives_its_port_back(settings: Settings, monitor: Monitor) -> None:
+    endpoint = Endpoint(settings, monitor)
+    endpoint.start()
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics.port}/", timeout=5) as answer:
+                assert b"/metrics" in answer.read()
+            break
+        except OSError:
+            assert time.monotonic() < deadline, "it does not serve"
+            time.sleep(0.02)
+    endpoint.close()
+    taken(settings).close()
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.0005, 0.002, 0.02])
+def test_one_closed_while_it_starts_leaves_nothing(settings: Settings, monitor: Monitor, pause_s: float) -> None:
+    for _ in range(4):
+        endpoint = Endpoint(settings, monitor)
+        endpoint.start()
+        time.sleep(pause_s)
+        endpoint.close()
+        assert not [thread for thread in threading.enumerate() if thread.name == "endpoint"]
+        taken(settings).close()
+
+
+def test_it_says_that_its_port_is_taken_and_nothing_after_its_end(settings: Settings, monitor: Monitor) -> None:
+    with taken(settings), capture_logs() as lines:
+        endpoint = Endpoint(settings, monitor)
+        endpoint.start()
+        deadline = time.monotonic() + 10
+        while not lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+        endpoint.close()
+        assert not [thread for thread in threading.enumerate() if thread.name == "endpoint"]
+    assert [line["kind"] for line in lines] == ["metrics_port"]
+    assert f":{settings.metrics.port} cannot be used" in lines[0]["event"]

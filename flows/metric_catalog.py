@@ -132,7 +132,12 @@ GROUPS: Final = (
                 "From a snapshot until its epoch is safe in Redis, Kafka and on disk; no input is read meanwhile.",
             ),
             _of_worker("atp_epoch_last_timestamp_seconds", GAUGE, "", "When the last epoch was finished."),
-            _of_worker("atp_redis_write_seconds", HISTOGRAM, "", "One slice written to Redis, with up to three that left with it, tries included."),
+            _of_worker(
+                "atp_redis_write_seconds",
+                HISTOGRAM,
+                "",
+                "One slice written to Redis, with up to three that left with it, tries included.",
+            ),
             _of_worker("atp_redis_retries", COUNTER, "", "Writes to Redis that failed and were tried again."),
             _of_worker(
                 "atp_redis_waiting_seconds", GAUGE, "", "For how long Redis has not taken a write; 0 while all is well."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 import time
 import uuid
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 READ_SECONDS_MAX = 30.0
 FLUSH_SECONDS_MAX = 30.0
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what it puts into the background so, and every process below would inherit it:
+    # those that tests end as Ctrl-C does would not end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Record(NamedTuple):

@@ -139,20 +139,34 @@ def merge_layers(layers: Iterable[bytes], ids_floor: int, is_oldest: bool) -> by
 
     `is_oldest`: nothing lies beneath, so what is gone need not be remembered as gone.
     """
-    items: dict[str, dict[str, msgspec.Raw]] = {}
-    ids: dict[int, bytes] = {}
+    #: the records of an item, or as they came: most items are in one layer alone
+    items: dict[str, msgspec.Raw | dict[str, msgspec.Raw]] = {}
+    ids: dict[int, list[bytes]] = {}
     wakes: dict[str, int | None] = {}
     for layer in layers:
         layer_items, layer_ids, layer_wakes = _layer.decode(layer)
         for code, raw in layer_items.items():
-            known = items.setdefault(code, {})
+            known = items.get(code)
+            if known is None:
+                items[code] = raw
+                continue
+            if isinstance(known, msgspec.Raw):
+                known = items[code] = _records.decode(known)
             known |= join_records(known, _records.decode(raw))
         for bucket, pairs in layer_ids.items():
             if bucket >= ids_floor:
-                ids[bucket] = ids.get(bucket, b"") + pairs
+                ids.setdefault(bucket, []).append(pairs)
         wakes.update(layer_wakes)
     if is_oldest:
-        for code, records in items.items():
-            items[code] = {key: raw for key, raw in records.items() if bytes(raw) != NIL}
+        for code, some in items.items():
+            if isinstance(some, dict):
+                items[code] = _without_gone(some)
+            elif NIL in bytes(some):  # somewhere in it, as a record or not
+                items[code] = _without_gone(_records.decode(some))
         wakes = {code: due for code, due in wakes.items() if due is not None}
-    return msgspec.msgpack.encode((items, ids, wakes))
+    joined = {bucket: b"".join(pairs) for bucket, pairs in ids.items()}
+    return msgspec.msgpack.encode((items, joined, wakes))
+
+
+def _without_gone(records: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    return {key: raw for key, raw in records.items() if bytes(raw) != NIL}

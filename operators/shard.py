@@ -46,6 +46,8 @@ PARKED_MAX = 1_000
 SEAL_FROM = 64 * 1024
 #: Segment files after which a shard's newest are merged into one.
 MERGE_FROM = 6
+#: How many times as large as an older one the newer ones must be together for it to be merged with them.
+MERGE_RATIO = 2
 #: Snapshots that must follow before files no longer named are deleted: the one that stopped naming them is committed.
 RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
@@ -705,14 +707,17 @@ class Shard:
 
 
 def first_to_merge(segments: list[tuple[str, int, int]]) -> int:
-    """Give where the newest run of segments begins of which each is no larger than all newer ones together.
+    """Give where what is to be merged begins: fewer than MERGE_FROM segments from there on are not worth it yet.
 
-    So a byte is written again about once for every doubling of its shard, and not at every merge.
+    Among the newest or not, a segment is taken along where it is at most half as large as all newer ones together. So a
+    byte is written again about once each time that its shard's state has tripled, and not at every merge.
     """
     start, total = len(segments), 0
-    while start and (segments[start - 1][1] <= total or len(segments) - start < MERGE_FROM):
-        start -= 1
-        total += segments[start][1]
+    for index in range(len(segments) - 1, -1, -1):
+        size = segments[index][1]
+        if len(segments) - index < MERGE_FROM or MERGE_RATIO * size <= total:
+            start = index
+        total += size
     return start
 
 

@@ -16,6 +16,7 @@ from operators.rules.lanes import BULK, NORMAL
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts
 from operators.shard import (
+    MERGE_FROM,
     PARKED_MAX,
     SWEEP_PAUSE,
     SWEEP_SLICE,
@@ -1048,16 +1049,31 @@ def test_a_write_that_failed_stops_the_shard(floor: Floor, monkeypatch: pytest.M
         ([9], 0),
         ([1] * 5, 0),
         ([1] * 6, 0),
+        ([1, 1, 1, 1, 1, 9], 0),
+        ([100, 1, 1, 1, 1, 1], 1),
         ([100, 1, 1, 1, 1, 1, 1], 1),
-        ([6, 1, 1, 1, 1, 1, 1], 0),
-        ([7, 1, 1, 1, 1, 1, 1], 1),
-        ([100, 1, 1, 1, 1, 1], 0),  # too few to be worth it, whoever asks
-        ([100, 13, 6, 1, 1, 1, 1, 1, 1], 2),
-        ([100, 12, 6, 1, 1, 1, 1, 1, 1], 1),
+        ([3, 1, 1, 1, 1, 1, 1], 0),
+        ([4, 1, 1, 1, 1, 1, 1], 1),
+        ([100, 7, 6, 1, 1, 1, 1, 1, 1], 3),
+        ([100, 6, 6, 1, 1, 1, 1, 1, 1], 1),
+        ([9, 7, 6, 1, 1, 1, 1, 1, 1], 0),
     ],
 )
-def test_what_is_merged_is_no_larger_than_all_that_is_newer(sizes: list[int], start: int) -> None:
+def test_what_is_merged_is_half_as_large_as_all_that_is_newer(sizes: list[int], start: int) -> None:
     assert first_to_merge([(f"{number}", size, 0) for number, size in enumerate(sizes)]) == start
+
+
+def test_a_large_state_is_seldom_written_again_for_small_changes() -> None:
+    sizes, written = [1000], 0
+    for _ in range(500):
+        sizes.append(1)
+        start = first_to_merge([(f"{number}", size, 0) for number, size in enumerate(sizes)])
+        if len(sizes) - start >= MERGE_FROM:
+            written += sum(sizes[start:])
+            sizes[start:] = [sum(sizes[start:])]
+    assert sum(sizes) == 1500
+    assert len(sizes) <= 25
+    assert written < 5 * 500
 
 
 # Forgetting

@@ -6,6 +6,7 @@ start, and only then sends the signal: what stands in that file did happen there
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import signal
@@ -99,13 +100,20 @@ class Trap:
         page = self._page
         if not page[0] or page[1] != NAMES.index(point):
             return
-        _, number, target, left = _PAGE.unpack(page[: _PAGE.size])
-        if left > 1:
-            page[: _PAGE.size] = _PAGE.pack(1, number, target, left - 1)
-            return
-        page[0] = 0
-        os.write(self._hits, f"{point}\t{TARGETS[target]}\t{os.getpid()}\n".encode())
-        _kill(TARGETS[target], point in OF_SUPERVISOR)
+        # Two workers pass a point at once, and one is to die there. Who dies under the lock lets go of it.
+        fcntl.flock(self._hits, fcntl.LOCK_EX)
+        try:
+            is_set, number, target, left = _PAGE.unpack(page[: _PAGE.size])
+            if not is_set or number != NAMES.index(point):
+                return
+            if left > 1:
+                page[: _PAGE.size] = _PAGE.pack(1, number, target, left - 1)
+                return
+            page[0] = 0
+            os.write(self._hits, f"{point}\t{TARGETS[target]}\t{os.getpid()}\n".encode())
+            _kill(TARGETS[target], point in OF_SUPERVISOR)
+        finally:
+            fcntl.flock(self._hits, fcntl.LOCK_UN)
 
 
 def _kill(target: str, is_supervisor: bool) -> None:

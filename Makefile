@@ -47,7 +47,8 @@ $(STAMP): requirements.lock pyproject.toml
 
 $(COMPILED): $(STAMP) $(SOURCES)
 	@echo "Compiling the hot path (half a minute; without a C compiler the engine stays plain Python) ..."
-	@rm -f operators/*.so operators/rules/*.so schemas/*.so flows/*.so
+	@# All of it: Cython does not see that what a module takes from native.pxd has changed.
+	@rm -rf build/cython operators/*.so operators/rules/*.so schemas/*.so flows/*.so
 	@mkdir -p build
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 > build/compile.log 2>&1 || \
 	  { tail -n 20 build/compile.log >&2; echo "error: compiling failed; build/compile.log has it all. ATP_PURE=1 leaves it out." >&2; exit 1; }

@@ -29,6 +29,41 @@ from schemas.units import EventType, Origin, Unit
 EPOCH_EVERY = 50_000
 
 
+def stocked(items: int, locations: int, segments: SegmentFiles) -> list[Shard]:
+    """Give shards that know so many items, each with ten pieces at every location; all of it in snapshots already."""
+    shards = [Shard(n, ShardConfig(SHARDS, 86_400_000_000), segments, now, Recorded()) for n in range(SHARDS)]
+    tables = ReferenceTables()
+    profile = Profile(events=0, items=items, locations=locations)
+    records = [
+        (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
+        for offset, (topic, key, value) in enumerate(reference(profile))
+    ]
+    accepted, _, _ = tables.judge(records, now(), 0)
+    inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
+    for record in accepted:
+        inbound[shard_of(record.item, SHARDS)].append(record)
+    for shard, some in zip(shards, inbound, strict=True):
+        shard.process(some)
+    origin = Origin("inventory.warehouse", 0, 0, 0, None, b"")
+    moment = now()
+    count = 0
+    for number in range(items):
+        item = item_code(number)
+        units = [
+            Unit(
+                int(EventType.STOCK_RECEIVED), item, "wms", f"event-{number}-{place}", "", moment, moment, origin,
+                quantity=10, location=location_code(place), status="available",
+            )
+            for place in range(locations)
+        ]  # fmt: skip
+        shards[shard_of(item, SHARDS)].process([UnitBatch("inventory.warehouse/0", count, units)])
+        count += locations
+        if count % EPOCH_EVERY == 0:
+            for each in shards:
+                each.snapshot()
+    return shards
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -38,40 +73,11 @@ def main() -> None:
     gc.disable()
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as name:
-        segments = SegmentFiles(Path(name), 1)
-        shards = [Shard(n, ShardConfig(SHARDS, 86_400_000_000), segments, now, Recorded()) for n in range(SHARDS)]
         before = process.memory_info().rss
-        tables = ReferenceTables()
-        profile = Profile(events=0, items=told.items, locations=told.locations)
-        records = [
-            (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
-            for offset, (topic, key, value) in enumerate(reference(profile))
-        ]
-        accepted, _, _ = tables.judge(records, now(), 0)
-        inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
-        for record in accepted:
-            inbound[shard_of(record.item, SHARDS)].append(record)
-        for shard, some in zip(shards, inbound, strict=True):
-            shard.process(some)
-        del records, accepted, inbound
-        origin = Origin("inventory.warehouse", 0, 0, 0, None, b"")
+        segments = SegmentFiles(Path(name), 1)
+        shards = stocked(told.items, told.locations, segments)
+        count = told.items * told.locations
         moment = now()
-        count = 0
-        for number in range(told.items):
-            item = item_code(number)
-            shard = shards[shard_of(item, SHARDS)]
-            units = [
-                Unit(
-                    int(EventType.STOCK_RECEIVED), item, "wms", f"event-{number}-{place}", "", moment, moment, origin,
-                    quantity=10, location=location_code(place), status="available",
-                )
-                for place in range(told.locations)
-            ]  # fmt: skip
-            shard.process([UnitBatch("inventory.warehouse/0", count, units)])
-            count += told.locations
-            if count % EPOCH_EVERY == 0:
-                for each in shards:
-                    each.snapshot()
         segments.close()
         gc.collect()
         rss = process.memory_info().rss

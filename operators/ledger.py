@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from operators import position
+from operators.rules import native
 from schemas.state import NO_HANDLINGS, Cell, Item, Line, LineAt, Place, Receipt, Transfer
 
 FORMAT = 1
@@ -24,14 +25,16 @@ FORMAT = 1
 SEPARATOR = "\x1f"
 #: the kind of a journal's record
 JOURNAL = "m"
+_encode = msgspec.msgpack.Encoder().encode
 #: the keys of an item's own record, and of its policies
-ITSELF = f"i{SEPARATOR}{SEPARATOR}"
-POLICIES = f"y{SEPARATOR}{SEPARATOR}"
-
-_encode = msgspec.msgpack.encode
+_ITSELF, _POLICIES = (_encode(f"{kind}{SEPARATOR}{SEPARATOR}") for kind in "iy")
 _decode = msgspec.msgpack.Decoder().decode
 _decode_records = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
-NIL = msgspec.Raw(_encode(None))
+_NIL = _encode(None)
+NIL = msgspec.Raw(_NIL)
+#: location -> keys of its records; there are a few locations for many items
+PLACES_MAX = 100_000
+_place_keys: dict[str, tuple[bytes, bytes]] = {}
 
 
 def join_records(older: Mapping[str, msgspec.Raw], newer: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
@@ -44,46 +47,68 @@ def join_records(older: Mapping[str, msgspec.Raw], newer: dict[str, msgspec.Raw]
     return newer
 
 
-def records_of(item: Item) -> dict[str, Any]:
-    """Give what changed of an item since the last snapshot, to be encoded before it changes again; None: gone."""
-    records: dict[str, Any] = {}
+def records_of(item: Item) -> bytes:
+    """Give what changed of an item since the last snapshot as a MessagePack mapping; b"" if nothing did. None: gone."""
+    parts: list[bytes] = []
     if item.is_dirty:
         item.is_dirty = False
-        records[ITSELF] = _write_item(item)
+        exceptions = [(*key, first_seen) for key, first_seen in item.open_exceptions.items()]
+        parts.append(_ITSELF)
+        parts.append(
+            native.packed_promises(item.as_of, item.published, exceptions, item.unlocated_shown, item.day_shown)
+        )
     if item.has_new_policies:
         item.has_new_policies = False
-        records[POLICIES] = (item.policy, item.overrides, item.units)
+        parts.append(_POLICIES)
+        parts.append(_encode((item.policy, item.overrides, item.units)))
     for location, place in item.places.items():
         if place.is_dirty:
             place.is_dirty = False
-            key = f"c{SEPARATOR}{location}{SEPARATOR}"
-            records[key] = (place.on_hand, place.quarantined, place.count, place.quarantine_count, place.shown)
-            _write_journal(records, key, place)
+            keys = _place_keys.get(location)
+            if keys is None:
+                keys = _keys_of(location)
+            parts.append(keys[0])
+            parts.append(native.packed_place(place))
+            _add_journal(parts, keys[1], place)
     if item.dirty is not None:
         for kind, one, other in item.dirty:
-            _write_record(records, item, kind, one, other)
+            _add_record(parts, item, kind, one, other)
         item.dirty = None
-    return records
+    if not parts:
+        return b""
+    return native.packed_map_size(len(parts) // 2) + b"".join(parts)
 
 
-def _write_record(records: dict[str, Any], item: Item, kind: str, one: str, other: str) -> None:
-    key = f"{kind}{SEPARATOR}{one}{SEPARATOR}{other}"
+def _keys_of(location: str) -> tuple[bytes, bytes]:
+    """The keys of a place's record and its journals'."""
+    if len(_place_keys) >= PLACES_MAX:
+        _place_keys.clear()
+    keys = _place_keys[location] = (_packed_key("c", location, ""), _packed_key(JOURNAL, location, ""))
+    return keys
+
+
+def _packed_key(kind: str, one: str, other: str) -> bytes:
+    return native.packed_text(f"{kind}{SEPARATOR}{one}{SEPARATOR}{other}")
+
+
+def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str) -> None:
+    parts.append(_packed_key(kind, one, other))
     if kind == "l":
         line = item.lines.get((one, other))
-        records[key] = None if line is None else _write_line(line)
+        parts.append(_NIL if line is None else native.packed_claim(line))
     elif kind == "t":
-        records[key] = item.transfers.get((one, other))
+        parts.append(_encode(item.transfers.get((one, other))))
     elif kind == "r":
-        records[key] = item.receipts.get((one, other))
+        parts.append(_encode(item.receipts.get((one, other))))
     elif kind == "h":
-        records[key] = item.holds.get((one, other))
+        parts.append(_encode(item.holds.get((one, other))))
     else:
         cell = _known_cell(item, one, other)
         if cell is None:
-            records[key] = None
+            parts.append(_NIL)
         else:
-            records[key] = (cell.on_hand, cell.quarantined, cell.count, cell.quarantine_count, None)
-            _write_journal(records, key, cell)
+            parts.append(native.packed_cell(cell))
+            _add_journal(parts, _packed_key(JOURNAL, one, other), cell)
 
 
 def wake_of(item: Item) -> int | None:
@@ -143,36 +168,7 @@ def _known_cell(item: Item, location: str, lot: str) -> Cell | None:
     return None if place.lots is None else place.lots.get(lot)
 
 
-def _write_line(line: Line) -> tuple[Any, ...]:
-    places = {
-        location: (
-            at.deducts_at,
-            at.allocated,
-            at.released,
-            at.picked,
-            at.shipped,
-            at.picks,
-            at.shipments,
-            at.claimed,
-        )
-        for location, at in line.at.items()
-    }
-    return (
-        line.demand,
-        line.placed,
-        line.location,
-        line.channel,
-        line.expires_at,
-        line.requested_at,
-        line.cancelled,
-        line.lapsed,
-        line.last_at,
-        places,
-        line.claimed,
-    )
-
-
-def _write_journal(records: dict[str, Any], key: str, cell: Cell) -> None:
+def _add_journal(parts: list[bytes], key: bytes, cell: Cell) -> None:
     """Add what the last layer lacks of a cell's journals, if anything: (entries that stay, what is added) twice."""
     moves, quarantine_moves = cell.moves, cell.quarantine_moves
     size = 0 if moves is None else len(moves)
@@ -181,12 +177,8 @@ def _write_journal(records: dict[str, Any], key: str, cell: Cell) -> None:
         return
     stays, quarantine_stays = max(0, cell.recorded), max(0, cell.quarantine_recorded)
     cell.recorded, cell.quarantine_recorded = size, quarantine_size
-    records[JOURNAL + key[1:]] = (
-        stays,
-        b"" if moves is None else moves[stays:].tobytes(),
-        quarantine_stays,
-        b"" if quarantine_moves is None else quarantine_moves[quarantine_stays:].tobytes(),
-    )
+    parts.append(key)
+    parts.append(native.packed_journal(stays, moves, quarantine_stays, quarantine_moves))
 
 
 def join_journals(older: Any, newer: Any) -> tuple[int, bytes, int, bytes]:
@@ -252,11 +244,6 @@ def _read_receipt(item: Item, raw: msgspec.Raw, receipt_id: str, location: str) 
 def _read_hold(item: Item, raw: msgspec.Raw, lot: str, location: str) -> None:
     value = _decode(raw)
     item.holds[lot, location] = (tuple(value[0]), value[1])
-
-
-def _write_item(item: Item) -> Any:
-    exceptions = [(*key, first_seen) for key, first_seen in item.open_exceptions.items()]
-    return (item.as_of, item.published, exceptions, item.unlocated_shown, item.day_shown)
 
 
 def _read_item(item: Item, raw: msgspec.Raw, *_: str) -> None:

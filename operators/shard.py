@@ -44,6 +44,8 @@ SWEEP_PAUSE = 2_000
 PARKED_MAX = 1_000
 #: Unsealed bytes after which a shard's layers go to a segment file. 64 shards at half of it: 2 MB an epoch.
 SEAL_FROM = 64 * 1024
+#: The head of a layer in MessagePack: an array of three.
+LAYER = b"\x93"
 #: Segment files after which a shard's newest are merged into one.
 MERGE_FROM = 6
 #: How many times as large as an older one the newer ones must be together for it to be merged with them.
@@ -621,19 +623,23 @@ class Shard:
 
     def _new_layer(self) -> bytes | None:
         """What changed since the last snapshot; None if nothing did."""
-        items: dict[str, dict[str, Any]] = {}
+        parts: list[bytes] = []
         wakes: dict[str, int | None] = {}
         for item in self._dirty:
             item.is_noted = False
             records = ledger.records_of(item)
             if records:
-                items[item.code] = records
+                parts.append(native.packed_text(item.code))
+                parts.append(records)
                 wake = ledger.wake_of(item)
                 if wake != item.wake:
                     item.wake = wakes[item.code] = wake
         self._dirty = []
         ids = self.ids.news()
-        return _encode((items, ids, wakes)) if items or ids else None
+        if not parts and not ids:
+            return None
+        items = native.packed_map_size(len(parts) // 2) + b"".join(parts)
+        return b"".join((LAYER, items, _encode(ids), _encode(wakes)))
 
     def _settle_files(self) -> None:
         """Name what was written since the last snapshot; let go of what two committed snapshots no longer name."""

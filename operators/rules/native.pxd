@@ -3,7 +3,10 @@
 
 from cpython.array cimport array as c_array, resize_smart
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
+
+from schemas.state cimport Cell, Line, LineAt, Place
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -141,6 +144,284 @@ cdef inline bytes packed_movement(int kind, long long occurred_at, long long qua
     at = put_text(at, to_location)
     at = put_optional(at, eta)
     return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
+
+
+# Records of state. Their texts may be any; where they do not fit into a small buffer, a larger one is taken.
+
+DEF BUFFER = 2048
+
+
+cdef inline unsigned char* room_for(Py_ssize_t bound, unsigned char* small) except NULL:
+    if bound <= BUFFER:
+        return small
+    cdef unsigned char* large = <unsigned char*> malloc(bound)
+    if large == NULL:
+        raise MemoryError
+    return large
+
+
+cdef inline Py_ssize_t text_size(str text) noexcept:
+    return 4 * PyUnicode_GET_LENGTH(text) + 5
+
+
+cdef inline Py_ssize_t moment_size(object moment) except -1:
+    return 1 if moment is None else 10 + text_size(moment[1]) + text_size(moment[2])
+
+
+cdef inline unsigned char* put_size(unsigned char* at, Py_ssize_t size, int kind) noexcept:
+    """How long what follows is, for the three kinds that have one, two or four bytes for it."""
+    cdef int width = 1 if size < 1 << 8 else 2 if size < 1 << 16 else 4
+    cdef int shift
+    at[0] = kind + (0 if width == 1 else 1 if width == 2 else 2)
+    at += 1
+    for shift in range(width):
+        at[width - 1 - shift] = size & 0xff
+        size >>= 8
+    return at + width
+
+
+cdef inline unsigned char* put_any(unsigned char* at, str text) except NULL:
+    cdef bytes raw
+    cdef Py_ssize_t size
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        size = PyUnicode_GET_LENGTH(text)
+        at = put_text_size(at, size)
+        memcpy(at, PyUnicode_DATA(text), size)
+        return at + size
+    raw = text.encode()
+    size = PyBytes_GET_SIZE(raw)
+    at = put_text_size(at, size)
+    memcpy(at, PyBytes_AS_STRING(raw), size)
+    return at + size
+
+
+cdef inline unsigned char* put_text_size(unsigned char* at, Py_ssize_t size) noexcept:
+    if size < 32:
+        at[0] = 0xa0 | size
+        return at + 1
+    return put_size(at, size, 0xd9)
+
+
+cdef inline unsigned char* put_count(unsigned char* at, Py_ssize_t count, int small, int wide) noexcept:
+    """How many follow, in an array or a mapping."""
+    if count < 16:
+        at[0] = small | count
+        return at + 1
+    at[0] = wide if count < 1 << 16 else wide + 1
+    cdef int width = 2 if count < 1 << 16 else 4, shift
+    at += 1
+    for shift in range(width):
+        at[width - 1 - shift] = count & 0xff
+        count >>= 8
+    return at + width
+
+
+cdef inline unsigned char* put_moment(unsigned char* at, object moment) except NULL:
+    if moment is None:
+        at[0] = 0xc0
+        return at + 1
+    at[0] = 0x93
+    at = put_number(at + 1, moment[0])
+    at = put_any(at, moment[1])
+    return put_any(at, moment[2])
+
+
+cdef inline bytes packed_text(str text):
+    cdef unsigned char[BUFFER] buffer
+    if text_size(text) > BUFFER:
+        return _packed_long_text(text)
+    return PyBytes_FromStringAndSize(<char*> buffer, put_any(buffer, text) - buffer)
+
+
+cdef inline bytes _packed_long_text(str text):
+    cdef unsigned char[8] buffer
+    cdef bytes raw = text.encode()
+    return PyBytes_FromStringAndSize(<char*> buffer, put_text_size(buffer, PyBytes_GET_SIZE(raw)) - buffer) + raw
+
+
+cdef inline bytes packed_map_size(Py_ssize_t count):
+    cdef unsigned char[8] buffer
+    return PyBytes_FromStringAndSize(<char*> buffer, put_count(buffer, count, 0x80, 0xde) - buffer)
+
+
+cdef inline bytes packed_cell(Cell cell):
+    return _packed_goods(cell, None)
+
+
+cdef inline bytes packed_place(Place place):
+    return _packed_goods(place, place)
+
+
+cdef inline bytes _packed_goods(Cell cell, Place place):
+    cdef Py_ssize_t bound = 128 + moment_size(cell.count) + moment_size(cell.quarantine_count)
+    cdef unsigned char[BUFFER] small
+    cdef unsigned char* buffer = room_for(bound, small)
+    cdef unsigned char* at = buffer
+    try:
+        at[0] = 0x95
+        at = put_number(at + 1, cell.on_hand)
+        at = put_number(at, cell.quarantined)
+        at = put_moment(at, cell.count)
+        at = put_moment(at, cell.quarantine_count)
+        if place is None:
+            at[0] = 0xc0
+            at += 1
+        else:
+            at[0] = 0x97
+            at = put_number(at + 1, place.shown_on_hand)
+            at = put_number(at, place.shown_quarantined)
+            at = put_number(at, place.shown_soft_allocated)
+            at = put_number(at, place.shown_hard_reserved)
+            at = put_number(at, place.shown_in_transit)
+            at = put_number(at, place.shown_expected)
+            at = put_number(at, place.shown_available)
+        return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
+    finally:
+        if buffer != small:
+            free(buffer)
+
+
+cdef inline bytes packed_journal(Py_ssize_t stays, c_array moves, Py_ssize_t quarantine_stays, c_array quarantine_moves):
+    cdef Py_ssize_t size = 0 if moves is None else (len(moves) - stays) * 8
+    cdef Py_ssize_t quarantine_size = 0 if quarantine_moves is None else (len(quarantine_moves) - quarantine_stays) * 8
+    cdef bytes whole = PyBytes_FromStringAndSize(NULL, 1 + number_size(stays) + bin_size(size) + number_size(quarantine_stays)
+                                                 + bin_size(quarantine_size))
+    cdef unsigned char* at = <unsigned char*> PyBytes_AS_STRING(whole)
+    at[0] = 0x94
+    at = put_number(at + 1, stays)
+    at = put_size(at, size, 0xc4)
+    if size:
+        memcpy(at, moves.data.as_longlongs + stays, size)
+        at += size
+    at = put_number(at, quarantine_stays)
+    at = put_size(at, quarantine_size, 0xc4)
+    if quarantine_size:
+        memcpy(at, quarantine_moves.data.as_longlongs + quarantine_stays, quarantine_size)
+    return whole
+
+
+cdef inline Py_ssize_t number_size(long long number) noexcept:
+    cdef unsigned char[16] buffer
+    return put_number(buffer, number) - buffer
+
+
+cdef inline Py_ssize_t bin_size(Py_ssize_t size) noexcept:
+    return size + (2 if size < 1 << 8 else 3 if size < 1 << 16 else 5)
+
+
+cdef inline bytes packed_claim(Line line):
+    cdef Py_ssize_t bound = 128 + moment_size(line.placed) + text_size(line.location) + text_size(line.channel)
+    cdef str location
+    cdef LineAt one
+    cdef tuple claimed = <tuple> line.claimed
+    if claimed is not None:
+        bound += 20 + text_size(claimed[1]) + text_size(claimed[2])
+    for location, one in line.at.items():
+        bound += 80 + text_size(location) + text_size(one.deducts_at) + handlings_size(one.picks)
+        bound += handlings_size(one.shipments)
+    cdef unsigned char[BUFFER] small
+    cdef unsigned char* buffer = room_for(bound, small)
+    cdef unsigned char* at = buffer
+    try:
+        at[0] = 0x9b
+        at = put_number(at + 1, line.demand)
+        at = put_moment(at, line.placed)
+        at = put_any(at, line.location)
+        at = put_any(at, line.channel)
+        at = put_optional(at, line.expires_at)
+        at = put_optional(at, line.requested_at)
+        at[0] = 0xc3 if line.cancelled else 0xc2
+        at[1] = 0xc3 if line.lapsed else 0xc2
+        at = put_number(at + 2, line.last_at)
+        at = put_count(at, len(line.at), 0x80, 0xde)
+        for location, one in line.at.items():
+            at = put_any(at, location)
+            at[0] = 0x98
+            at = put_any(at + 1, one.deducts_at)
+            at = put_number(at, one.allocated)
+            at = put_number(at, one.released)
+            at = put_number(at, one.picked)
+            at = put_number(at, one.shipped)
+            at = put_handlings(at, one.picks)
+            at = put_handlings(at, one.shipments)
+            at = put_number(at, one.claimed)
+        if claimed is None:
+            at[0] = 0xc0
+            at += 1
+        else:
+            at[0] = 0x94
+            at = put_number(at + 1, claimed[0])
+            at = put_any(at, claimed[1])
+            at = put_any(at, claimed[2])
+            at = put_optional(at, claimed[3])
+        return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
+    finally:
+        if buffer != small:
+            free(buffer)
+
+
+cdef inline Py_ssize_t handlings_size(list handlings) except -1:
+    cdef Py_ssize_t bound = 5
+    cdef tuple one
+    for one in handlings:
+        bound += 19 + text_size(one[1]) + text_size(one[2])
+    return bound
+
+
+cdef inline unsigned char* put_handlings(unsigned char* at, list handlings) except NULL:
+    cdef tuple one
+    at = put_count(at, len(handlings), 0x90, 0xdc)
+    for one in handlings:
+        at[0] = 0x94
+        at = put_number(at + 1, one[0])
+        at = put_any(at, one[1])
+        at = put_any(at, one[2])
+        at = put_number(at, one[3])
+    return at
+
+
+cdef inline bytes packed_promises(long long as_of, dict published, list exceptions, long long unlocated, long long day):
+    cdef Py_ssize_t bound = 64
+    cdef str name
+    cdef tuple value, days, one
+    cdef object number
+    for name, value in published.items():
+        days = <tuple> value[1]
+        bound += 16 + text_size(name) + (0 if days is None else 9 * len(days) + 5)
+    for one in exceptions:
+        bound += 16 + text_size(one[0]) + text_size(one[1]) + text_size(one[2])
+    cdef unsigned char[BUFFER] small
+    cdef unsigned char* buffer = room_for(bound, small)
+    cdef unsigned char* at = buffer
+    try:
+        at[0] = 0x95
+        at = put_number(at + 1, as_of)
+        at = put_count(at, len(published), 0x80, 0xde)
+        for name, value in published.items():
+            at = put_any(at, name)
+            at[0] = 0x92
+            at = put_number(at + 1, value[0])
+            days = <tuple> value[1]
+            if days is None:
+                at[0] = 0xc0
+                at += 1
+            else:
+                at = put_count(at, len(days), 0x90, 0xdc)
+                for number in days:
+                    at = put_number(at, number)
+        at = put_count(at, len(exceptions), 0x90, 0xdc)
+        for one in exceptions:
+            at[0] = 0x94
+            at = put_any(at + 1, one[0])
+            at = put_any(at, one[1])
+            at = put_any(at, one[2])
+            at = put_number(at, one[3])
+        at = put_number(at, unlocated)
+        at = put_number(at, day)
+        return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
+    finally:
+        if buffer != small:
+            free(buffer)
 
 
 # Reading JSON. `value` is never None here, and `at` and `end` lie within it.

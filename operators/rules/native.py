@@ -10,6 +10,8 @@ from array import array
 
 import msgspec
 
+from schemas.state import Cell, Handling, Line, Place
+
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -69,6 +71,85 @@ def packed_movement(
             eta,
         )
     )
+
+
+def packed_text(text: str) -> bytes:
+    """Give a text as MessagePack."""
+    return _encode(text)
+
+
+def packed_map_size(count: int) -> bytes:
+    """Give the head of a MessagePack mapping of so many."""
+    if count < 16:
+        return bytes((0x80 | count,))
+    return b"\xde" + count.to_bytes(2, "big") if count < 1 << 16 else b"\xdf" + count.to_bytes(4, "big")
+
+
+def packed_cell(cell: Cell) -> bytes:
+    """Give the record of a lot's goods."""
+    return _encode((cell.on_hand, cell.quarantined, cell.count, cell.quarantine_count, None))
+
+
+def packed_place(place: Place) -> bytes:
+    """Give the record of a place's goods of no lot, and what is shown of it."""
+    return _encode((place.on_hand, place.quarantined, place.count, place.quarantine_count, place.shown))
+
+
+def packed_journal(
+    stays: int, moves: array[int] | None, quarantine_stays: int, quarantine_moves: array[int] | None
+) -> bytes:
+    """Give how many numbers of the journals so far stay, and those after them."""
+    return _encode(
+        (
+            stays,
+            b"" if moves is None else moves[stays:].tobytes(),
+            quarantine_stays,
+            b"" if quarantine_moves is None else quarantine_moves[quarantine_stays:].tobytes(),
+        )
+    )
+
+
+def packed_claim(line: Line) -> bytes:
+    """Give the record of an order line."""
+    places: dict[str, tuple[str, int, int, int, int, list[Handling], list[Handling], int]] = {
+        location: (
+            at.deducts_at,
+            at.allocated,
+            at.released,
+            at.picked,
+            at.shipped,
+            at.picks,
+            at.shipments,
+            at.claimed,
+        )
+        for location, at in line.at.items()
+    }
+    return _encode(
+        (
+            line.demand,
+            line.placed,
+            line.location,
+            line.channel,
+            line.expires_at,
+            line.requested_at,
+            line.cancelled,
+            line.lapsed,
+            line.last_at,
+            places,
+            line.claimed,
+        )
+    )
+
+
+def packed_promises(
+    as_of: int,
+    published: dict[str, tuple[int, tuple[int, ...] | None]],
+    exceptions: list[tuple[str, str, str, int]],
+    unlocated: int,
+    day: int,
+) -> bytes:
+    """Give the record of an item itself."""
+    return _encode((as_of, published, exceptions, unlocated, day))
 
 
 def text_until(value: bytes, at: int, end: int, classes: bytes) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators import ids
+from operators import ids, ledger
 from operators.rules import native
 from operators.scan import Event, Scanner
 from operators.shard import content_of
 from schemas.codes import parse_time
+from schemas.state import Cell, Item, Line, LineAt, Place
 from schemas.units import EventType, Origin, Unit
 from schemas.wire import read_single
 
@@ -37,6 +41,107 @@ def test_what_a_unit_says_is_packed_as_messagepack_has_it(
     unit.order_id, unit.expires_at, unit.requested_at = order, one, other
     assert content_of(unit, quantity, None) == msgspec.msgpack.encode(
         (unit.type, at, quantity, location, order, code, one, other)
+    )
+
+
+TEXTS = st.one_of(st.just(""), CODES, st.text(max_size=9), st.text("\u20acx", min_size=60, max_size=900))
+SIZES = st.one_of(st.integers(0, 40), st.sampled_from([255, 256, 65_535, 65_536, 70_000]))
+MOMENTS = st.one_of(st.none(), st.tuples(NUMBERS, TEXTS, TEXTS))
+HANDLINGS = st.lists(st.tuples(NUMBERS, TEXTS, TEXTS, NUMBERS), max_size=3) | st.just([(1, "e", "", 2)] * 20)
+JOURNALS = st.one_of(st.none(), st.lists(NUMBERS, max_size=9)).map(
+    lambda numbers: None if numbers is None else array("q", [*numbers, *numbers])
+)
+encode = msgspec.msgpack.encode
+
+
+def records(item: Item) -> dict[str, Any]:
+    """What a snapshot writes of an item, and is it what MessagePack's own encoder would write of the same?"""
+    raw = ledger.records_of(item)
+    decoded: dict[str, Any] = msgspec.msgpack.decode(raw)
+    assert encode(decoded) == raw
+    return decoded
+
+
+@given(NUMBERS, NUMBERS, MOMENTS, MOMENTS, st.tuples(*[NUMBERS] * 7), TEXTS, JOURNALS, JOURNALS, st.booleans())
+def test_a_place_is_written_as_messagepack_has_it(
+    on_hand: int,
+    quarantined: int,
+    count: Any,
+    quarantine_count: Any,
+    shown: tuple[int, ...],
+    location: str,
+    moves: Any,
+    quarantine_moves: Any,
+    is_lot: bool,
+) -> None:
+    item, place, lot = Item("SHOVEL"), Place(), Cell()
+    item.places[location], place.lots = place, {"L1": lot}
+    cell = lot if is_lot else place
+    cell.on_hand, cell.quarantined, cell.count, cell.quarantine_count = on_hand, quarantined, count, quarantine_count
+    cell.moves, cell.quarantine_moves, place.shown = moves, quarantine_moves, shown
+    place.is_dirty, item.dirty = not is_lot, {("c", location, "L1")} if is_lot else None
+    written = records(item)
+    name = f"{ledger.SEPARATOR}{location}{ledger.SEPARATOR}{'L1' if is_lot else ''}"
+    words = [None if word is None else list(word) for word in (count, quarantine_count)]
+    assert written.pop(f"c{name}") == [on_hand, quarantined, *words, None if is_lot else list(shown)]
+    journal = [0, (moves or array("q")).tobytes(), 0, (quarantine_moves or array("q")).tobytes()]
+    assert written == ({f"m{name}": journal} if moves or quarantine_moves else {})
+
+
+@given(SIZES, SIZES, SIZES)
+def test_a_journal_is_written_from_where_it_was_added_to(stays: int, added: int, others: int) -> None:
+    item, place = Item("SHOVEL"), Place()
+    item.places["DC1"], place.is_dirty = place, True
+    place.moves, place.recorded = array("q", range(stays + added)), stays
+    place.quarantine_moves, place.quarantine_recorded = array("q", range(others)), -1
+    written = records(item).get(f"m{ledger.SEPARATOR}DC1{ledger.SEPARATOR}")
+    new, other = array("q", range(stays, stays + added)).tobytes(), array("q", range(others)).tobytes()
+    assert written == [stays, new, 0, other]
+
+
+@given(
+    st.tuples(NUMBERS, NUMBERS, MOMENTS, MAYBE, MAYBE, st.booleans(), st.booleans()),
+    st.tuples(TEXTS, TEXTS),
+    st.dictionaries(TEXTS, st.tuples(TEXTS, st.tuples(*[NUMBERS] * 5), HANDLINGS, HANDLINGS), max_size=20),
+    st.one_of(st.none(), st.tuples(NUMBERS, TEXTS, TEXTS, MAYBE)),
+)
+def test_an_order_line_is_written_as_messagepack_has_it(given_: Any, names: Any, places: Any, claimed: Any) -> None:
+    item, line = Item("SHOVEL"), Line()
+    line.demand, line.last_at, line.placed, line.expires_at, line.requested_at, line.cancelled, line.lapsed = given_
+    line.location, line.channel = names
+    line.claimed = claimed
+    for location, (rule, figures, picks, shipments) in places.items():
+        at = line.at[location] = LineAt(rule)
+        at.allocated, at.released, at.picked, at.shipped, at.claimed = figures
+        at.picks, at.shipments = picks, shipments
+    item.lines["SO", "1"], item.dirty = line, {("l", "SO", "1")}
+    (written,) = records(item).values()
+    assert encode(written) == encode(
+        (
+            line.demand, line.placed, *names, line.expires_at, line.requested_at, line.cancelled, line.lapsed,
+            line.last_at,
+            {where: (rule, *some[:4], picks, ships, some[4]) for where, (rule, some, picks, ships) in places.items()},
+            claimed,
+        )
+    )  # fmt: skip
+
+
+@given(
+    NUMBERS,
+    st.dictionaries(TEXTS, st.tuples(NUMBERS, st.one_of(st.none(), st.lists(NUMBERS, max_size=40).map(tuple)))),
+    st.dictionaries(st.tuples(TEXTS, TEXTS, TEXTS), NUMBERS, max_size=20),
+    NUMBERS,
+    NUMBERS,
+)
+def test_an_item_is_written_as_messagepack_has_it(
+    as_of: int, published: Any, exceptions: Any, unlocated: int, day: int
+) -> None:
+    item = Item("SHOVEL")
+    item.as_of, item.published, item.open_exceptions = as_of, published, exceptions
+    item.unlocated_shown, item.day_shown, item.is_dirty = unlocated, day, True
+    (written,) = records(item).values()
+    assert encode(written) == encode(
+        (as_of, published, [(*key, seen) for key, seen in exceptions.items()], unlocated, day)
     )
 
 

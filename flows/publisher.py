@@ -390,22 +390,22 @@ class Publisher:
         trusted = {number for number, shard in self._shards.items() if shard.held is not None} - self._uncertain
         if not trusted:
             return
-        newer: dict[str, tuple[int, int]] = {}
+        newer: dict[str, int] = {}
         for (item, _), (version, value) in self._read_tail().items():
             number = shard_of(item, self._run.settings.shards)
             if value is not None and number in trusted and version > self._shards[number].saved_version:
-                newer[item] = max(newer.get(item, (0, number)), (version, number))
-        items, older = list(newer), set()
+                newer[item] = max(newer.get(item, 0), version)
+        items, is_older = list(newer), False
         for at in range(0, len(items), READ_ITEMS):
             some = items[at : at + READ_ITEMS]
             wanted = [(f"{self._prefix}atp:{item}", ("_version",)) for item in some]
             for item, [held] in zip(some, self._patiently(self._store.values, wanted), strict=True):
-                version, number = newer[item]
-                if int(held or 0) < version:
-                    older.add(number)
-        if older:
-            self._unmark(older)
-            self._distrust(older)
+                is_older = is_older or int(held or 0) < newer[item]
+            if is_older:
+                break
+        if is_older:  # what goes for one item goes for all that is in this Redis
+            self._unmark(trusted)
+            self._distrust(trusted)
 
     def _unmark(self, shards: Collection[int]) -> None:
         """Write down that shards are not whole: a crash must not make the next run believe in them."""
@@ -699,7 +699,10 @@ class Publisher:
                 before = self._before(shard, update.item, change)
                 restated = restate(change, before)
                 if restated is None:
-                    if key not in self._doubtful:
+                    # Of a Redis that lost numbers nobody knows what an older run still has on its way to Kafka: what
+                    # stands goes out above it, once.
+                    is_unsure = shard in self._uncertain and change.forced and not change.removed
+                    if not is_unsure and key not in self._doubtful:
                         continue
                     previous, days = before or (None, None)
                     restated = replace(change, previous=previous, previous_by_day=days, lane=BULK, forced=True)

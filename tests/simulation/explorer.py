@@ -53,7 +53,7 @@ class World:
         self.items = ITEMS
         self.redis = MemoryRedis(**redis)
         self.redis.watch = self._look
-        self.kafka = Log(self.clock, is_in_order=seed % 2 == 0)
+        self.kafka = Log(self.clock, seed % 2 == 0, lambda: self.token_on_disk)
         self.logs: dict[str, list[Unit]] = {"inventory.warehouse/0": [], "inventory.warehouse/1": []}
         self.snapshot = Snapshot(dict.fromkeys(self.logs, 0), {}, {})
         self.token_on_disk = 0
@@ -291,6 +291,8 @@ class World:
                 raise Broken(f"seed {self.seed}: {item} for {channel}: Kafka ends with {said}, Redis with {number}")
             known: frozenset[int] = frozenset()
             for update in ordered:
+                if self.lost_redis and update.version in self.kafka.late:
+                    continue  # known to nobody but a run that was frozen with it in Kafka's client: a limit, documented
                 if update.change.atp:  # 0 stands for any number below it too
                     events = self._decode(item, update.change.atp + CHANNELS[channel])
                     if not known <= events:

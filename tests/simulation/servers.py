@@ -197,14 +197,19 @@ class MemoryKafka:
 class Log:
     """The update topics. `is_in_order`: what one producer sent arrives in that order, also in different topics."""
 
-    def __init__(self, now: Callable[[], int], is_in_order: bool) -> None:
+    def __init__(self, now: Callable[[], int], is_in_order: bool, newest_token: Callable[[], int]) -> None:
         self._now = now
+        self._newest_token = newest_token
         self.is_in_order = is_in_order
         #: (when, lane, update)
         self.entries: list[tuple[int, int, Outgoing]] = []
+        #: versions of which something arrived when a newer run had begun
+        self.late: set[int] = set()
 
     def append(self, lane: int, update: Outgoing) -> None:
         self.entries.append((self._now(), lane, update))
+        if update.version >> 32 < self._newest_token():
+            self.late.add(update.version)
 
     def tail(self, _: object, moment: int) -> Tail:
         """As `updates_since` reads it."""

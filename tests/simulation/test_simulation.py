@@ -55,6 +55,12 @@ def test_nothing_is_lost_counted_twice_or_taken_back(story: str) -> None:
         }
 
 
+@pytest.mark.parametrize("seed", [808_333, 813_578])
+def test_what_once_broke_does_not_any_more(seed: int) -> None:
+    """Each froze a run with a number in Kafka's client, and put an older copy in Redis' place."""
+    explore(seed, STORIES["kills, pauses, and a Redis that is emptied or goes back"])
+
+
 # --- the explorer proves itself: a protocol with a part switched off is found out ------------------------------------
 
 

@@ -65,7 +65,6 @@ def test_each_fault_once_and_nothing_lost_twice_or_backwards(
     assert set(report["faults"]) >= set(names) - {"state's disk read-only"}
 
 
-@pytest.mark.long
 def test_killed_at_chosen_points_and_nothing_lost_twice_or_backwards(
     chaos_servers: ChaosServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

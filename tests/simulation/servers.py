@@ -29,6 +29,10 @@ class MemoryRedis:
         self.hashes: Hashes = {}
         self.has_library = False
         self.is_fenced = is_fenced
+        #: of the run that wrote last
+        self.writing_token = 0
+        #: token -> how often its run began to write slices
+        self.writes: dict[int, int] = {}
         #: told of each hash that a slice wrote, after the slice
         self.watch: Callable[[str], None] = lambda key: None
 
@@ -94,6 +98,7 @@ class MemoryRedis:
             self._set(key, {next(words): next(words) for _ in range(abs(count))})
             self.hdel(key, *[next(words) for _ in range(int(next(words)))])
         self._set(keys[0], {writer: flush})
+        self.writing_token = int(token)
         for key in keys[1:]:
             self.watch(key)
         return b"OK"
@@ -140,6 +145,8 @@ class MemoryStore(Store):
 
     def _exchange(self, packed: Sequence[bytes]) -> list[Any]:
         answers: list[Any] = []
+        if b"atp_write" in packed[0]:
+            self._server.writes[self.token] = self._server.writes.get(self.token, 0) + 1
         for raw in packed:
             self._fault("before redis")
             reader = hiredis.Reader()

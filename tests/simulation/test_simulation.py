@@ -55,9 +55,9 @@ def test_nothing_is_lost_counted_twice_or_taken_back(story: str) -> None:
         }
 
 
-@pytest.mark.parametrize("seed", [808_333, 813_578])
+@pytest.mark.parametrize("seed", [808_333, 813_578, 917_915])
 def test_what_once_broke_does_not_any_more(seed: int) -> None:
-    """Each froze a run with a number in Kafka's client, and put an older copy in Redis' place."""
+    """Two froze a run with a number in Kafka's client, Redis older then; one wrote a slice again."""
     explore(seed, STORIES["kills, pauses, and a Redis that is emptied or goes back"])
 
 
@@ -112,13 +112,6 @@ class NeverCompared(Publisher):
         self._is_compared = True
 
 
-class AnyRun(Publisher):
-    """Does not ask the state directory whether a newer run has begun."""
-
-    def _be_newest(self) -> None:
-        pass
-
-
 def is_found(text: str, faults: Faults, publisher_class: type[Publisher] = Publisher, **broken: bool) -> bool:
     """Does a schedule end with a fault of which that is said?"""
     for seed in range(FOUND_WITHIN):
@@ -146,7 +139,6 @@ def test_without_the_hold_back_numbers_are_seen_to_go_back(monkeypatch: pytest.M
         (NoBarrier, Faults(hold=0, kill=0.03), "Kafka ends with nothing"),
         (NoMarks, Faults(hold=0, redis=0.05), "Kafka ends with"),
         (NeverCompared, Faults(hold=0, kill=0.02, redis=0.1, copies=0.25), "went back"),
-        (AnyRun, Faults(hold=0.02, redis=0.05), "version"),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

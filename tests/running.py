@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -140,11 +141,22 @@ class Engine:
 def frozen(process: psutil.Process) -> Iterator[None]:
     """Stop a process as a long pause of its machine would, and let it go on."""
     process.suspend()
+    # The signal is on its way: a thread on another processor may still answer for a moment.
+    until(lambda: is_stopped(process), 10, f"{process} stopped")
     try:
         yield
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.resume()
+
+
+def is_stopped(process: psutil.Process) -> bool:
+    """Do none of its threads run any more?"""
+    states = set()
+    for thread in Path(f"/proc/{process.pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            states.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+    return states == {"T"}
 
 
 def ends(settings: Settings) -> dict[str, int]:

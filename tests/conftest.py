@@ -126,7 +126,13 @@ class World:
         """Hand a record to the producer; None is a tombstone. `flush` makes sure that Kafka has it."""
         if self._producer is None:
             self._producer = Producer(
-                {"bootstrap.servers": self.servers.bootstrap_servers, "message.max.bytes": 4_000_000, "log_level": 0}
+                {
+                    "bootstrap.servers": self.servers.bootstrap_servers,
+                    "message.max.bytes": 4_000_000,
+                    # What is sent again after a refusal must not overtake: tests count offsets.
+                    "enable.idempotence": True,
+                    "log_level": 0,
+                }
             )
         raw = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
         place = -1 if partition is None else partition

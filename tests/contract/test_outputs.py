@@ -230,7 +230,7 @@ def with_times_of_senders(lab: Lab) -> Iterator[Lab]:
 def test_recorded_at_is_the_largest_timestamp_so_far(with_times_of_senders: Lab) -> None:
     lab = with_times_of_senders
     lab.world.flush()
-    producer = Producer({"bootstrap.servers": lab.world.servers.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": lab.world.servers.bootstrap_servers, "enable.idempotence": True})
     day, minute = 86_400_000_000, 60_000_000
     start_ms = time.time_ns() // 1_000_000 - 3_600_000
     codes: list[str | None] = []

@@ -28,11 +28,11 @@ from flows.children import die_with_parent
 from flows.runtime import now
 from flows.traffic import Message, Profile
 
-TICK_S = 0.001
+TICK_S = 0.002
 #: Messages made before the start: 400 MB at most. What goes beyond is made while sending.
 AHEAD_MAX = 1_000_000
 BURST_MAX = 2_000
-SETTINGS = {"linger.ms": 1, "acks": "all", "enable.idempotence": True, "compression.type": "lz4"}
+SETTINGS = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "compression.type": "lz4"}
 
 
 @dataclass(frozen=True, slots=True)

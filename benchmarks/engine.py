@@ -21,6 +21,7 @@ from benchmarks.lab import Lab
 from flows.children import die_with_parent
 
 END_SECONDS_MAX = 60.0
+WORKER = "flows.worker"
 COUNTERS = ("atp_units_total", "atp_epoch_commit_seconds_sum", "atp_epoch_commit_seconds_count")
 APPLIED = "applied"
 PATIENCE_S = 900.0
@@ -100,8 +101,14 @@ class Engine:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.wait()
-        psutil.wait_procs(everyone[1:], timeout=END_SECONDS_MAX)
+        deadline = time.monotonic() + END_SECONDS_MAX
+        while any(map(lives, everyone[1:])) and time.monotonic() < deadline:
+            time.sleep(0.005)
         self._ended_cpu_s = spent
+
+    def kill_worker(self) -> None:
+        """SIGKILL one worker; the supervisor starts the cluster again."""
+        next(process for process in self._tree() if WORKER in process.cmdline()).kill()
 
     # --- what it uses ------------------------------------------------------------------------------------------------
 
@@ -151,3 +158,11 @@ class Engine:
             supervisor = psutil.Process(self._process.pid)
             return [supervisor, *supervisor.children(recursive=True)]
         return []
+
+
+def lives(process: psutil.Process) -> bool:
+    """Say whether it still holds anything; a zombie that init has not asked for its exit code yet does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

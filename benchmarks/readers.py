@@ -236,6 +236,7 @@ def main() -> None:
                 "group.id": "bench-reader",
                 "enable.auto.commit": False,
                 "fetch.wait.max.ms": 5,
+                "fetch.min.bytes": 100_000,
                 "fetch.queue.backoff.ms": 2,
                 "log_level": 2,
             }

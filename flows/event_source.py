@@ -23,6 +23,7 @@ from confluent_kafka import (
 )
 
 from flows.control import Control
+from flows.early_layers import EarlyLayers
 from flows.kafka import KafkaProblem, consumer_config
 from flows.log import get_log
 from flows.metrics import Metrics
@@ -57,8 +58,8 @@ _state = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[int, Origin, int]]])
 class EventReader:
     """The one consumer of this process, and a queue for each of its partitions."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, early: EarlyLayers) -> None:
+        self._run, self._early = run, early
         self._consumer: Consumer | None = None
         self._queues: dict[tuple[str, int], list[Any]] = {}
         self._commits: dict[tuple[str, int], int] = {}
@@ -87,6 +88,7 @@ class EventReader:
             messages: list[Any] = self._consumer.consume(POLL_MAX, 0)
             self._sort(messages)
             if len(messages) < POLL_MAX:
+                self._early.step()
                 break
 
     def _sort(self, messages: list[Any]) -> None:
@@ -281,6 +283,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._source.timekeeper = self._source.timekeeper or self._part
         if self._source.timekeeper == self._part:
             self._source.metrics.snapshot_taken()
+            self._source.early.begin()
         if self._caught_up and self._log_append and not self._parked:
             self._clock = max(self._clock, now() - IDLE_MARGIN)
         self._snapped = PartProgress(self._position, self._clock, self._caught_up)
@@ -299,14 +302,22 @@ class EventInput:
     """What all event partitions of a process share."""
 
     def __init__(
-        self, run: Run, book: Book, progress: Progress, control: Control, stop: Stop, metrics: Metrics
+        self,
+        run: Run,
+        book: Book,
+        progress: Progress,
+        control: Control,
+        stop: Stop,
+        metrics: Metrics,
+        early: EarlyLayers,
     ) -> None:
         settings = run.settings
         self.metrics = metrics
         #: the partition that tells the epochs of this process: all end theirs together
         self.timekeeper = ""
         self.run, self.book, self.progress, self.control, self.stop = run, book, progress, control, stop
-        self.reader = EventReader(run)
+        self.early = early
+        self.reader = EventReader(run, early)
         self.decoder = Decoder(decoder_config(settings), book)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
         progress.expect(run.ends)

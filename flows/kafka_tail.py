@@ -19,6 +19,8 @@ log = get_log(__name__)
 #: Clocks of producer and snapshot may differ by this.
 MARGIN_MS = 5_000
 SILENCE_S = 10.0
+#: A poll waits for as many messages as it may give: at the end of a topic, for this long.
+POLL_S = 0.02
 
 
 #: (item, channel) -> version and value of the newest update; None: unlisted
@@ -45,7 +47,7 @@ def updates_since(settings: Settings, moment: int) -> Tail:
         consumer.assign(starts)
         deadline = time.monotonic() + SILENCE_S
         while unread and time.monotonic() < deadline:
-            messages: list[Any] = consumer.consume(1000, 0.2)
+            messages: list[Any] = consumer.consume(1000, POLL_S)
             for message in messages:
                 if message.error() is not None:
                     if message.error().code() == KafkaError._PARTITION_EOF:

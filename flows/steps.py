@@ -9,6 +9,7 @@ from typing import Any
 from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from flows.early_layers import EarlyLayers
 from flows.metrics import Metrics
 from flows.publisher import Publisher
 from flows.runtime import Book, Run, now, shard_key
@@ -37,9 +38,10 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
         horizon: Horizon,
         published: Callable[[int], dict[str, int]],
         metrics: Metrics,
+        early: EarlyLayers,
         resume: bytes | None,
     ) -> None:
-        self._metrics = metrics
+        self._metrics, self._early = metrics, early
         self._config, self._segments, self._horizon = config, segments, horizon
         self._published = published
         self._is_final = run.until_caught_up
@@ -54,6 +56,7 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
         shard = Shard(number, self._config, self._segments, now, self._horizon, resume)
         shard.replay(self._published(number))
         self._metrics.watch_shard(shard.items, shard.ids)
+        self._early.watch(shard)
         return shard
 
     def on_batch(self, values: list[Inbound]) -> Said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import signal
@@ -89,6 +90,48 @@ class _Signals:
             signal.signal(number, handler)
 
 
+class _Recruit:
+    """A worker's process that does not know yet what it will run."""
+
+    def __init__(self, command: Sequence[str], lock_descriptor: int) -> None:
+        root = str(Path(__file__).resolve().parent.parent)
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._ours, theirs = socket.socketpair()
+        self._descriptor = theirs.fileno()
+        # Blocked from the worker's first moment, when it could not yet answer: what comes then waits until it can.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            with theirs:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                    pass_fds=(lock_descriptor, self._descriptor),
+                    # Signals of a terminal go to the supervisor alone, which passes one on.
+                    process_group=0,
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def told(self, errand: Errand) -> socket.socket:
+        """Hand it what to run; gives our end of the pair that it is asked through."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died: whoever watches it sees that
+            pickle.dump(replace(errand, report_descriptor=self._descriptor), self.process.stdin)
+            self.process.stdin.flush()  # and kept open: the worker ends when it closes
+        return self._ours
+
+    def dismiss(self) -> None:
+        """End it, if it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._ours.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+
 class _Supervisor:
     def __init__(
         self,
@@ -107,14 +150,27 @@ class _Supervisor:
         self._until_caught_up = until_caught_up
         self._wait = wait
         self._worker = worker
+        #: processes that wait for their errand
+        self._recruits: list[_Recruit] = []
         self._ends: dict[str, int] | None = None
         self._look_at = time.monotonic() + PARTITIONS_EVERY_S
         #: topic -> partitions that were spoken of
         self._told: dict[str, int] = {}
 
     def run(self) -> int:
+        """Run clusters one after another until one ends well; gives the exit code."""
+        try:
+            return self._run()
+        finally:
+            for recruit in self._recruits:
+                recruit.dismiss()
+
+    def _run(self) -> int:
         deaths = 0
+        # No more than can load side by side: whether so many can run at all is still to be found out.
+        early = min(self._settings.workers, os.cpu_count() or 1)
         while not self._asked.is_set():
+            self._recruit(early)
             try:
                 errands = self._prepare()
             except StartError as error:
@@ -147,8 +203,14 @@ class _Supervisor:
                 kind="restart",
                 next="nothing for one death (no number is lost); for many: exit code -9 is often too little memory",
             )
+            self._recruit(early)
             self._asked.wait(pause)
         return 0
+
+    def _recruit(self, count: int) -> None:
+        """Start processes of the next cluster: they load what they need while it is found out what to run."""
+        while len(self._recruits) < count:
+            self._recruits.append(_Recruit(self._worker, self._folder.lock_descriptor))
 
     def _prepare(self) -> list[Errand]:
         """Take a token and find out what there is to read."""
@@ -212,15 +274,14 @@ class _Supervisor:
 
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
-        children: list[subprocess.Popen[bytes]] = []
+        self._recruit(len(errands))
+        recruits, self._recruits = self._recruits, []
+        children = [recruit.process for recruit in recruits]
         members: dict[int, Member] = {}
         run = errands[0].run
         try:
-            for errand in errands:
-                ours, theirs = socket.socketpair()
-                with theirs:
-                    children.append(self._start(replace(errand, report_descriptor=theirs.fileno())))
-                members[errand.run.worker] = Member(children[-1].pid, Correspondent(ours))
+            for errand, recruit in zip(errands, recruits, strict=True):
+                members[errand.run.worker] = Member(recruit.process.pid, Correspondent(recruit.told(errand)))
             if self._settings.metrics.port:
                 self._monitor.begins(run.token, run.ends, members)
             return self._watch(children)
@@ -228,33 +289,8 @@ class _Supervisor:
             self._monitor.ends("the workers have ended and are started again, or the engine ends")
             for member in members.values():
                 member.correspondent.close()
-            for child in children:
-                if child.poll() is None:
-                    child.kill()
-                child.wait()
-                if child.stdin is not None:
-                    child.stdin.close()
-
-    def _start(self, errand: Errand) -> subprocess.Popen[bytes]:
-        root = str(Path(__file__).resolve().parent.parent)
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        # Blocked from the worker's first moment, when it could not yet answer: what comes then waits until it can.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        try:
-            child = subprocess.Popen(
-                self._worker,
-                stdin=subprocess.PIPE,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                pass_fds=(self._folder.lock_descriptor, errand.report_descriptor),
-                # Signals of a terminal go to the supervisor alone, which passes one on.
-                process_group=0,
-            )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        assert child.stdin is not None
-        pickle.dump(errand, child.stdin)
-        child.stdin.flush()  # and kept open: the worker ends when it closes
-        return child
+            for recruit in recruits:
+                recruit.dismiss()
 
     def _watch(self, children: list[subprocess.Popen[bytes]]) -> list[int]:
         asked_at: float | None = None

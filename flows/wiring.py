@@ -12,6 +12,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
 from flows.control import Control
+from flows.early_layers import EarlyLayers
 from flows.event_source import EventInput
 from flows.input_source import InputSource
 from flows.metrics import Metrics
@@ -42,20 +43,28 @@ class Worker:
         self.publisher = Publisher(run, self.book, self.progress, self.control, self.stop, self.metrics)
         self.segments = SegmentFiles(settings.state.dir / "segments", run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
+        self.early = EarlyLayers(settings.state.epoch_interval)
         self.config = shard_config(run)
         self.flow = self._build()
 
     def _build(self) -> Dataflow:
         run = self.run
         flow = Dataflow(FLOW_ID)
-        events = EventInput(run, self.book, self.progress, self.control, self.stop, self.metrics)
+        events = EventInput(run, self.book, self.progress, self.control, self.stop, self.metrics, self.early)
         words = op.input("inputs", flow, InputSource(events))
         to_shards = op.flat_map_batch("to_shards", words, _to_shards)
         outcomes = op.stateful_batch(
             "shard",
             to_shards,
             lambda resume: ShardStep(
-                run, self.config, self.segments, self.progress, self.publisher.published, self.metrics, resume
+                run,
+                self.config,
+                self.segments,
+                self.progress,
+                self.publisher.published,
+                self.metrics,
+                self.early,
+                resume,
             ),
         )
         listeners = op.flat_map_batch("to_listeners", words, _to_listeners)

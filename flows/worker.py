@@ -136,7 +136,14 @@ def main() -> int:
     """Run one errand."""
     # Before any thread is made: all of them must leave these to the one that waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-    errand: Errand = pickle.load(sys.stdin.buffer)
+    gc.disable()  # see `execute`; what is loaded here is never garbage either
+    # All that it will need, while the supervisor finds out what to run: half a second of a restart.
+    import flows.wiring  # noqa: F401
+
+    try:
+        errand: Errand = pickle.load(sys.stdin.buffer)
+    except EOFError:
+        return 1  # the supervisor has ended before
     from flows.log import configure
 
     configure(errand.run.settings, worker=errand.run.worker, run=errand.run.token)

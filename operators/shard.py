@@ -599,13 +599,7 @@ class Shard:
         """Everything needed to go on from here: the changes not yet sealed, and the names of the sealed files."""
         self._snapshots += 1
         self._settle_files()
-        layer = self._new_layer()
-        if layer is not None:
-            self._layers.append(layer)
-            self._layers_size += len(layer)
-        if self._layers_size >= SEAL_FROM and self._sealing is None:
-            self._sealing = (self._segments.seal(self.number, self._layers), self._layers)
-            self._layers, self._layers_size = [], 0
+        self.write_ahead()
         return _encode(
             (
                 ledger.FORMAT,
@@ -620,6 +614,16 @@ class Shard:
                 [(deadline, unit.values()) for deadline, unit in self._parked],
             )
         )
+
+    def write_ahead(self) -> None:
+        """Add a layer with what changed since the last one; a snapshot soon after has only the rest to add."""
+        layer = self._new_layer()
+        if layer is not None:
+            self._layers.append(layer)
+            self._layers_size += len(layer)
+        if self._layers_size >= SEAL_FROM and self._sealing is None:
+            self._sealing = (self._segments.seal(self.number, self._layers), self._layers)
+            self._layers, self._layers_size = [], 0
 
     def _new_layer(self) -> bytes | None:
         """What changed since the last snapshot; None if nothing did."""

@@ -50,12 +50,12 @@ class History:
         }
 
     def actions(self) -> Iterator[Action]:
-        """Give reference (topic, key, value), event (topic, value, recorded_at), time (now), snapshot and resume."""
+        """Give reference (topic, key, value), event (topic, value, recorded_at), time (now), and what has no value."""
         yield from (("reference", record) for record in self._first_reference())
         for _ in range(self.length):
             chance = self.random.random()
             if chance < 0.04:
-                yield ("snapshot" if chance > 0.015 else "resume", None)
+                yield ("write_ahead" if chance > 0.03 else "snapshot" if chance > 0.015 else "resume", None)
             elif chance < 0.05 and self.features["policies"]:
                 yield ("reference", self._policy_change())
             elif chance < 0.10:

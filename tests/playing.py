@@ -47,6 +47,7 @@ class Played:
     duplicates: int = 0
     policy_changes: int = 0
     jumps: int = 0
+    layers: int = 0
     snapshots: int = 0
     resumes: int = 0
 
@@ -141,6 +142,9 @@ def _play(tale: Tale) -> Played:
         elif action == "time":
             played.jumps += 1
             engine.pass_time(what)
+        elif action == "write_ahead":
+            played.layers += 1
+            engine.shard.write_ahead()
         elif action == "snapshot":
             played.snapshots += 1
             engine.shard.snapshot()

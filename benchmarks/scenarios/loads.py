@@ -22,7 +22,7 @@ FIGURES = (
 )  # fmt: skip
 ITEMS, ITEMS_QUICK = 100_000, 5_000
 RATE, RATE_QUICK = 20_000, 1_000
-WARM_UP_S = 5.0
+WARM_UP_S = 20.0
 PROBE_RATE = 150.0
 #: A step counts as kept up with while the lag grows by less than this share of the rate.
 SLOPE_COARSE, SLOPE_FINE = 0.05, 0.01

@@ -16,6 +16,7 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from flows.early_layers import EarlyLayers
 from flows.metrics import Metrics
 from flows.runtime import Book, Run, shard_key
 from flows.segments import SegmentFiles
@@ -102,6 +103,7 @@ class Floor:
                 NowhereYet(),
                 lambda shard: self.published.get(shard, {}),
                 Metrics(),
+                EarlyLayers(1_000_000),
                 resume,
             ),
         )

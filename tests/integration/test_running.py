@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -285,3 +287,11 @@ def test_told_to_wait_it_keeps_trying_until_its_servers_are_there(world: Any) ->
         world.servers.restart_redis(empty=False)
         wait_for(world, 3)
         assert engine.stop() == 0
+
+
+def test_a_worker_whose_supervisor_ends_before_its_errand_ends_silently() -> None:
+    """Workers load what they need while the supervisor still finds out what to run; that may be nothing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.worker"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")

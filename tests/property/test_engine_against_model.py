@@ -40,7 +40,7 @@ def test_ten_thousand_random_histories_end_in_the_models_numbers() -> None:
 
 def test_the_histories_hold_what_they_are_there_for() -> None:
     total = [play(tale_of(History(seed))) for seed in range(12)]
-    for name in ("events", "refused", "duplicates", "policy_changes", "jumps", "snapshots", "resumes"):
+    for name in ("events", "refused", "duplicates", "policy_changes", "jumps", "layers", "snapshots", "resumes"):
         assert sum(getattr(played, name) for played in total) > 12, name
 
 
@@ -136,6 +136,7 @@ def test_a_tale_survives_being_written() -> None:
         "reference",
         "event",
         "time",
+        "write_ahead",
         "snapshot",
         "resume",
     }

@@ -197,6 +197,10 @@ class Teller:
         self.story.append(f"record {change}")
         self.hand_record(*change)
 
+    def writes_ahead(self) -> None:
+        self.story.append("layer written ahead")
+        self.engine.shard.write_ahead()
+
     def snapshots(self) -> None:
         self.story.append("snapshot")
         self.engine.shard.snapshot()
@@ -221,6 +225,7 @@ ACTIONS: tuple[Callable[[Teller], None], ...] = (
     Teller.repeats,
     Teller.waits,
     Teller.changes_policy,
+    Teller.writes_ahead,
     Teller.snapshots,
     Teller.crashes,
 )

@@ -6,7 +6,9 @@ Each epoch takes the same traffic; then its state is made safe
 - whole: every shard that changed writes all of its items, as Bytewax's own recovery of a plain stateful step does;
 - changelog: each item that changed is a record for a compacted Kafka topic, waited for (as Kafka Streams does);
 - layers: each shard says what changed since the last time, in one file that is synced (this engine's; segments are
-  sealed and merged by another thread meanwhile).
+  sealed and merged by another thread meanwhile);
+- ahead: the same, but nine tenths of the epoch's events went into a layer before its end, as the engine does where its
+  input leaves pauses.
 Prints a line of JSON a size: milliseconds and bytes an epoch. Ids: 24 bytes each in all three, new ones alone.
 """
 
@@ -40,6 +42,8 @@ from schemas.state import Item
 from schemas.units import Origin, Refusal, Unit
 
 TOPIC = "changelog"
+#: of an epoch's events, the share that is written ahead; and how long the other thread has for sealing before its end
+AHEAD, SEALING_S = 0.9, 0.2
 _encode = msgspec.msgpack.encode
 Kept = dict[str, bytes]
 
@@ -57,12 +61,12 @@ class Traffic:
         self._decoder = Decoder(DecoderConfig(kinds), Book(locations, channels))
         self._offset = 0
 
-    def flow(self, shards: list[Shard]) -> None:
-        """Let an epoch's events reach the shards."""
+    def flow(self, shards: list[Shard], share: float = 1.0) -> None:
+        """Let an epoch's events, or a share of them, reach the shards."""
         units: list[Unit] = []
         refusals: list[Refusal] = []
         moment = now()
-        for topic, key, value in islice(self._messages, self._epoch):
+        for topic, key, value in islice(self._messages, round(share * self._epoch)):
             self._offset += 1
             origin = Origin(topic, 0, self._offset, moment // 1000, key, value)
             self._decoder.decode(origin, moment, units, refusals, True)
@@ -102,7 +106,7 @@ def synced(file: Any, content: bytes) -> None:
 
 
 def measure(items: int, epochs: int, epoch: int, servers: Servers, folder: Path) -> dict[str, Any]:
-    """Measure the three designs on one state."""
+    """Measure the designs on one state."""
     segments = SegmentFiles(folder / "segments", 1)
     shards = stocked(items, 5, segments)
     events = Traffic(items, epoch)
@@ -115,17 +119,22 @@ def measure(items: int, epochs: int, epoch: int, servers: Servers, folder: Path)
             "compression.type": "lz4", "linger.ms": 2, "queue.buffering.max.messages": 2_000_000,
         }
     )  # fmt: skip
-    took: dict[str, list[tuple[float, float]]] = {"whole": [], "changelog": [], "layers": []}
+    took: dict[str, list[tuple[float, float]]] = {"whole": [], "changelog": [], "layers": [], "ahead": []}
     with (folder / f"state-{items}").open("ab") as file:
-        for number in range(epochs * 3):
+        for number in range(epochs * 4):
             # Layers for several epochs in a row, so that sealing and merging run as they do; then the other two.
-            design = ("layers", "changelog", "whole")[number // epochs]
-            events.flow(shards)
+            design = ("layers", "ahead", "changelog", "whole")[number // epochs]
+            if design == "ahead":
+                events.flow(shards, AHEAD)
+                for shard in shards:
+                    shard.write_ahead()
+                time.sleep(SEALING_S)
+            events.flow(shards, 1 - AHEAD if design == "ahead" else 1.0)
             gc.collect()
             gc.freeze()
             size = 0
             began = time.perf_counter()
-            if design == "layers":
+            if design in ("layers", "ahead"):
                 content = b"".join([shard.snapshot() for shard in shards])
                 synced(file, content)
                 size = len(content)

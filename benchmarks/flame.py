@@ -28,6 +28,7 @@ REPORT = Path(__file__).resolve().parent / "report"
 SPY = Path(sys.executable).with_name("py-spy")
 PACKAGES = ("flows", "operators", "schemas")
 START_S = 60.0
+TITLE = "A worker that drains a backlog"
 #: what a worker does before it is at full speed is left out
 WARM_UP_S = 3.0
 
@@ -64,7 +65,10 @@ def record(sources: Path, target: Path, profile: Profile, seconds: int) -> None:
                 time.sleep(WARM_UP_S)
                 command = [SPY, "record", "--pid", str(worker), "--duration", str(seconds), "--rate", "200", "--gil"]
                 command += ["--native"] if sources == ROOT else []
-                subprocess.run([*command, "--output", target], check=True, capture_output=True)
+                command += ["--output", str(target)]
+                subprocess.run(command, check=True, capture_output=True)
+        # The title says the command, with the folders of the machine it ran on.
+        target.write_text(target.read_text().replace(" ".join(map(str, command)), TITLE))
     finally:
         laboratory.ROOT = ROOT
 

@@ -41,8 +41,21 @@ def write(folder: Path = results.FOLDER, with_plots: bool = True) -> Path:
     missing = [name for name in SCENARIOS if name not in known]
     if missing:
         parts.append(f"## Not measured\n\n{', '.join(missing)}: `python -m benchmarks NAME`.\n")
+    parts += _flames(folder.parent)
     page.write_text("\n".join(part for part in parts if part))
     return page
+
+
+def _flames(folder: Path) -> list[str]:
+    kinds = {"compiled": "with the hot path compiled (C frames too)", "plain": "the same sources uncompiled"}
+    links = [f"- [{what}](flame-{kind}.svg)" for kind, what in kinds.items() if (folder / f"flame-{kind}.svg").exists()]
+    if not links:
+        return []
+    return [
+        "## Where a worker's time goes\n\nFlame graphs of a drain, by `python -m benchmarks.flame`:\n\n"
+        + "\n".join(links)
+        + "\n"
+    ]
 
 
 def _marks(known: dict[str, Content]) -> str:

@@ -16,6 +16,8 @@ from operators.shard import Shard
 FIRST, LAST = 0.6, 0.95
 #: Shards in one pause: each is 0.1 to 0.5 ms in which no event is read.
 AT_ONCE = 2
+#: Between two such: each partition that finds its queue empty asks, all in one round of the source.
+EVERY_S = 0.001
 
 
 class EarlyLayers:
@@ -26,6 +28,7 @@ class EarlyLayers:
         self._shards: list[Shard] = []
         self._began_at = time.monotonic()
         self._next = 0
+        self._stepped_at = 0.0
 
     def watch(self, shard: Shard) -> None:
         """Take a shard in."""
@@ -38,7 +41,11 @@ class EarlyLayers:
 
     def step(self) -> None:
         """There is a pause: do what is due by now."""
-        part = (time.monotonic() - self._began_at) / self._epoch_s
+        moment = time.monotonic()
+        if moment - self._stepped_at < EVERY_S:
+            return
+        self._stepped_at = moment
+        part = (moment - self._began_at) / self._epoch_s
         due = min(int((part - FIRST) / (LAST - FIRST) * len(self._shards)), len(self._shards), self._next + AT_ONCE)
         while self._next < due:
             self._shards[self._next].write_ahead()

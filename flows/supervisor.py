@@ -274,6 +274,9 @@ class _Supervisor:
 
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
+        for dead in [recruit for recruit in self._recruits if recruit.process.poll() is not None]:
+            self._recruits.remove(dead)  # while it waited: one that cannot even load dies again, and is counted then
+            dead.dismiss()
         self._recruit(len(errands))
         recruits, self._recruits = self._recruits, []
         children = [recruit.process for recruit in recruits]

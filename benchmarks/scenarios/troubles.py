@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from functools import partial
 from urllib.parse import urlparse
 
 import psutil
@@ -20,6 +21,7 @@ from flows.runtime import now
 from operators.ids import RememberedIds
 
 SLOW_MS = 5.0
+OUTAGE_S = 10.0
 
 
 def _slow_redis(options: Options) -> Measured:
@@ -49,38 +51,45 @@ def _kill(options: Options) -> Measured:
     after_s = options.pick(options.seconds, 30.0, 15.0)
     usual = backlog.profile_of(options, 1, items)
     kill_at = WARM_UP_S + 5.0
-    windows = [("before", WARM_UP_S, kill_at - 1), ("after", kill_at + after_s / 2, kill_at + after_s)]
-    timetable = Timetable(usual, [(float(rate), kill_at + after_s)], windows, PROBE_RATE, patience_s=120.0)
     found = {}
     with Lab(options.workers, options.settings) as lab:
         lab.send(backlog.shelves(usual))
-        with Session(lab, usual, 2 * timetable.probe_count()) as session:
-            for variant in ("everything", "worker"):
-
-                def strike(
-                    start: float, driver: Driver, sampler: Sampler, variant: str = variant, session: Session = session
-                ) -> None:
-                    time.sleep(max(0.0, start + kill_at - time.monotonic()))
-                    if variant == "worker":
-                        session.engine.kill_worker()
-                        return
-                    session.engine.kill()
-                    session.restart()
-                    sampler.engine = session.engine
-
+        probes = 3 * round((kill_at + after_s + OUTAGE_S) * PROBE_RATE)
+        with Session(lab, usual, probes) as session:
+            # (variant, times the rate, seconds until it is started again)
+            for variant, times, away_s in (("everything", 1, 0.0), ("worker", 1, 0.0), ("outage", 2, OUTAGE_S)):
+                back_at = kill_at + away_s
+                windows = [("before", WARM_UP_S, kill_at - 1), ("after", back_at + after_s / 2, back_at + after_s)]
+                timetable = Timetable(
+                    usual, [(float(times * rate), back_at + after_s)], windows, PROBE_RATE, patience_s=120.0
+                )
+                strike = partial(_strike, session, kill_at, away_s, variant == "worker")
                 outcome = session.drive(timetable, strike)
-                facts = {"rate": float(rate), "item_locations": float(items * options.locations)}
-                found[variant] = Run(facts | _after_a_kill(outcome, kill_at), outcome.series())
+                facts = {"rate": float(times * rate), "item_locations": float(items * options.locations)}
+                found[variant] = Run(facts | _after_a_kill(outcome, kill_at, away_s), outcome.series())
     return found
 
 
-def _after_a_kill(outcome: Outcome, kill_at: float) -> dict[str, float]:
+def _strike(
+    session: Session, kill_at: float, away_s: float, worker_alone: bool, start: float, driver: Driver, sampler: Sampler
+) -> None:
+    time.sleep(max(0.0, start + kill_at - time.monotonic()))
+    if worker_alone:
+        session.engine.kill_worker()
+        return
+    session.engine.kill()
+    time.sleep(away_s)
+    session.restart()
+    sampler.engine = session.engine
+
+
+def _after_a_kill(outcome: Outcome, kill_at: float, away_s: float) -> dict[str, float]:
     usual_ms = outcome.latency("before")["p99_ms"]
     late = [second for second, _, worst in outcome.redis["timeline"] if second > kill_at and worst > 2 * usual_ms + 50]
     figures = {
         **outcome.figures("after"),
-        "back_after_s": outcome.redis["silence_ms_max"] / 1000,
-        "caught_up_after_s": max(late) + 1 - kill_at if late else 0.0,
+        "back_after_s": outcome.redis["silence_ms_max"] / 1000 - away_s,
+        "caught_up_after_s": max(late) + 1 - kill_at - away_s if late else 0.0,
         "before_p99_ms": usual_ms,
     }
     del figures["cpu_us_a_message"]  # of two engines, and a restart
@@ -122,12 +131,14 @@ SCENARIOS = (
     Scenario(
         "kill", "kill -9 and catching up",
         "Killed under load with 1 M item/locations: everything, and started again at once; then the worker alone, "
-        "which the supervisor starts again. `back_after_s`: from the last number before to the first one after, as a "
-        "reader of Redis sees it.", _kill,
+        "which the supervisor starts again; then everything, started again after ten seconds at twice the load. "
+        "`back_after_s`: from the last number before to the first one after, as a reader of Redis sees it, and "
+        "`caught_up_after_s` to the last late one, both without those ten seconds.", _kill,
         ("back_after_s", "caught_up_after_s", "before_p99_ms", "item_locations", *FIGURES),
         (
             Mark("everything", "back_after_s", 3, "everything killed to first publication, 1 M item/locations (s)", 1),
             Mark("worker", "back_after_s", 3, "worker killed to first publication, 1 M item/locations (s)", 1),
+            Mark("outage", "caught_up_after_s", 5, "start after an outage of 10 s to caught up, 4,000 messages/s (s)"),
             Mark("everything", "probes_lost", 0, "probes lost in a kill"),
         ),
         ("timeline",),

@@ -38,7 +38,7 @@ POINTS = {
     "before Kafka's tail": "inside the resume: what Kafka was sent last is not read yet",
     "after Kafka's tail": "inside the resume: what Kafka was sent last is known",
     "after the token": "the supervisor: Redis has given a token, the state directory does not know",
-    "token kept": "the supervisor: the token is on disk, no worker runs",
+    "token kept": "the supervisor: the token is on disk, no worker knows what to run",
 }
 NAMES = tuple(POINTS)
 OF_SUPERVISOR = frozenset({"after the token", "token kept"})

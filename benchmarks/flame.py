@@ -9,6 +9,7 @@ into another process: root, or `kernel.yama.ptrace_scope` 0.
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -67,8 +68,9 @@ def record(sources: Path, target: Path, profile: Profile, seconds: int) -> None:
                 command += ["--native"] if sources == ROOT else []
                 command += ["--output", str(target)]
                 subprocess.run(command, check=True, capture_output=True)
-        # The title says the command, with the folders of the machine it ran on.
-        target.write_text(target.read_text().replace(" ".join(map(str, command)), TITLE))
+        # The title says the command, with the folders of the machine it ran on; the script is others' work.
+        drawn = target.read_text().replace(" ".join(map(str, command)), TITLE).replace(' onload="init(evt)"', "")
+        target.write_text(re.sub("<script.*</script>", "", drawn, flags=re.DOTALL))
     finally:
         laboratory.ROOT = ROOT
 

@@ -360,6 +360,10 @@ class Publisher:
                 shard.held.until.clear()
 
     def _open(self, number: int, raw: bytes | None) -> None:
+        if number in self._shards:
+            raise PublisherError(
+                f"shard {number} spoke before what was kept of it was there: what it said would be lost"
+            )
         saved = _Saved(0, [], {}, None) if raw is None else _state.decode(raw)
         # A moment still to come: the clock was set back, and by how much nobody knows. Kafka is asked from the start.
         saved_at = saved.saved_at if saved.saved_at <= now() else 0

@@ -103,12 +103,15 @@ class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):
     def __init__(self, stale_after: dict[str, int], resume: bytes | None, is_final: bool = False) -> None:
         self._sources = StaleSources(stale_after, resume)
         self._is_final = is_final
+        #: whoever is resumed waits for its first word, as a shard does (Shard.next_wake)
+        self._has_heard = False
 
     def _say(self, notes: list[Any]) -> Said:
         return ((Outcome(0, {}, [], [], notes),), False) if notes else NOTHING
 
     def on_batch(self, values: list[SourcesSeen]) -> Said:
         """Hear who spoke."""
+        self._has_heard = True
         return self._say(self._sources.hear((value.seen for value in values), now()))
 
     def on_notify(self) -> Said:
@@ -121,7 +124,7 @@ class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):
 
     def notify_at(self) -> datetime | None:
         """When the next would be late."""
-        return moment_of(self._sources.next_check())
+        return moment_of(self._sources.next_check()) if self._has_heard else None
 
     def snapshot(self) -> bytes:
         """Give what is needed to go on."""

@@ -22,6 +22,7 @@ from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
 from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
+from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
 from flows.worker import INCURABLE, Errand
 from flows.worker_report import Correspondent
@@ -56,7 +57,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
     """
     configure(settings)
     folder = StateFolder(settings)
-    signals = _Signals()
+    signals = StopSignals()
     monitor = Monitor(settings)
     endpoint = Endpoint(settings, monitor)
     try:
@@ -74,20 +75,6 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
         monitor.close()
         signals.restore()
         folder.close()
-
-
-class _Signals:
-    """SIGTERM and SIGINT as an event."""
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
-        self._before = {
-            number: signal.signal(number, lambda *_: self.asked.set()) for number in (signal.SIGTERM, signal.SIGINT)
-        }
-
-    def restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
 
 
 class _Recruit:
@@ -137,7 +124,7 @@ class _Supervisor:
         self,
         settings: Settings,
         folder: StateFolder,
-        signals: _Signals,
+        signals: StopSignals,
         monitor: Monitor,
         until_caught_up: bool,
         wait: bool,
@@ -146,7 +133,7 @@ class _Supervisor:
         self._monitor = monitor
         self._settings = settings
         self._folder = folder
-        self._asked = signals.asked
+        self._asked = signals
         self._until_caught_up = until_caught_up
         self._wait = wait
         self._worker = worker

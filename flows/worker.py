@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,6 +38,8 @@ log = get_log(__name__)
 INCURABLE = 3
 #: The writer's thread gets the interpreter within this; at the default 5 ms it would add that to every latency.
 SWITCH_INTERVAL_S = 0.0005
+#: From when on an end that was asked for counts as slow: before the supervisor ends it by force.
+SLOW_END_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +117,29 @@ def _stop_on_signals(stop: Stop) -> None:
     wanted = {signal.SIGTERM, signal.SIGINT}
 
     def wait() -> None:
-        while True:
-            signal.sigwait(wanted)
-            stop.set()
+        signal.sigwait(wanted)
+        stop.set()
+        while signal.sigtimedwait(wanted, SLOW_END_S) is not None:
+            pass
+        log.warning(
+            f"the end was asked for {SLOW_END_S:.0f} s ago, and the worker still runs",
+            kind="slow_end",
+            threads=where_threads_are(),
+            next="see whether Kafka and Redis answer: atp check; the supervisor ends it by force soon, nothing is lost",
+        )
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def where_threads_are() -> dict[str, list[str]]:
+    """Map each thread's name to the lines it stands at, the innermost last."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return {
+        names.get(ident, str(ident)): [
+            f"{Path(line.filename).name}:{line.lineno} {line.name}" for line in traceback.extract_stack(frame)
+        ]
+        for ident, frame in sys._current_frames().items()
+    }
 
 
 def _die_with_supervisor() -> None:

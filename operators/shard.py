@@ -156,7 +156,7 @@ class Shard:
         self._recorded = (0, 0)
         self._refusals: list[Refusal] = []
         self._notes: list[ExceptionNote] = []
-        #: a shard speaks once after each start, so that what the sink still holds of it is woken
+        #: a shard speaks once after each start, at its first word: what the sink still holds of it waits for that
         self._is_new = True
         self._is_filled = False
         self._replay_until: dict[str, int] = {}
@@ -236,9 +236,9 @@ class Shard:
 
     def next_wake(self) -> int | None:
         """When `wake` wants to be called, in UTC microseconds."""
-        if self._is_new:
-            return 0
-        if self.policies is None:
+        # Not before the topology, the first word to each shard, was heard: Bytewax wakes what it resumes in the epoch
+        # of its state, before the sink has its own, and what is said then would be lost.
+        if self._is_new or self.policies is None:
             return None
         if self._sweep:
             return self.clock() + SWEEP_PAUSE

@@ -307,3 +307,14 @@ def test_a_silent_source_is_raised_and_closed_across_a_restart(tmp_path: Path, r
     assert notes() == [("stale_source", "wms", True), ("stale_source", "wms", False)]
     raised, closed = [note for _, outcome in said for note in outcome.exceptions]
     assert raised.first_seen == closed.first_seen
+
+
+def test_whoever_watches_for_silence_waits_for_its_first_word_after_a_resume() -> None:
+    """Bytewax wakes what it resumes before the sink has its own state: what is said then would be lost."""
+    first = SourcesStep({"wms": 1}, None)
+    first.on_batch([SourcesSeen({})])
+    assert first.notify_at() is not None
+    again = SourcesStep({"wms": 1}, first.snapshot())
+    assert again.notify_at() is None
+    again.on_batch([SourcesSeen({})])
+    assert again.notify_at() is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -278,3 +279,21 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
 
 def _zoomed(expression: str) -> str:
     return expression.replace("$job", "atp").replace("$__rate_interval", RATE_INTERVAL)
+
+
+def test_two_workers_that_die_while_nothing_comes_in_are_ready_again(world: Any) -> None:
+    """Without events it is its own first word alone that wakes a shard's part of the sink."""
+    open_shop(world, items=40, partitions=4)
+    port = free_port()
+    with Engine(world, metrics__port=port, workers=2) as engine:
+        wait_until_ready(port, engine)
+        take_in(world, 39, 1)
+        wait_for(world, 1, 39)
+        for deaths in range(1, 3):
+            engine.wait_for_workers(2)[0].kill()
+            has_restarted = functools.partial(lambda wanted: value(port, "atp_worker_restarts_total") >= wanted, deaths)
+            until(has_restarted, 30, "the restart")
+            wait_until_ready(port, engine)
+        take_in(world, 7, 2)
+        wait_for(world, 2, 7)
+        assert engine.stop() == 0

@@ -852,7 +852,7 @@ def test_an_unlisted_pair_has_a_last_number_and_then_none(floor: Floor) -> None:
 
 def test_a_shard_speaks_once_after_its_start_and_then_only_when_it_has_something_to_say() -> None:
     floor = Floor()
-    assert floor.shard.next_wake() == 0
+    assert floor.shard.next_wake() is None
     assert floor.shard.process([topology()]) == Outcome(2, {}, [], [], [])
     assert floor.shard.process([topology()]) is None
     assert floor.shard.next_wake() is None
@@ -933,6 +933,19 @@ def test_ids_are_known_after_a_resume(floor: Floor) -> None:
     assert floor.hears(*said).counts == {("duplicate", "stock_received", "wms"): 20}
     assert floor.codes(unit(event_id=said[0].event_id, quantity=9)) == ["conflict"]
     assert floor.atp == 20
+
+
+def test_what_is_resumed_waits_for_its_first_word_and_then_does_what_time_brought_meanwhile(floor: Floor) -> None:
+    """Bytewax wakes what it resumes before the sink has its own state: what is said then would be lost."""
+    floor.hears(unit(), order(expires_at=NOON + SECOND))
+    assert floor.atp == 7
+    raw = floor.shard.snapshot()
+    floor.now = NOON + HOUR
+    floor.open(raw)
+    assert floor.shard.next_wake() is None
+    (update,) = floor.takes(topology()).updates
+    assert (update.channels[0].atp, update.channels[0].cause) == (10, "expiry")
+    assert floor.shard.next_wake() is not None
 
 
 def seals(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

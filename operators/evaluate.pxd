@@ -34,7 +34,7 @@ cpdef UnitsOfMeasure measure_of(Item item)
 
 @cython.locals(listing=Listing, row=Row, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
                free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
-               is_forced=cython.bint, day0=cython.longlong,
+               is_forced=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
                lane=cython.int)
 cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
 @cython.locals(place=Place)
@@ -49,4 +49,4 @@ cdef dict _figures(Item item, Listing listing, dict found, bint everything)
 @cython.locals(names=tuple)
 cdef _show(dict fields, str location, Place place, long long on_hand, long long quarantined, long long available, bint everything)
 @cython.locals(place=Place)
-cdef dict _withdrawn(Item item)
+cdef dict _withdrawn(Item item, bint everything)

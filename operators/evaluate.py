@@ -191,7 +191,8 @@ def evaluate(
     found: dict[exceptions.Key, dict[str, int]] = {}
     for row in rows:
         row.total = 0
-    fields = _figures(item, listing, found, force is not None) if item.policy is not None else _withdrawn(item)
+    in_full = force is not None
+    fields = _figures(item, listing, found, in_full) if item.policy is not None else _withdrawn(item, in_full)
     unhurried = item.cause in UNHURRIED
     updates: list[ChannelUpdate] = []
     published = item.published
@@ -249,7 +250,8 @@ def evaluate(
     day0 = -1
     if policies.has_horizon and any([value[1] for value in published.values()]):
         day0 = today
-    if not updates and not fields and day0 == item.day_shown:
+    leaves = in_full and item.policy is None
+    if not updates and not fields and day0 == item.day_shown and not leaves:
         return None, notes
     if day0 != item.day_shown:
         item.day_shown = day0
@@ -392,16 +394,19 @@ def _show(
 _names: dict[str, tuple[str, ...]] = {}
 
 
-def _withdrawn(item: Item) -> dict[str, int | None]:
-    """Every figure of a tombstoned item leaves; its state stays, should the item come back."""
+def _withdrawn(item: Item, everything: bool) -> dict[str, int | None]:
+    """Every figure of a tombstoned item leaves; its state stays, should the item come back.
+
+    `everything`: also what is 0, of which the state does not say whether it is shown.
+    """
     fields: dict[str, int | None] = {}
     for location, place in item.places.items():
-        if place.is_shown:
+        if place.is_shown or everything:
             fields |= dict.fromkeys([f"{location}:{name}" for name in POSITION_FIELDS])
             place.shown = ZEROS
             place.is_shown = False
             place.is_dirty = True
-    if item.unlocated_shown:
+    if item.unlocated_shown or (everything and item.as_of >= 0):
         fields["*:soft_allocated"] = None
         item.unlocated_shown = 0
         item.is_dirty = True

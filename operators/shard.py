@@ -414,6 +414,8 @@ class Shard:
                 return
             item.policy = message.facts
             item.overrides = dict(item.overrides)
+            if message.facts is None:
+                self._unsaid.add(item.code)  # what leaves, leaves whole: also what is 0
         item.policies = item.listing = item.measure = None
         item.has_new_policies = True
         item.cause = "reference"

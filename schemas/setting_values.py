@@ -325,5 +325,5 @@ Size = Annotated[
 Duration = Annotated[int, duration("0s", "36525d", "24h")]
 Linger = Annotated[int, duration("0s", "60s", "50ms")]
 #: An id is remembered for as long as a repeat could be accepted: what is never forgotten never fits into memory.
-Window = Annotated[int, duration("1s", "90d", "24h")]
+Window = Annotated[int, duration("1ms", "400d", "24h")]
 Switch = Annotated[bool, SWITCH]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -207,7 +208,7 @@ class SourceSettings(_Section):
     """The types of events that it may send; all if absent."""
     locations: Annotated[frozenset[str], LOCATIONS] | None = None
     """The locations that it may speak for; all if absent."""
-    stale_after: Annotated[int, duration("1s", "365d", "15m")] | None = None
+    stale_after: Annotated[int, duration("10ms", "400d", "15m")] | None = None
     """Silent for longer, it is reported as `stale_source`."""
 
 
@@ -222,7 +223,7 @@ class Settings(BaseSettings):
 
     dedup_window: Window = DAY
     """What is older than this when Kafka logs it is late; ids are remembered for as long."""
-    max_clock_skew: Annotated[int, duration("0s", "7d", "5m")] = 300 * SECOND
+    max_clock_skew: Annotated[int, duration("0s", "400d", "5m")] = 300 * SECOND
     """What is further ahead of Kafka's clock is refused."""
     reference_grace: Annotated[int, duration("0s", "60s", "1s")] = SECOND
     """How long an event waits for a code that may be on its way."""
@@ -232,7 +233,7 @@ class Settings(BaseSettings):
     """Parts of the state; fixed for the life of `state.dir`."""
     workers: Annotated[int, whole(1, 64)] = 1
     """Processes; at most as many as there are input partitions."""
-    max_message_bytes: Annotated[int, whole(1000, 100_000_000)] = 1_048_576
+    max_message_bytes: Annotated[int, whole(1, 100_000_000)] = 1_048_576
     """A larger message is refused."""
     memory_limit: Size | None = None
     """Of all workers together: a warning at 80 %, a clean stop at 90 %; by default what machine or container have."""
@@ -340,6 +341,7 @@ def _names_in(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
 
 def _read_environment(faults: list[str]) -> Layer:
     known = {_environment_name(name): name for name in NAMES}
+    own = [name.removeprefix(ENV_PREFIX) for name in known]
     tables = {f"{_environment_name(name)}__": name for name in _TABLES}
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -363,7 +365,12 @@ def _read_environment(faults: list[str]) -> Layer:
             faults.append(f"{variable}: sources are set in the file, as [sources.<name>]")
             continue
         else:
-            faults.append(f"{variable}: no such setting{near_match(variable, known)}")
+            word = variable.removeprefix(ENV_PREFIX)
+            hint = near_match(word, own)
+            if hint or "__" in word or word.lower() in _SECTIONS:
+                faults.append(f"{variable}: no such setting{hint.replace('mean ', f'mean {ENV_PREFIX}')}")
+            else:  # whoever starts us may have variables of their own that begin like ours
+                print(f"{variable}: no such setting: ignored", file=sys.stderr)
             continue
         _put(values, name, value)
         origins[name] = f"from {variable}"

@@ -174,6 +174,11 @@ def test_an_item_that_is_gone_leaves_nothing_behind() -> None:
     }
 
 
+def test_an_item_that_is_gone_leaves_nothing_behind_where_no_channel_is_left_to_speak_of() -> None:
+    redis = Redis(update(is_gone=True))
+    assert redis.deleted == {"atp:SHOVEL": {"_version", "_published_at", "_as_of", "_day0", "_scale"}}
+
+
 def test_a_slice_of_many_items_keeps_them_apart() -> None:
     redis = Redis(
         update(change(1), fields={"DC1:on_hand": 1}),

@@ -122,7 +122,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"memory_limit": "49999kB"}, 'got "49999kB"'),
         ({"memory_limit": True}, "expected a size of 50MB or more"),
         ({"memory_limit": "0.5"}, 'got "0.5"'),
-        ({"dedup_window": "a day"}, 'dedup_window: expected a duration of 1s to 90d, such as "24h", got "a day"'),
+        ({"dedup_window": "a day"}, 'dedup_window: expected a duration of 1ms to 400d, such as "24h", got "a day"'),
         ({"max_clock_skew": "-1s"}, 'got "-1s"'),
         ({"lanes.max_wait": True}, "lanes.max_wait: expected a duration of 0s to 1h"),
         ({"shards": 0}, "shards: expected an integer of 1 to 4096, got 0"),
@@ -133,7 +133,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"metrics.port": 65_536}, "metrics.port: expected an integer of 0 to 65535, got 65536"),
         ({"metrics.host": "a b"}, 'metrics.host: expected a host name or address, such as 127.0.0.1, got "a b"'),
         ({"state.recovery_partitions": 65}, "state.recovery_partitions: expected an integer of 1 to 64, got 65"),
-        ({"max_message_bytes": 999}, "max_message_bytes: expected an integer of 1000 to 100000000, got 999"),
+        ({"max_message_bytes": 0}, "max_message_bytes: expected an integer of 1 to 100000000, got 0"),
         ({"log.level": "loud"}, 'log.level: expected one of debug, info, warning, error, got "loud"'),
         ({"log.format": 1}, "log.format: expected one of auto, json, text, got 1"),
         ({"updates.pubsub": "maybe"}, 'updates.pubsub: expected true or false, got "maybe"'),
@@ -204,7 +204,7 @@ def test_an_unknown_name_in_the_file_is_refused_with_a_hint(text: str, told: str
         ("ATP_KAFKA__BOOTSTRAP_SERVERZ", "; did you mean ATP_KAFKA__BOOTSTRAP_SERVERS?"),
         ("ATP_STATE_DIR", "; did you mean ATP_STATE__DIR?"),
         ("ATP_KAFKA", ""),
-        ("ATP_QQ", ""),
+        ("ATP_NOTHING__LIKE_THAT", ""),
     ],
 )
 def test_an_unknown_name_in_the_environment_is_refused_with_a_hint(
@@ -220,6 +220,14 @@ def test_names_of_tests_and_demos_and_of_others_are_left_alone(monkeypatch: pyte
     for name in ("ATP_TEST_SEED", "ATP_DEMO_SPEED", "ATP_BENCH_EVENTS", "ATPX", "atp_shards"):
         monkeypatch.setenv(name, "7")
     assert load_settings() == Settings()
+
+
+def test_another_programs_variable_that_begins_like_ours_is_said_and_ignored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ATP_QQ", "7")
+    assert load_settings() == Settings()
+    assert capsys.readouterr() == ("", "ATP_QQ: no such setting: ignored\n")
 
 
 def test_an_unknown_flag_is_refused_with_a_hint() -> None:
@@ -371,8 +379,8 @@ def test_flags_may_speak_of_sources_too() -> None:
         ("[sources.W]\nmay_send = [1]", "sources.W.may_send: expected event types, such as stock_counted, got 1"),
         ('[sources.W]\nmay_send = "lot_held"', "expected an array of event types, such as stock_counted, got"),
         ('[sources.W]\nlocations = ["a b"]', "sources.W.locations: expected a code of 1 to 64 characters"),
-        ('[sources.W]\nstale_after = "0s"', "sources.W.stale_after: expected a duration of 1s to 365d"),
-        ('[sources.W]\ndedup_window = "91d"', "sources.W.dedup_window: expected a duration of 1s to 90d"),
+        ('[sources.W]\nstale_after = "0s"', "sources.W.stale_after: expected a duration of 10ms to 400d"),
+        ('[sources.W]\ndedup_window = "401d"', "sources.W.dedup_window: expected a duration of 1ms to 400d"),
         ('[sources."a b"]', 'sources: expected source codes as names of its tables, got "a b"'),
     ],
 )

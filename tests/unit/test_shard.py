@@ -833,6 +833,23 @@ def test_a_tombstone_takes_everything_published_away_and_keeps_the_state(floor: 
     assert (update.fields["DC1:on_hand"], update.fields["*:soft_allocated"], update.is_gone) == (10, 3, False)
 
 
+def test_figures_that_are_0_leave_with_a_tombstone_too_also_after_a_resume(floor: Floor) -> None:
+    floor.hears(unit(quantity=5), order(location=""), order(EventType.ORDER_CANCELLED, location=""))
+    floor.hears(unit(EventType.STOCK_ADJUSTED, -5))
+    floor.crashes()
+    (update,) = floor.takes(knows(facts=None)).updates
+    assert (update.is_gone, set(update.fields.values())) == (True, {None})
+    assert {"DC1:on_hand", "DC1:available", "*:soft_allocated"} < set(update.fields)
+    assert floor.waits(floor.now + HOUR) is not None
+    assert floor.sent[-1] is update, "said once"
+
+
+def test_an_item_that_no_channel_lists_any_more_leaves_with_its_tombstone(floor: Floor) -> None:
+    floor.takes(lists("SHOVEL", listed=False))
+    (update,) = floor.takes(knows(facts=None)).updates
+    assert (update.is_gone, update.channels, update.fields) == (True, [], {})
+
+
 def test_the_tombstone_of_an_unknown_item_means_nothing(floor: Floor) -> None:
     floor.takes(knows("ROPE", None))
     assert set(floor.shard.items) == {"SHOVEL"}

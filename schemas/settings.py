@@ -146,7 +146,7 @@ class StateSettings(_Section):
     """A folder on a local disk; one engine at a time."""
     epoch_interval: Annotated[int, duration("10ms", "60s", "1s")] = SECOND
     """How often state is made safe: after a crash as much is computed again."""
-    recovery_partitions: Annotated[int, whole(1, 64)] = 4
+    recovery_partitions: Annotated[int, whole(1, 64)] = 1
     """Files over which the recovery store is spread; fixed for the life of `state.dir`."""
 
 

@@ -48,7 +48,7 @@ def test_without_anything_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.kafka.replication_factor, settings.kafka.partitions) == (1, 8)
     assert (settings.redis.url, settings.redis.prefix) == ("redis://localhost:6379/0", "")
     assert (settings.state.dir, settings.state.epoch_interval) == (Path("state"), SECOND)
-    assert settings.state.recovery_partitions == 4
+    assert settings.state.recovery_partitions == 1
     assert (settings.dedup_window, settings.max_clock_skew) == (DAY, 300 * SECOND)
     assert (settings.reference_grace, settings.closed_line_retention) == (SECOND, 7 * DAY)
     assert (settings.shards, settings.workers, settings.max_message_bytes) == (64, 1, 1_048_576)
@@ -267,7 +267,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "redis.tls_key_file": ("secret.txt", Path("secret.txt")),
         "state.dir": ("elsewhere/state", Path("elsewhere/state")),
         "state.epoch_interval": ("10ms", 10_000),
-        "state.recovery_partitions": ("1", 1),
+        "state.recovery_partitions": ("4", 4),
         "metrics.port": ("0", 0),
         "metrics.host": ("::1", "::1"),
         "topics.prefix": ("eu.", "eu."),

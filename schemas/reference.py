@@ -210,7 +210,16 @@ class Location(Shape):
     deducts_at: DeductsAt = "first"
 
 
-class Channel(Shape):
+class _Policy(Shape):
+    @model_validator(mode="after")
+    def _leaves_something(self) -> _Policy:
+        cap, minimum = getattr(self, "cap", None), getattr(self, "minimum", None)
+        if cap is not None and minimum is not None and minimum > cap:
+            raise mismatch_of("minimum", f"at most the cap of {cap}", minimum)
+        return self
+
+
+class Channel(_Policy):
     """inventory.channels: where a channel sells from, and its policy for all items. Quantities in base UoM."""
 
     channel: Code
@@ -228,7 +237,7 @@ class Channel(Shape):
     max_updates_per_second: AboveZero | None = None
 
 
-class ChannelItem(Shape):
+class ChannelItem(_Policy):
     """inventory.channel_items: what a channel says of one item, in place of its own and the item's general word."""
 
     channel: Code

@@ -143,9 +143,9 @@ class History:
         if pick.random() < 0.4:
             record["buffer_percent"] = pick.choice((0, 10, 12.5, 33, 100))
         if pick.random() < 0.4:
-            record["cap"] = pick.randrange(2, 40)
+            record["cap"] = pick.randrange(5, 40)
         if pick.random() < 0.4:
-            record["minimum"] = pick.randrange(0, 6)
+            record["minimum"] = pick.randrange(0, 5)
         if pick.random() < 0.4:
             record["low_stock_threshold"] = pick.randrange(0, 10)
         return record

@@ -195,6 +195,8 @@ class Intake:
                     raise Refused("bad_value")
             else:
                 policy[name] = exact(record[name])
+        if "minimum" in policy and "cap" in policy and policy["minimum"] > policy["cap"]:
+            raise Refused("bad_value")
         return policy
 
     @staticmethod

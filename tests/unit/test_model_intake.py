@@ -219,6 +219,7 @@ def test_as_of_is_the_latest_time_that_was_applied(desk: Desk) -> None:
         ("channels", {"channel": "web", "locations": ["MOON"]}),
         ("channels", {"channel": "web", "locations": ["DC1"], "horizon_days": 181}),
         ("channels", {"channel": "web", "locations": ["DC1"], "buffer_percent": 101}),
+        ("channels", {"channel": "web", "locations": ["DC1"], "minimum": 6, "cap": 5}),
         ("channels", {"channel": "web", "locations": ["DC1"], "priority": 0}),
         ("channels", {"channel": "web", "locations": ["DC1"], "cap": 1.5}),
         ("channel_items", {"channel": "market", "item": "SHOVEL"}),

@@ -266,6 +266,7 @@ def test_a_tree_may_be_turned_around_step_by_step() -> None:
     "wrong",
     [
         {"locations": ["DC"], "priority": 0},
+        {"locations": ["DC"], "cap": 1, "minimum": 2},
         {"locations": ["NOWHERE"], "priority": 1},
         {"priority": 1},
     ],

@@ -11,7 +11,7 @@ import redis
 import structlog
 
 from flows import publisher
-from flows.publisher import Publisher
+from flows.publisher import Publisher, PublisherError
 from flows.store import library
 from operators.holdback import HeldShard
 from tests.simulation.explorer import Broken, Faults, explore, silence
@@ -110,6 +110,19 @@ class NeverCompared(Publisher):
 
     def _compare(self) -> None:
         self._is_compared = True
+
+
+class OpenedTwice(Publisher):
+    """Is given what was kept of a shard after the shard has spoken."""
+
+    def _open(self, number: int, raw: bytes | None) -> None:
+        super()._open(number, None)
+        super()._open(number, raw)
+
+
+def test_a_shard_that_speaks_before_what_was_kept_of_it_is_there_ends_the_worker() -> None:
+    with pytest.raises(PublisherError, match="spoke before what was kept"):
+        explore(0, STORIES["nothing"], OpenedTwice)
 
 
 def is_found(text: str, faults: Faults, publisher_class: type[Publisher] = Publisher, **broken: bool) -> bool:

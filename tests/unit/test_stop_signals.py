@@ -54,10 +54,10 @@ def test_a_signal_ends_the_wait_and_stays_noticed(number: signal.Signals) -> Non
         signals.restore()
 
 
-def test_a_thousand_signals_are_as_good_as_one() -> None:
+def test_more_signals_than_a_pipe_holds_are_as_good_as_one() -> None:
     signals = StopSignals()
     try:
-        for _ in range(70_000):  # more than a pipe holds
+        for _ in range(70_000):
             signals._note()
         assert signals.is_set()
     finally:

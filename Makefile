@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # What setup.py compiles, and what it reads for that. A machine without a C compiler gets the same engine, slower.
-SOURCES := setup.py $(wildcard operators/*.py operators/*.pxd operators/rules/*.py operators/rules/*.pxd schemas/*.py schemas/*.pxd flows/*.py flows/*.pxd)
+PACKAGES := schemas operators flows
+SOURCES := setup.py $(shell find $(PACKAGES) -name '*.py' -o -name '*.pxd')
 COMPILED := $(VENV)/.compiled
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
 LOCK := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/python -m piptools compile \
@@ -48,7 +49,8 @@ $(STAMP): requirements.lock pyproject.toml
 $(COMPILED): $(STAMP) $(SOURCES)
 	@echo "Compiling the hot path (half a minute; without a C compiler the engine stays plain Python) ..."
 	@# All of it: Cython does not see that what a module takes from native.pxd has changed.
-	@rm -rf build/cython operators/*.so operators/rules/*.so schemas/*.so flows/*.so
+	@rm -rf build/cython
+	@find $(PACKAGES) -name '*.so' -delete
 	@mkdir -p build
 	@$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2 > build/compile.log 2>&1 || \
 	  { tail -n 20 build/compile.log >&2; echo "error: compiling failed; build/compile.log has it all. ATP_PURE=1 leaves it out." >&2; exit 1; }
@@ -132,5 +134,6 @@ lock: $(STAMP) ## Write the lock files anew, with today's newest versions
 
 .PHONY: clean
 clean: ## Remove caches, builds and what the demo left; .venv stays
-	rm -rf build dist mutants *.egg-info operators/*.so operators/rules/*.so schemas/*.so flows/*.so $(COMPILED) .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist mutants *.egg-info $(COMPILED) .cache .state .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find $(PACKAGES) -name '*.so' -delete
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

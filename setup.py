@@ -1,12 +1,16 @@
 """Compiles the modules on the hot path where a C compiler is at hand; without one they run as the Python they are.
 
-The modules are plain Python; the `.pxd` beside each tells Cython the types. `ATP_PURE=1` leaves them uncompiled.
+The modules are plain Python; the `.pxd` beside each tells Cython the types. `ATP_PURE=1` leaves them uncompiled. Where
+there is a compiler, a module that does not compile fails the build: left out without a word, it would be slow for ever.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,24 @@ MODULES = [
 ]
 
 
+def has_compiler() -> bool:
+    """Can a module be compiled here: is there a C compiler, and are Python's headers where it looks?"""
+    command = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder, "probe.c")
+        probe.write_text("#include <Python.h>\n")
+        include = sysconfig.get_path("include")
+        try:
+            done = subprocess.run(
+                [*command.split(), f"-I{include}", "-c", str(probe), "-o", str(probe.with_suffix(".o"))],
+                capture_output=True,
+                check=False,
+            )
+        except OSError:
+            return False
+    return done.returncode == 0
+
+
 def extensions() -> list[Any]:
     """Give the modules to compile; none where that is not wanted or not possible."""
     if os.environ.get("ATP_PURE"):
@@ -53,11 +75,12 @@ def extensions() -> list[Any]:
     except ImportError:
         print("Cython is not installed: the engine will run uncompiled", file=sys.stderr)
         return []
+    if not has_compiler():
+        print("There is no C compiler, or none that finds Python.h: the engine will run uncompiled", file=sys.stderr)
+        return []
     flags = ["-O2", "-g0", "-Wno-unused-function", "-Wno-unreachable-code"]
     named = [
-        # optional: a machine without a compiler gets the same engine, slower.
-        Extension(name, [str(Path(*name.split(".")).with_suffix(".py"))], extra_compile_args=flags, optional=True)
-        for name in MODULES
+        Extension(name, [str(Path(*name.split(".")).with_suffix(".py"))], extra_compile_args=flags) for name in MODULES
     ]
     return cythonize(  # type: ignore[no-any-return]
         named,

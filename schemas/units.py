@@ -177,10 +177,13 @@ def _in_64_bits(value: Any) -> Any:
 UNIT_FIELDS: tuple[str, ...] = tuple(Unit.__slots__)
 
 
+_ORIGIN, _VERDICT = UNIT_FIELDS.index("origin"), UNIT_FIELDS.index("verdict")
+
+
 def unit_from(values: Sequence[Any]) -> Unit:
-    """Build a unit from what `values` gave, after it was MessagePack."""
+    """Build a unit from what `values` gave, after it was MessagePack; what a shorter one lacks has its default."""
     fields = list(values)
-    fields[7] = msgspec.convert(fields[7], Origin)
-    if fields[-1] is not None:
-        fields[-1] = tuple(fields[-1])
+    fields[_ORIGIN] = msgspec.convert(fields[_ORIGIN], Origin)
+    if len(fields) > _VERDICT and fields[_VERDICT] is not None:
+        fields[_VERDICT] = tuple(fields[_VERDICT])
     return Unit(*fields)

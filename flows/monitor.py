@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
@@ -19,7 +19,6 @@ from flows import health
 from flows.lag import LagWatch, Row
 from flows.memory import share_of
 from flows.metric_catalog import SPECS, WORKER
-from flows.worker_report import Correspondent
 from schemas.settings import Settings
 
 #: Within what a scrape (10 s by default) and a health check (3 s in the container) must have their answer.
@@ -28,6 +27,20 @@ PATIENCE_S = 2.0
 SIZE_EVERY_S = 30.0
 
 Report = dict[str, Any]
+
+
+class Correspondent(Protocol):
+    """Through which a worker is asked (flows/worker_report.py)."""
+
+    @property
+    def answered_at(self) -> float:
+        """When it answered last (monotonic clock)."""
+
+    def ask(self, patience_s: float, /) -> Report | None:
+        """Give what it says; None if it does not answer in time."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 class Member(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a channel is told of how fresh its numbers are, and the set of all items: whatever happens to engine or Redis."""
+"""What a channel is told of how fresh its numbers are, and the set of all items, whatever the engine goes through."""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ Fault = Callable[[str], None]
 
 
 class MemoryRedis:
-    """Hashes and the engine's functions; the set of all items is a hash of scores here. `is_fenced` false: a broken fence, which the explorer must find."""
+    """Hashes and the engine's functions; the set of all items is a hash of scores here.
+
+    `is_fenced` false: a broken fence, which the explorer must find.
+    """
 
     def __init__(self, is_fenced: bool = True) -> None:
         self.hashes: Hashes = {}
@@ -121,6 +124,9 @@ class MemoryRedis:
         held = max(int(self._get(keys[0], "token") or 0), int(self._get(key, "run") or 0))
         if held > int(token) and self.is_fenced:
             raise redis.ResponseError(f"FENCED {held}")
+        known = int(self._get(keys[0], "token") or 0)
+        if known < int(token):
+            raise redis.ResponseError(f"BEHIND token {known}")
         self._set(key, {"at": at, "behind_ms": behind, "ready": ready, "version": version, "run": token})
         return (self._get(keys[0], "items") or "").encode()
 

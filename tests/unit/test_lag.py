@@ -60,7 +60,7 @@ def test_what_is_remembered_is_bounded_and_its_oldest_stays(lag: PartitionLag) -
     assert lag.lag(Row(1, NOON), NOON + 5_000) == Lag(3 * SEEN_MAX, 5_000.0)
 
 
-# --- behind: for how long all that was logged is in --------------------------------------------------------------------
+# --- behind: for how long all that was logged is in -----------------------------------------------------------------
 
 
 def test_behind_is_unknown_until_kafka_has_told_and_nothing_at_the_end(lag: PartitionLag) -> None:

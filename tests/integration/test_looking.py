@@ -26,6 +26,9 @@ class Done(NamedTuple):
     stderr: str
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 def atp(world: Any, *arguments: str, **overrides: object) -> Done:
     """Run a command in this process, which spares it a start."""
     done = CliRunner().invoke(app, arguments, env=world.env(**overrides))

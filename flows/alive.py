@@ -73,7 +73,14 @@ class Alive:
     def _judge(self) -> None:
         while not self._ended.is_set():
             # From before it was asked: what it says may be as old as that.
-            self._judged = (time.monotonic(), self._monitor.freshness())
+            asked_at = time.monotonic()
+            try:
+                freshness = self._monitor.freshness()
+            except RuntimeError:  # it asks nobody any more
+                if self._ended.is_set():
+                    return
+                raise
+            self._judged = (asked_at, freshness)
             self._ended.wait(JUDGED_EVERY_S)
 
     def _write(self) -> None:

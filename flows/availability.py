@@ -6,20 +6,45 @@ directory up and starts them again when one dies.
 
 from __future__ import annotations
 
+import atexit
+import os
+import time
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from flows.alive import Alive
 from flows.belonging import inputs_now, mismatch
 from flows.kafka import input_ends
 from flows.log import configure
+from flows.monitor import Member, Monitor
 from flows.runtime import Run
 from flows.state_folder import StateFolder
 from flows.store import Store
 from flows.wiring import Worker
+from flows.worker import told
 from schemas.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
+
+
+class _Oneself:
+    """Answers for the only worker, in its own process."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    @property
+    def answered_at(self) -> float:
+        """When it answered last (monotonic clock)."""
+        return time.monotonic()
+
+    def ask(self, _: float) -> dict[str, Any]:
+        """Give what the worker says of itself."""
+        return told(self._worker)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 @cache
@@ -38,7 +63,20 @@ def build() -> tuple[Worker, StateFolder]:
     token = store.claim(folder.facts().token)
     store.close()
     folder.keep_token(token, inputs)
-    return Worker(Run(settings, token, ends=input_ends(settings), topic_ids=inputs.ids())), folder
+    worker = Worker(Run(settings, token, ends=input_ends(settings), topic_ids=inputs.ids()))
+    _say_how_fresh(worker)
+    return worker, folder
+
+
+def _say_how_fresh(worker: Worker) -> None:
+    """Write `engine:alive` while this process lives, as the supervisor of `atp run` does."""
+    run = worker.run
+    monitor = Monitor(run.settings)
+    alive = Alive(run.settings, monitor)
+    monitor.begins(run.token, run.ends, {0: Member(os.getpid(), _Oneself(worker))})
+    alive.begins(run.token)
+    atexit.register(monitor.close)
+    atexit.register(alive.close)
 
 
 def __getattr__(name: str) -> Dataflow:

@@ -177,10 +177,36 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding("redis functions", True, "can be loaded and called")
         yield from _library(settings)
+        yield _listing_rights(client, settings.redis.prefix)
     policy = str(facts.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):
         yield Finding("redis memory", False, f"maxmemory-policy {policy} throws numbers away", "set it to noeviction")
     client.close()
+
+
+def _listing_rights(client: Any, prefix: str) -> Finding:
+    """Ask for what `engine:items` and `engine:alive` are kept with, in ways that change nothing."""
+    commands: tuple[tuple[str | int, ...], ...] = (
+        ("EXISTS", f"{prefix}engine:items"),
+        ("ZADD", f"{prefix}engine:items", "XX", 0, "a name with spaces is no item"),
+        ("ZREM", f"{prefix}engine:items", "a name with spaces is no item"),
+        ("PEXPIRE", f"{prefix}engine:nothing", 1),
+        ("SCAN", 0, "COUNT", 1),
+    )
+    refused = []
+    for command in commands:
+        try:
+            client.execute_command(*command)
+        except (redis.RedisError, OSError) as error:
+            refused.append(f"{command[0]}: {error}")
+    if not refused:
+        return Finding("redis rights", True, "engine:items and engine:alive can be kept")
+    return Finding(
+        "redis rights",
+        False,
+        f"engine:items or engine:alive cannot be kept ({'; '.join(refused)})",
+        "give the user the rights that docs/security.md lists; engine:items has to be a sorted set, or absent",
+    )
 
 
 def _library(settings: Settings) -> Iterator[Finding]:

@@ -46,6 +46,9 @@ def add_to(app: typer.Typer, load: Load, reporting: Reporting) -> None:
     _load, _reporting = load, reporting
     app.add_typer(letters_app, name="dead-letters")
     app.command("republish")(republish)
+    from flows import looking  # which takes its options from here
+
+    looking.add_to(app)
 
 
 @letters_app.command("list")

@@ -114,7 +114,7 @@ def pack_slice(updates: Sequence[ItemUpdate], prefix: str, version: int, publish
     for update in updates:
         item, as_of = update.item, update.as_of
         since = "" if as_of < 0 else _as_of_words(as_of // 1000)
-        if update.channels or update.day0 >= 0 or update.is_gone:
+        if update.channels or update.day0 >= 0 or update.is_gone or update.is_first:
             keys.append(f"${promises_size + len(item)}\r\n{promises}{item}\r\n")
             word_count += _pack_promises(update, words, meta, since)
         if update.fields:

@@ -95,6 +95,9 @@ def _caught_up(facts: Facts) -> str:
     held = sum(state["held_shards"] for state in _states(facts))
     if held:
         return f"{held:.0f} shards are read again up to what is published, after a stop"
+    filling = sum(state.get("filling_shards", 0) for state in _states(facts))
+    if filling:
+        return f"{filling:.0f} shards are filled in again, for a Redis that lost their numbers"
     unknown = facts.parts - facts.lags.keys()
     if unknown:
         return "Kafka has not told yet where the input ends"

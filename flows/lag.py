@@ -4,6 +4,10 @@ Asked of Kafka by the supervisor, so that it is told also while the workers wait
 partition's end less the position that the last finished epoch has reached. Seconds: how long the oldest message beyond
 that position has been there. While a partition has been at its end since we look, that is since when its end was seen
 beyond the position; in a backlog, which was there before us, it is the Kafka timestamp of the last message read.
+
+Behind (`engine:alive`): how long ago what was applied last was logged, or, where that is later, the partition was last
+seen at its end. Nothing that was logged before is missing: where the two differ, lag errs by a look (2 s) to the short
+side, this one to the long.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ TIMEOUT_S = 5.0
 WAIT_S = 0.1
 #: Ends that are remembered of a partition: half an hour of them. Beyond, every other one is forgotten.
 SEEN_MAX = 900
+#: Kafka has told nothing for so long: by then nobody knows what else was logged.
+ENDS_KNOWN_S = 10.0
 
 
 class Row(NamedTuple):
@@ -51,11 +57,13 @@ class PartitionLag:
         self._seen: deque[tuple[int, float]] = deque()
         self._was_at_end = False
         self._since: float | None = None
+        self._told_at = self._at_end_at = 0.0
 
     def saw(self, end: int, moment: float) -> None:
         """Take the partition's end (wall clock, seconds)."""
         if self._since is None:
             self._since = moment
+        self._told_at = moment
         if self.end is None or end > self.end:
             self._seen.append((end, moment))
             if len(self._seen) > SEEN_MAX:
@@ -77,6 +85,16 @@ class PartitionLag:
         if not self._was_at_end and row is not None and row.clock > 0:
             first = min(first, row.clock)
         return Lag(self.end - position, max(0.0, moment - first))
+
+    def behind(self, row: Row | None, moment: float) -> float | None:
+        """Give for how long all that was logged is in: seconds, 0 at the end; None while the end is not known."""
+        if self.end is None or self._since is None:
+            return None
+        position, clock = row if row is not None else (0, 0.0)
+        if position >= self.end:
+            self._at_end_at = self._told_at
+            return 0.0
+        return max(0.0, moment - (max(self._at_end_at, clock) or self._since))
 
     def begin_again(self) -> None:
         """The workers start anew: what they have not read is a backlog until they were at its end."""
@@ -110,6 +128,15 @@ class LagWatch:
         with self._lock:
             found = {part: known.lag(rows.get(part), moment) for part, known in self._parts.items()}
         return {part: lag for part, lag in found.items() if lag is not None}
+
+    def behind(self, rows: Mapping[str, Row]) -> float:
+        """Give how far behind the slowest partition is, in seconds, as far as it is known."""
+        moment = time.time()
+        with self._lock:
+            found = [known.behind(rows.get(part), moment) for part, known in self._parts.items()]
+        silence = moment - self.told_at if self.told_at is not None else 0.0
+        slowest = max((seconds for seconds in found if seconds is not None), default=0.0)
+        return max(slowest, silence) if silence > ENDS_KNOWN_S else slowest
 
     def close(self) -> None:
         """Look no more, and let go of Kafka: at the interpreter's end its threads must not call back any more."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import ProcessCollector
 from prometheus_client.core import Metric
@@ -19,7 +19,6 @@ from flows import health
 from flows.lag import LagWatch, Row
 from flows.memory import share_of
 from flows.metric_catalog import SPECS, WORKER
-from flows.worker_report import Correspondent
 from schemas.settings import Settings
 
 #: Within what a scrape (10 s by default) and a health check (3 s in the container) must have their answer.
@@ -30,11 +29,32 @@ SIZE_EVERY_S = 30.0
 Report = dict[str, Any]
 
 
+class Correspondent(Protocol):
+    """Through which a worker is asked (flows/worker_report.py)."""
+
+    @property
+    def answered_at(self) -> float:
+        """When it answered last (monotonic clock)."""
+
+    def ask(self, patience_s: float, /) -> Report | None:
+        """Give what it says; None if it does not answer in time."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
 class Member(NamedTuple):
     """One worker process."""
 
     pid: int
     correspondent: Correspondent
+
+
+class Freshness(NamedTuple):
+    """What `engine:alive` says: can the numbers be trusted now, and how far they are behind."""
+
+    is_ready: bool
+    behind_ms: int
 
 
 class Monitor:
@@ -51,6 +71,8 @@ class Monitor:
         self._lag = LagWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
         self._size: tuple[float, int] = (-SIZE_EVERY_S, 0)
+        #: the newest row of each partition: what is in Redis stays there while workers are started again
+        self._rows: dict[str, Row] = {}
 
     # --- the supervisor's side ---------------------------------------------------------------------------------------
 
@@ -92,6 +114,19 @@ class Monitor:
     def ready(self) -> list[health.Check]:
         """Can the numbers be trusted now?"""
         return health.ready(self._facts(self._ask()))
+
+    @property
+    def has_workers(self) -> bool:
+        """Do workers run, as far as is known without asking them?"""
+        return not self._phase
+
+    def freshness(self) -> Freshness:
+        """Ask the workers, which takes up to PATIENCE_S where one does not answer. For one thread."""
+        reports = self._ask()
+        for part, row in _rows(reports.values()).items():
+            self._rows[part] = max(self._rows.get(part, row), row)
+        is_ready = all(check.is_ok for check in health.ready(self._facts(reports)))
+        return Freshness(is_ready, int(self._lag.behind(self._rows) * 1000))
 
     def _ask(self) -> dict[int, Report | None]:
         with self._lock:

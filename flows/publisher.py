@@ -222,6 +222,10 @@ class Publisher:
         """Give how many shards are read again, up to what is published. From any thread."""
         return sum(one.held is not None for one in list(self._shards.values()))
 
+    def filling_shards(self) -> int:
+        """Give how many shards have not yet said everything again for a Redis that lost it. From any thread."""
+        return len(self._filling)
+
     def drain(self) -> None:
         """The input has ended: from now on nothing lingers; without a stop, budgets are waited for too."""
         with self._condition:

@@ -101,6 +101,14 @@ class Store:
         """Name the hash that says, by shard, which input offsets the numbers here include."""
         return f"{self.prefix}engine:reached"
 
+    def items_key(self) -> str:
+        """Name the sorted set of all items that have an `atp:` hash, for look-ups by prefix."""
+        return f"{self.prefix}engine:items"
+
+    def alive_key(self) -> str:
+        """Name the hash that says how fresh the numbers are, for as long as somebody keeps them so."""
+        return f"{self.prefix}engine:alive"
+
     def progress_key(self) -> str:
         """Name the hash through which the processes of a run tell each other how far their partitions are."""
         return f"{self.prefix}engine:progress"
@@ -170,6 +178,22 @@ class Store:
             raise Fenced(f"FENCED {int(held[0])}")
         self._flush = self._sent = int(held[1] or 0)
         self.life = int(held[2] or 0)
+
+    def beat(self, at_ms: int, behind_ms: int, is_ready: bool, version: str, lapses_ms: int) -> str:
+        """Say how fresh the numbers are, under this token; gives what the fence says of the set of all items."""
+        facts = (at_ms, behind_ms, int(is_ready), version, lapses_ms)
+        word: bytes = self._ask("FCALL", "atp_alive", 1, self._fence, self.token, *facts)
+        return word.decode()
+
+    def list_items(self, keys: Sequence[bytes], before: str, after: str) -> None:
+        """Add to the set of all items those of these `atp:` hashes that are there; Behind if its word is another."""
+        self._ask("FCALL", "atp_index", 1 + len(keys), self._fence, *keys, self.token, before, after)
+
+    def promises(self, cursor: bytes, count: int) -> tuple[bytes, list[bytes]]:
+        """Walk on through the `atp:` hashes: the next cursor (b"0": that was all) and some of their keys."""
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self.prefix) + "atp:*"
+        cursor, keys = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", count)
+        return cursor, keys
 
     def rejected(self) -> int:
         """Read how many writes of older runs were turned away since the newest token was taken."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from flows.alive import Alive
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.endpoint import Endpoint
 from flows.kafka import KafkaProblem, input_ends, partitions_of
@@ -60,10 +61,11 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
     signals = StopSignals()
     monitor = Monitor(settings)
     endpoint = Endpoint(settings, monitor)
+    alive = Alive(settings, monitor)
     try:
         folder.open()
         endpoint.start()
-        return _Supervisor(settings, folder, signals, monitor, until_caught_up, wait, worker).run()
+        return _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker).run()
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -72,6 +74,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
         return 1
     finally:
         endpoint.close()
+        alive.close()
         monitor.close()
         signals.restore()
         folder.close()
@@ -126,11 +129,13 @@ class _Supervisor:
         folder: StateFolder,
         signals: StopSignals,
         monitor: Monitor,
+        alive: Alive,
         until_caught_up: bool,
         wait: bool,
         worker: Sequence[str],
     ) -> None:
         self._monitor = monitor
+        self._alive = alive
         self._settings = settings
         self._folder = folder
         self._asked = signals
@@ -272,8 +277,8 @@ class _Supervisor:
         try:
             for errand, recruit in zip(errands, recruits, strict=True):
                 members[errand.run.worker] = Member(recruit.process.pid, Correspondent(recruit.told(errand)))
-            if self._settings.metrics.port:
-                self._monitor.begins(run.token, run.ends, members)
+            self._monitor.begins(run.token, run.ends, members)
+            self._alive.begins(run.token)
             return self._watch(children)
         finally:
             self._monitor.ends("the workers have ended and are started again, or the engine ends")

@@ -103,6 +103,7 @@ def told(worker: Worker) -> dict[str, Any]:
         "samples": metrics.report(),
         "state": {
             "held_shards": worker.publisher.held_shards(),
+            "filling_shards": worker.publisher.filling_shards(),
             "redis_waits_s": elapsed(metrics.redis_waits_since, moment),
             "kafka_waits_s": elapsed(metrics.kafka_waits_since, moment),
             "epoch_age_s": None if metrics.epoch_at is None else moment - metrics.epoch_at[1],

@@ -251,6 +251,11 @@ def evaluate(
     if policies.has_horizon and any([value[1] for value in published.values()]):
         day0 = today
     leaves = in_full and item.policy is None
+    is_first = item.is_first
+    if is_first:
+        item.is_first = False
+        if not fields:  # something of its position, so that it says up to when events are in it
+            fields["*:soft_allocated"] = item.unlocated_shown
     if not updates and not fields and day0 == item.day_shown and not leaves:
         return None, notes
     if day0 != item.day_shown:
@@ -269,6 +274,7 @@ def evaluate(
             item.unlocated_shown,
             item.policy is None,
             is_whole=force == "",
+            is_first=is_first and len(published) > 0,
         ),
         notes,
     )

@@ -83,6 +83,7 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
         new.is_gone,
         min(old.recorded_at, new.recorded_at) or old.recorded_at or new.recorded_at,
         is_whole,
+        old.is_first or new.is_first,
     )
 
 
@@ -91,7 +92,7 @@ def size(update: ItemUpdate) -> int:
     fields = 0
     for change in update.channels:
         fields += 1 if change.by_day is None else 2
-    if update.channels or update.day0 >= 0:
+    if update.channels or update.day0 >= 0 or update.is_first:
         fields += 3
     return fields + len(update.fields) + 2 if update.fields else fields
 

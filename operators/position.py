@@ -46,6 +46,8 @@ def apply(item: Item, unit: Unit, quantity: int, quarantined: int | None, contex
         open_place(item, unit.to_location)
     EFFECTS[unit.type](item, unit, quantity, quarantined, context)
     if unit.occurred_at > item.as_of:
+        if item.as_of < 0:
+            item.is_first = True
         item.as_of = unit.occurred_at
     item.is_dirty = True
 

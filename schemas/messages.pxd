@@ -17,7 +17,7 @@ cdef class ItemUpdate:
     cdef public int scale
     cdef public list channels
     cdef public dict fields
-    cdef public bint is_gone, is_whole
+    cdef public bint is_gone, is_whole, is_first
 
 @cython.no_gc
 cdef class Outgoing:

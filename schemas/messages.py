@@ -135,6 +135,7 @@ class ItemUpdate:
         "is_gone",
         "recorded_at",
         "is_whole",
+        "is_first",
     )
 
     def __init__(
@@ -151,6 +152,7 @@ class ItemUpdate:
         is_gone: bool = False,
         recorded_at: int = 0,
         is_whole: bool = False,
+        is_first: bool = False,
     ) -> None:
         self.item = item
         self.as_of = as_of
@@ -170,6 +172,8 @@ class ItemUpdate:
         self.recorded_at = recorded_at
         #: does it speak of every channel that lists the item, and of every figure?
         self.is_whole = is_whole
+        #: the first event was applied to the item: what channels read says so, also where no number of it changed
+        self.is_first = is_first
 
     def values(self) -> tuple[Any, ...]:
         """Give all fields in their order: a storage format, and what another worker is sent."""

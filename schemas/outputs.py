@@ -235,6 +235,22 @@ REDIS_POSITION: Final[dict[str, Any]] = {
     "additionalProperties": False,
 }
 
+#: The hash `<redis.prefix>engine:alive`. Absent: nobody keeps the numbers fresh.
+REDIS_ALIVE: Final[dict[str, Any]] = {
+    "title": "engine:alive",
+    "description": "A Redis hash: how fresh all numbers are. It lapses 10 s after the last write. Every value is text.",
+    "type": "object",
+    "properties": {
+        "at": _text(r"^[1-9][0-9]*$", "when this was written, ms since 1970; at least once a second"),
+        "behind_ms": _text(r"^(0|[1-9][0-9]*)$", "for how long all that was logged is in the numbers; 0: all of it"),
+        "ready": _text("^[01]$", "1: what is published can be trusted now, as /readyz says"),
+        "version": _text("^.+$", "the engine's version"),
+        "run": _text(r"^[1-9][0-9]*$", "the run's token: a later run has a greater one"),
+    },
+    "required": ["at", "behind_ms", "ready", "version", "run"],
+    "additionalProperties": False,
+}
+
 #: Name -> what stands there, for outputs.
 OUTPUTS: Final[dict[str, type[_Output]]] = {
     "atp.updates": Update,
@@ -249,7 +265,7 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     schemas: dict[str, dict[str, Any]] = {name: spec.model.model_json_schema() for name, spec in EVENTS.items()}
     schemas |= {f"inventory.{kind}": model.model_json_schema() for kind, (model, _) in KINDS.items()}
     schemas |= {name: model.model_json_schema() for name, model in OUTPUTS.items()}
-    schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION}
+    schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION, "redis.alive": REDIS_ALIVE}
     # As written again: durations as text, as the file has them, and not in microseconds.
     schemas["settings"] = Settings.model_json_schema(mode="serialization")
     return {name: {"$schema": DIALECT, **schema} for name, schema in schemas.items()}

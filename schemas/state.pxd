@@ -27,6 +27,6 @@ cdef class Item:
     cdef public dict unlocated, unlocated_by_day
     cdef public set expiring, dirty
     cdef public long long as_of, day_shown, unlocated_shown, room
-    cdef public bint is_dirty, has_new_policies, is_noted, is_touched
+    cdef public bint is_dirty, has_new_policies, is_noted, is_touched, is_first
     cdef public bytes policy
     cdef public object measure, listing, policies, wake

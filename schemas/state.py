@@ -241,6 +241,7 @@ class Item:
         "has_new_policies",
         "holds",
         "is_dirty",
+        "is_first",
         "is_noted",
         "is_touched",
         "lines",
@@ -307,6 +308,8 @@ class Item:
         #: in the shard's list of what to write with the next snapshot, of what to evaluate
         self.is_noted = False
         self.is_touched = False
+        #: an event was applied to it for the first time, and what is published does not say so yet
+        self.is_first = False
         self.cause = ""
         self.correlation_id = ""
         #: what follows from `policy` and `overrides`, looked up when first needed: units of measure; listing, and the

@@ -115,6 +115,13 @@ def hashes(world: Any, kind: str) -> dict[str, dict[str, str]]:
     return {key.removeprefix(start): held for key, held in zip(keys, pipeline.execute(), strict=True)}
 
 
+def unlisted_items(world: Any) -> set[str]:
+    """Give the items that have an `atp:` hash and are not in the set of all items, or the other way round."""
+    start = f"{world.redis_prefix}atp:"
+    there = {key.removeprefix(start) for key in world.redis.scan_iter(f"{start}*", count=1000)}
+    return there ^ set(world.redis.zrange(f"{world.redis_prefix}engine:items", 0, -1))
+
+
 def differences(world: Any, judge: Judge, moments: tuple[int, ...]) -> list[str]:
     """Say where Redis and the model differ; `moments`: the numbers may be those of any of them (UTC microseconds)."""
     promises, positions = hashes(world, "atp"), hashes(world, "position")
@@ -230,6 +237,8 @@ def check_outputs(world: Any, judge: Judge) -> Sequence:
         for key in from_redis | from_kafka
         if from_redis.get(key) != from_kafka.get(key)
     ][:5]
+    wrong = unlisted_items(world)
+    assert not wrong, f"engine:items is not the set of what has an atp: hash: {sorted(wrong)[:5]}"
     check_positions(world)
     check_dead_letters(world, judge)
     return told

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.conftest import Record, World
+from tests.judging import unlisted_items
 
 RUN_SECONDS_MAX = 90.0
 REFERENCE_KEYS = {"items": "item", "locations": "location", "channels": "channel"}
@@ -124,6 +125,7 @@ class Lab:
         for kind in ("atp", "position"):
             for key in self.world.redis.scan_iter(f"{self.world.redis_prefix}{kind}:*"):
                 found.append(misfit(self.world.redis.hgetall(key), schemas[f"redis.{kind}"], at=str(key)))
+        found += [f"engine:items or atp:{item}, one of the two" for item in sorted(unlisted_items(self.world))]
         return [wrong for wrong in found if wrong]
 
 

@@ -130,7 +130,7 @@ def test_what_waits_in_a_snapshot() -> None:
     assert msgspec.msgpack.decode(raw) == [
         [[3, "SHOVEL", said, 9, "c", 1 << 40, 10, 11]],
         [
-            ["SHOVEL", 9, 1, -1, "c", [said, also], {"EAST:on_hand": None}, '"EAST":{}', 2, False, 0, False],
+            ["SHOVEL", 9, 1, -1, "c", [said, also], {"EAST:on_hand": None}, '"EAST":{}', 2, False, 0, False, False],
         ],
     ]
     kinds = tuple[list[Outgoing], list[ItemUpdate]]
@@ -190,6 +190,7 @@ def test_the_keys_and_fields_in_redis() -> None:
     ]
     store = Store("redis://127.0.0.1:9/0", "shop:")
     assert (store.reached_key(), store.progress_key()) == ("shop:engine:reached", "shop:engine:progress")
+    assert (store.alive_key(), store.items_key()) == ("shop:engine:alive", "shop:engine:items")
     assert store._fence == "shop:engine:fence"
 
 

@@ -221,7 +221,7 @@ def test_reading_with_redis_cli(running: Place) -> None:
 
 def test_reading_with_python(running: Place) -> None:
     snippets = blocks("docs/reading.md", "python")
-    assert len(snippets) == 2
+    assert len(snippets) == 4
     reader = running.reader("python")
     for snippet in snippets:
         reader.program(snippet, [sys.executable], ".py")
@@ -241,8 +241,8 @@ def test_reading_with_node(running: Place) -> None:
         )
     reader = running.reader("node")
     (reader.folder / "node_modules").symlink_to(kept / "node_modules")
-    (snippet,) = blocks("docs/reading.md", "js")
-    reader.program(snippet, ["node"], ".mjs")
+    for snippet in blocks("docs/reading.md", "js"):
+        reader.program(snippet, ["node"], ".mjs")
 
 
 def test_reading_with_java(running: Place) -> None:
@@ -250,8 +250,9 @@ def test_reading_with_java(running: Place) -> None:
     import jgo
 
     classpath = ":".join(str(jar) for jar in jgo.build(JAVA_CLIENT).all_jars)
-    (snippet,) = blocks("docs/reading.md", "java")
-    running.reader("java").program(snippet, ["java", "-cp", classpath], ".java")
+    reader = running.reader("java")
+    for snippet in blocks("docs/reading.md", "java"):
+        reader.program(snippet, ["java", "-cp", classpath], ".java")
 
 
 def test_the_page_of_settings_is_current() -> None:

@@ -16,6 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from flows.check import examine
 from flows.children import HOST
+from flows.item_walk import ItemWalk
 from flows.kafka import client_config
 from flows.store import Fenced, Outage, Store
 from flows.topics import plan
@@ -255,3 +256,25 @@ def test_what_cannot_get_in_is_told_with_a_remedy_and_without_a_secret(fortress:
         assert [finding.subject for finding in findings] == [name.partition(" ")[0]], name
         assert told in findings[0].remedy, name
         assert "wrong-secret" not in f"{findings}"
+
+
+def test_without_the_right_to_keep_the_set_of_items_numbers_go_on_and_check_names_it(fortress: Fortress) -> None:
+    settings = fortress.settings()
+    store = Store(settings.redis.address(), settings.redis.prefix, writer="8")
+    with fortress.redis.admin() as admin:
+        admin.execute_command("ACL", "SETUSER", USER, "-zadd", "-scan")
+        try:
+            store.claim(0)
+            store.write([f"{KEYS}atp:HOE"], [1, "web", 3, 0])
+            assert admin.hget(f"{KEYS}atp:HOE", "web") == "3"
+            assert admin.zscore(f"{KEYS}engine:items", "HOE") is None
+            walk = ItemWalk(store)
+            assert walk.slice("") == "" and not walk.goes_on(""), "refused: it rests"
+            [finding] = [one for one in examine(settings) if one.subject == "redis rights"]
+            assert not finding.is_ok
+            assert "ZADD" in finding.seen and "SCAN" in finding.seen and "docs/security.md" in finding.remedy
+        finally:
+            admin.execute_command("ACL", "SETUSER", USER, "+zadd", "+scan")
+        assert ItemWalk(store).slice("") == "whole"
+        assert admin.zscore(f"{KEYS}engine:items", "HOE") == 0
+    store.close()

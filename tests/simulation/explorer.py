@@ -255,6 +255,9 @@ class World:
             on_hand = int(self.redis.hashes.get(f"position:{item}", {}).get("EAST:on_hand", "0"))
             if number != max(0, on_hand):
                 raise Broken(f"seed {self.seed}: atp of {item} is {number} with {on_hand} on hand")
+        listed = set(self.redis.hashes.get("engine:items", {}))
+        if listed != {name.removeprefix("atp:") for name in self.redis.hashes if name.startswith("atp:")}:
+            raise Broken(f"seed {self.seed}: engine:items has {sorted(listed)}, Redis {sorted(self.redis.hashes)}")
         if kind != "position":
             return
         token = self.redis.writing_token

@@ -17,13 +17,17 @@ from schemas.messages import Outgoing
 
 #: as in library.lua
 LIVES = 1 << 20
+FENCE = "engine:fence"
 Hashes = dict[str, dict[str, str]]
 Fault = Callable[[str], None]
 """Called with "before" and "after" each step: raises to break it there, or waits."""
 
 
 class MemoryRedis:
-    """Hashes and the engine's functions. `is_fenced` false: a broken fence, which the explorer must find."""
+    """Hashes and the engine's functions; the set of all items is a hash of scores here.
+
+    `is_fenced` false: a broken fence, which the explorer must find.
+    """
 
     def __init__(self, is_fenced: bool = True) -> None:
         self.hashes: Hashes = {}
@@ -61,10 +65,13 @@ class MemoryRedis:
 
     def atp_claim(self, keys: list[str], arguments: list[str]) -> bytes:
         held, asked, life = int(self._get(keys[0], "token") or 0), int(arguments[0]), self._get(keys[0], "life") or "0"
+        items = self._get(keys[0], "items")
         token = max(held, asked) + 1
         if held < asked:
             life = str(token * LIVES)
         self.hashes[keys[0]] = {"token": str(token), "library": str(library_version()), "life": life}
+        if items is not None:
+            self._set(keys[0], {"items": items})
         return str(token).encode()
 
     def atp_reclaim(self, keys: list[str], arguments: list[str]) -> bytes:
@@ -95,13 +102,54 @@ class MemoryRedis:
             count = int(next(words))
             if count < 0:
                 self.hashes.pop(key, None)
-            self._set(key, {next(words): next(words) for _ in range(abs(count))})
-            self.hdel(key, *[next(words) for _ in range(int(next(words)))])
+            values = {next(words): next(words) for _ in range(abs(count))}
+            is_new = count and len(values.keys() - self.hashes.get(key, {}).keys()) == abs(count)
+            self._set(key, values)
+            gone = [next(words) for _ in range(int(next(words)))]
+            self.hdel(key, *gone)
+            items, promises = self._listing(keys[0])
+            if key.startswith(promises) and is_new:
+                self._set(items, {key.removeprefix(promises): "0"})
+            elif key.startswith(promises) and not count and gone and key not in self.hashes:
+                self.hdel(items, key.removeprefix(promises))
         self._set(keys[0], {writer: flush})
         self.writing_token = int(token)
         for key in keys[1:]:
             self.watch(key)
         return b"OK"
+
+    def atp_alive(self, keys: list[str], arguments: list[str]) -> bytes:
+        token, at, behind, ready, version, _ = arguments
+        key = keys[0].removesuffix(FENCE) + "engine:alive"
+        held = max(int(self._get(keys[0], "token") or 0), int(self._get(key, "run") or 0))
+        if held > int(token) and self.is_fenced:
+            raise redis.ResponseError(f"FENCED {held}")
+        known = int(self._get(keys[0], "token") or 0)
+        if known < int(token):
+            raise redis.ResponseError(f"BEHIND token {known}")
+        self._set(key, {"at": at, "behind_ms": behind, "ready": ready, "version": version, "run": token})
+        return (self._get(keys[0], "items") or "").encode()
+
+    def atp_index(self, keys: list[str], arguments: list[str]) -> bytes:
+        token, before, after = arguments
+        held, word = int(self._get(keys[0], "token") or 0), self._get(keys[0], "items") or ""
+        if held > int(token) and self.is_fenced:
+            raise redis.ResponseError(f"FENCED {held}")
+        if held < int(token):
+            raise redis.ResponseError(f"BEHIND token {held}")
+        if word != before:
+            raise redis.ResponseError(f"BEHIND items {word}")
+        items, promises = self._listing(keys[0])
+        for key in keys[1:]:
+            if key.startswith(promises) and key in self.hashes:
+                self._set(items, {key.removeprefix(promises): "0"})
+        self._set(keys[0], {"items": after})
+        return b"OK"
+
+    @staticmethod
+    def _listing(fence: str) -> tuple[str, str]:
+        prefix = fence.removesuffix(FENCE)
+        return f"{prefix}engine:items", f"{prefix}atp:"
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

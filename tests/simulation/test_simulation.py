@@ -166,11 +166,12 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
     real = redis.Redis.from_url(servers.redis_url)
     dice = random.Random(5)
     prefix = "simulation-compared:"
-    fence = f"{prefix}fence"
-    keys = [f"{prefix}{name}" for name in "abc"]
+    fence = f"{prefix}engine:fence"
+    keys = [f"{prefix}{name}" for name in ("atp:a", "atp:b", "position:a")]
+    items, alive = f"{prefix}engine:items", f"{prefix}engine:alive"
     memory = MemoryRedis()
     memory.has_library = True
-    real.delete(fence, *keys)
+    real.delete(fence, items, alive, *keys)
     real.function_load(library(), replace=True)
 
     def answer(execute: Any, command: list[Any]) -> Any:
@@ -192,6 +193,13 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
             life = memory.hashes.get(fence, {}).get("life", 0) if dice.random() < 0.5 else dice.randrange(3)
             taken = dice.randrange(3)
             command = ["FCALL", "atp_reclaim", 1, fence, token, writer, life, taken, taken + dice.randrange(2)]
+        elif draw < 0.1:
+            command = ["FCALL", "atp_alive", 1, fence, token, 1000, 20, dice.randrange(2), "1.0", 10_000]
+        elif draw < 0.14:
+            some = [*dice.sample(keys, dice.randrange(3)), *([f"{prefix}atp:none"] if dice.random() < 0.3 else [])]
+            held = memory.hashes.get(fence, {}).get("token", 0) if dice.random() < 0.8 else token
+            word = memory.hashes.get(fence, {}).get("items", "") if dice.random() < 0.8 else "7.1"
+            command = ["FCALL", "atp_index", 1 + len(some), fence, *some, held, word, dice.choice(("7.1", "whole"))]
         else:
             some = dice.sample(keys, dice.randrange(3))
             flush = int(memory.hashes.get(fence, {}).get(writer, 0)) if dice.random() < 0.8 else dice.randrange(3)
@@ -211,8 +219,10 @@ def test_the_functions_in_memory_answer_as_the_real_ones_do(servers: Any) -> Non
         got = answer(memory.execute, command)
         assert got == expected, command
         answers.add(str(got).split()[0])
-        for key in (fence, *keys):
+        assert set(memory.hashes.get(items, {})) == {item.decode() for item in real.zrange(items, 0, -1)}, command
+        for key in (fence, alive, *keys):
             held_there = {name.decode(): value.decode() for name, value in real.hgetall(key).items()}
             assert memory.hashes.get(key, {}) == held_there, command
     assert {"FENCED", "BEHIND"} <= answers
-    real.delete(fence, *keys)
+    assert real.pttl(alive) > 0
+    real.delete(fence, items, alive, *keys)

@@ -329,3 +329,11 @@ def test_a_dead_letter_of_a_whole_event_names_no_line_and_the_one_of_an_empty_li
 def test_text_that_no_encoding_can_write_breaks_no_header() -> None:
     origin = Origin("inventory.orders", 0, 0, 0, None, None)
     assert dict(dead_letter_headers(Refusal(origin, "bad_value", "got \ud800", None)))["message"] == b"got ?"
+
+
+def test_a_first_event_that_changed_no_number_says_up_to_when_events_are_in() -> None:
+    redis = Redis(update(fields={"*:soft_allocated": 0}, is_first=True))
+    meta = {"_version": str(VERSION), "_as_of": str((NOON + 1999) // 1000)}
+    published = {"_published_at": str((NOON + 2_000_000) // 1000)}
+    assert redis.hashes == {"atp:SHOVEL": meta | published, "position:SHOVEL": meta | {"*:soft_allocated": "0"}}
+    assert "atp:SHOVEL" not in Redis(update(fields={"*:soft_allocated": 0})).hashes

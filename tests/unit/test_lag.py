@@ -58,3 +58,36 @@ def test_what_is_remembered_is_bounded_and_its_oldest_stays(lag: PartitionLag) -
         lag.saw(number + 2, NOON + number)
     assert len(lag._seen) <= SEEN_MAX
     assert lag.lag(Row(1, NOON), NOON + 5_000) == Lag(3 * SEEN_MAX, 5_000.0)
+
+
+# --- behind: for how long all that was logged is in -----------------------------------------------------------------
+
+
+def test_behind_is_unknown_until_kafka_has_told_and_nothing_at_the_end(lag: PartitionLag) -> None:
+    assert lag.behind(Row(5, NOON), NOON) is None
+    lag.saw(5, NOON)
+    assert lag.behind(Row(5, NOON - 9_000), NOON + 1) == 0.0
+    assert lag.behind(Row(6, NOON - 9_000), NOON + 1) == 0.0
+
+
+def test_a_partition_with_nothing_in_it_is_at_its_end(lag: PartitionLag) -> None:
+    lag.saw(0, NOON)
+    assert lag.behind(None, NOON + 60) == 0.0
+
+
+def test_in_a_backlog_it_is_how_long_ago_the_last_that_was_applied_was_logged(lag: PartitionLag) -> None:
+    lag.saw(1000, NOON)
+    assert lag.behind(Row(10, NOON - 7_200), NOON) == 7_200.0
+    assert lag.behind(Row(600, NOON - 60), NOON + 1) == 61.0
+
+
+def test_after_a_quiet_hour_it_is_how_long_ago_the_end_was_seen_and_not_an_hour(lag: PartitionLag) -> None:
+    lag.saw(5, NOON)
+    assert lag.behind(Row(5, NOON - 3_600), NOON) == 0.0
+    lag.saw(6, NOON + 2)
+    assert lag.behind(Row(5, NOON - 3_600), NOON + 3) == 3.0, "what was logged by the look at noon is in"
+
+
+def test_a_backlog_of_which_nothing_was_applied_is_as_old_as_our_look_at_it(lag: PartitionLag) -> None:
+    lag.saw(1000, NOON)
+    assert lag.behind(None, NOON + 30) == 30.0

@@ -17,7 +17,16 @@ from schemas.units import EventType, Origin, Unit
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 NOW = 20_000 * DAY
 TOPOLOGY = Topology(1, {"DC2": LocationFacts(deducts_at="pick")}, {})
-OF_RUN_ALONE = {"dirty", "is_dirty", "has_new_policies", "is_noted", "is_touched", "cause", "correlation_id"}
+OF_RUN_ALONE = {
+    "dirty",
+    "is_dirty",
+    "has_new_policies",
+    "is_noted",
+    "is_touched",
+    "is_first",
+    "cause",
+    "correlation_id",
+}
 OF_RUN_ALONE |= {"measure", "listing", "policies", "wake"}
 
 

@@ -248,3 +248,11 @@ def test_of_one_shard_the_newest_offsets_stand_and_no_news_changes_nothing() -> 
     outbox.add(1, [], {"in/0": 6, "in/1": 1})
     outbox.add(1, [], None)
     assert outbox.slice(100)[1] == {1: {"in/0": 6, "in/1": 1}}
+
+
+def test_that_an_item_had_its_first_event_is_not_lost_while_it_waits() -> None:
+    first = replace(update("A", **{"*:soft_allocated": 0}), is_first=True)
+    assert merge(first, update("A", change(5, 9))).is_first
+    assert merge(update("A", change(5, 9)), first).is_first
+    assert not merge(update("A", change(5, 9)), update("A", change(7, 5))).is_first
+    assert size(first) > size(update("A", **{"*:soft_allocated": 0}))

@@ -337,6 +337,7 @@ def test_every_shape_is_described() -> None:
         "inventory.dead_letters",
         "redis.atp",
         "redis.position",
+        "redis.alive",
         "settings",
     }
     for name, schema in schemas.items():

@@ -1182,3 +1182,27 @@ def test_a_location_has_figures_once_it_is_named_in_whatever_order_it_was(
     floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("DC2", 5),)))))
     shown = {field: figure for update in floor.sent for field, figure in update.fields.items() if figure}
     assert shown["DC2:available"] == -5
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"kind": EventType.STOCK_COUNTED, "quantity": 0},
+        {"kind": EventType.LOT_HELD, "quantity": None, "lot": "L1", "location": "", "status": ""},
+        {"kind": EventType.STOCK_RECEIVED, "quantity": 5, "location": "DC9"},
+    ],
+    ids=lambda first: str(first["kind"].name),
+)
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_the_first_event_of_an_item_is_said_also_where_no_number_changed(
+    first: dict[str, Any], is_listed: bool
+) -> None:
+    floor = Floor()
+    floor.takes(topology())
+    floor.takes(*([] if is_listed else [lists("SHOVEL", listed=False)]), knows())
+    (said,) = floor.hears(unit(**first)).updates
+    assert (said.as_of, said.is_first, bool(said.fields)) == (NOON, is_listed, True)
+    assert not floor.hears(unit(EventType.STOCK_COUNTED, 0, at=NOON + 1)).updates or first["quantity"]
+    floor.open(floor.shard.snapshot())
+    floor.takes(topology())
+    assert not any(said.is_first for said in floor.hears(unit(**first, at=NOON + 2)).updates), "it was said before"

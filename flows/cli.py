@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import commands
+from flows.errors import PlainError
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -41,7 +42,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For a script: JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="For a script: one JSON object a line.")]
 
 
 @app.command()
@@ -206,17 +207,26 @@ def import_(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong.")] = False,
     source: Annotated[str, typer.Option(help="The source of the events.")] = "import",
+    decimal: Annotated[
+        str | None, typer.Option(metavar="MARK", help="What tables have before decimals: , or . (see docs/import.md).")
+    ] = None,
+    thousands: Annotated[
+        str | None, typer.Option(metavar="MARK", help="What they have between thousands: . or , or space or none.")
+    ] = None,
     problems: Annotated[int, typer.Option(min=0, help="Show at most so many problems; 0: all.")] = 100,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the engine's verdict.")] = False,
     config: Config = None,
     kafka: Kafka = None,
     settings: Set = None,
+    as_json: Json = False,
 ) -> None:
     """Send opening stock, lots, open orders, expected receipts and reference data from CSV or JSON Lines files."""
     with reporting():
         loaded = load(config, kafka, settings=settings)
-        from flows.importing.run import import_files
+        from flows.importing.run import Wishes, import_files
 
-        raise typer.Exit(import_files(loaded, files, source, at, dry_run, problems))
+        wishes = Wishes(source, at, decimal, thousands, dry_run, problems, not no_wait, as_json)
+        raise typer.Exit(import_files(loaded, files, wishes))
 
 
 @app.command()
@@ -299,8 +309,12 @@ def load(
 
 
 @contextmanager
-def reporting() -> Iterator[None]:
-    """Turn what went wrong into one sentence and the exit code that the contract gives it."""
+def reporting(is_view: bool = False) -> Iterator[None]:
+    """Turn what went wrong into one sentence and the exit code that the contract gives it.
+
+    A command that only shows something (`is_view`) has done its work when its reader wants no more; any other whose
+    reader goes away was cut short, and fails.
+    """
     from schemas.settings import SettingsError
 
     try:
@@ -314,25 +328,10 @@ def reporting() -> Iterator[None]:
     except BrokenPipeError:
         # `atp watch | head`: the reader has what it wanted. Python would complain once more at exit.
         sys.stdout = None
-        raise typer.Exit(0) from None
-    except _problems() as error:
+        raise typer.Exit(0 if is_view else FAILED) from None
+    except PlainError as error:
         complain(str(error))
         raise typer.Exit(FAILED) from None
-
-
-def _problems() -> tuple[type[Exception], ...]:
-    """Give the errors whose text is meant for people, of modules that are loaded: others cannot have raised."""
-    names = (
-        ("flows.kafka", "KafkaProblem"),
-        ("flows.store", "StoreError"),
-        ("flows.children", "ServerError"),
-        ("flows.lookup", "LookupProblem"),
-        ("flows.demo.engine", "EngineError"),
-        ("flows.demo.audit", "AuditError"),
-        ("flows.load", "LoadError"),
-        ("flows.importing.rows", "ImportProblem"),
-    )
-    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
 
 
 def complain(sentence: str) -> None:

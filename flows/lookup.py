@@ -9,13 +9,14 @@ from typing import Any
 
 import redis
 
+from flows.errors import PlainError
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 
 TIMEOUT_S = 5
 
 
-class LookupProblem(RuntimeError):
+class LookupProblem(PlainError):
     """Redis does not answer; the text says what would do."""
 
 

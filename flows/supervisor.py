@@ -17,6 +17,7 @@ from pathlib import Path
 
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.endpoint import Endpoint
+from flows.errors import PlainError
 from flows.kafka import KafkaProblem, input_ends, partitions_of
 from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
@@ -45,7 +46,7 @@ PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
 WORKER = (sys.executable, "-m", "flows.worker")
 
 
-class StartError(RuntimeError):
+class StartError(PlainError):
     """The engine cannot start; the text says why and what would do."""
 
 

@@ -31,11 +31,12 @@ class Done(NamedTuple):
     err: str
 
 
-def load(world: Any, *arguments: str, **overrides: object) -> Done:
+def load(world: Any, *arguments: str, waits: bool = False, **overrides: object) -> Done:
     """`atp import` in this process: starting Python each time would take most of the time."""
     pairs = {name: value for name, value in world.overrides(**overrides).items() if not name.startswith("redis")}
     settings = [word for name, value in pairs.items() for word in ("--set", f"{name}={value}")]
-    result = CliRunner().invoke(app, ["import", *arguments, "--config", str(world.config), *settings])
+    patience = [] if waits else ["--no-wait"]
+    result = CliRunner().invoke(app, ["import", *arguments, "--config", str(world.config), *settings, *patience])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return Done(result.exit_code, result.stdout, result.stderr)
 
@@ -71,12 +72,16 @@ def test_the_examples_become_numbers_and_a_second_run_changes_nothing(world: Any
     assert first.code == 0, first.out + first.err
     assert "22 lines checked, nothing wrong" in first.out and "24 messages sent" in first.out
     events = {record.json()["event_id"]: record.json() for record in world.read("inventory.orders")}
-    assert events["orders.csv:4"]["lines"] == [{"line_id": "1", "item": "SHOVEL", "quantity": 10, "location": "DC1"}]
-    assert events["orders.csv:4:allocated"] == {
-        "event_id": "orders.csv:4:allocated",
+    noon = datetime.fromisoformat(at).replace(tzinfo=None).isoformat() + "Z"
+    assert events[f"orders:SO-9002:1:SHOVEL@{noon}"]["lines"] == [
+        {"line_id": "1", "item": "SHOVEL", "quantity": 10, "location": "DC1"}
+    ]
+    assert events["allocated:SO-9002:1:SHOVEL"] == {
+        "event_id": "allocated:SO-9002:1:SHOVEL",
         "type": "order_allocated",
         "source": "import",
         "occurred_at": at,
+        "correlation_id": "orders.csv:4",
         "order_id": "SO-9002",
         "channel": "marketplace",
         "lines": [{"line_id": "1", "item": "SHOVEL", "location": "DC1", "quantity": 4}],
@@ -160,7 +165,7 @@ def test_with_one_wrong_line_nothing_is_sent(world: Any) -> None:
     assert said[-1].startswith("20 lines checked: 19 problems") and said[-1].endswith("nothing was sent")
     assert not world.read("inventory.items") and not world.read("inventory.warehouse")
     few = load(world, *names, "--at", moment(1), "--problems", "2").out.splitlines()
-    assert len(few) == 4 and few[2].startswith("... and 17 more")
+    assert len([line for line in few if line.endswith("]")]) == 2 and few[-2].startswith("... and 17 more")
 
 
 def test_a_dry_run_works_without_kafka_and_finds_what_the_source_may_not_say(world: Any) -> None:

@@ -42,11 +42,21 @@ class Report(NamedTuple):
 
 
 class Sender:
-    """A producer that knows whether everything arrived, and with `arrived` where: (topic, partition, offset)."""
+    """A producer that knows whether everything arrived, and with `arrived` where: (topic, partition, offset).
 
-    def __init__(self, settings: Settings, arrived: Callable[[str, int, int], None] | None = None) -> None:
+    `is_over` is asked wherever it waits, and ends it by KeyboardInterrupt. Whoever hears of arrivals has to note
+    signals in this way: an exception that a signal raises inside of a delivery report becomes an error of the client.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        arrived: Callable[[str, int, int], None] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings = settings
         self._arrived = arrived
+        self._is_over = is_over
         self._topics: dict[str, str] = {}
         self._problem = ""
         self._producer = Producer(
@@ -76,30 +86,33 @@ class Sender:
                 return
             except BufferError:
                 self._producer.poll(0.05)
+                self.go_on()
 
     def poll(self) -> None:
         """Let librdkafka tell what failed."""
         self._producer.poll(0)
         self._check()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Say nothing, or that it is over."""
+        if self._is_over():
+            raise KeyboardInterrupt
 
     def flush(self) -> None:
         """Wait until Kafka has everything; LoadError if it does not take it."""
-        left = self._wait(FLUSH_SECONDS_MAX)
+        deadline = time.monotonic() + FLUSH_SECONDS_MAX
+        while (left := self._producer.flush(WAIT_S)) and time.monotonic() < deadline and not self._problem:
+            self.go_on()
         self._check()
         if left:
             raise LoadError(f"Kafka did not take {left} messages within {FLUSH_SECONDS_MAX:.0f} s: look at its log")
 
     def give_up(self) -> None:
         """Let what was handed over still go, for a moment, and drop the rest."""
-        self._wait(LAST_FLUSH_S)
+        self._producer.flush(LAST_FLUSH_S)
         self._producer.purge()
         self._producer.flush(LAST_FLUSH_S)
-
-    def _wait(self, seconds: float) -> int:
-        deadline = time.monotonic() + seconds
-        while (left := self._producer.flush(WAIT_S)) and time.monotonic() < deadline and not self._problem:
-            pass
-        return left
 
     def _reported(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

@@ -34,6 +34,7 @@ from flows.importing.verdicts import Court, Verdicts
 from flows.kafka import KafkaProblem, partitions_of
 from flows.load import Sender, progress
 from flows.runtime import now
+from flows.stop_signals import StopSignals
 from schemas.codes import BAD_VALUE, MISSING_FIELD, is_code, parse_time
 from schemas.setting_values import duration_text
 from schemas.settings import Settings, SettingsError
@@ -131,7 +132,8 @@ def check(settings: Settings, todo: Plan, report: Callable[[Problem], None]) -> 
 
 def send(settings: Settings, todo: Plan, course: Course, court: Court | None) -> None:
     """Send every message and wait until Kafka has them; `course` says how far it is."""
-    sender = Sender(settings, course.sent.add)
+    signals = StopSignals()
+    sender = Sender(settings, course.sent.add, signals.is_set)
     try:
         with progress(course.messages, "sending") as advance:
             course.doing = "sending"
@@ -153,6 +155,8 @@ def send(settings: Settings, todo: Plan, course: Course, court: Court | None) ->
     except BaseException:
         sender.give_up()
         raise
+    finally:
+        signals.restore()
 
 
 def _messages(file: File, todo: Plan) -> Iterator[Message]:
@@ -168,7 +172,7 @@ def _finish_reference(sender: Sender, course: Course, court: Court | None) -> No
     sender.flush()
     course.reference = course.sent.count
     if court is not None and course.sent.count:
-        _, waited_s = court.wait(course.sent, lambda _: None)
+        _, waited_s = court.wait(course.sent, lambda _: sender.go_on())
         course.waited_s += waited_s
 
 

@@ -28,7 +28,7 @@ app = typer.Typer(
     name="atp",
     help="Keeps available-to-promise right: events in, what each channel may still promise out.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 topics_app = typer.Typer(help="The topics that the engine reads and writes.", no_args_is_help=True)
@@ -43,6 +43,23 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For a script: one JSON object a line.")]
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"atp-engine {version('atp-engine')}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and end.")
+    ] = False,
+) -> None:
+    """Keeps available-to-promise right: events in, what each channel may still promise out."""
 
 
 @app.command()
@@ -97,7 +114,7 @@ def check(
         for finding in examine(loaded):
             findings.append(finding)
             if not as_json:
-                mark = "ok   " if finding.is_ok else "WRONG"
+                mark = "WRONG" if not finding.is_ok else "warn " if finding.is_warning else "ok   "
                 remedy = f"\n        -> {finding.remedy}" if finding.remedy else ""
                 print(f"{mark}  {finding.subject}: {finding.seen}{remedy}", flush=True)
         wrong = [finding for finding in findings if not finding.is_ok]
@@ -105,11 +122,12 @@ def check(
             facts = {
                 "ok": not wrong,
                 "findings": [
-                    {"subject": f.subject, "ok": f.is_ok, "seen": f.seen, "remedy": f.remedy} for f in findings
+                    {"subject": f.subject, "ok": f.is_ok, "warning": f.is_warning, "seen": f.seen, "remedy": f.remedy}
+                    for f in findings
                 ],
                 "settings": loaded.shown(),
             }
-            print(json.dumps(facts, indent=2))
+            print(json.dumps(facts))
         raise typer.Exit(FAILED if wrong else 0)
 
 
@@ -231,19 +249,19 @@ def import_(
 
 @app.command()
 def get(
-    item: str,
-    channel: Annotated[str | None, typer.Argument(help="Print this channel's number alone.")] = None,
+    items: Annotated[list[str], typer.Argument(metavar="ITEM... | ITEM CHANNEL", help="Items, or one and a channel.")],
+    channel: Annotated[str | None, typer.Option(help="Print this channel's numbers alone.")] = None,
     config: Config = None,
     redis: Redis = None,
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Read what may be promised of an item, as a channel would."""
-    with reporting():
+    """Read what may be promised of items, as a channel would."""
+    with reporting(is_view=True):
         loaded = load(config, redis=redis, settings=settings)
         from flows.lookup import show
 
-        raise typer.Exit(show(loaded, item, channel, as_json))
+        raise typer.Exit(show(loaded, items, channel, as_json))
 
 
 @app.command()
@@ -263,7 +281,7 @@ def watch(
     for name in lane or ():
         if name not in LANES:
             raise typer.BadParameter(f"--lane: expected one of {', '.join(LANES)}, got {name}")
-    with reporting():
+    with reporting(is_view=True):
         loaded = load(config, kafka, settings=settings)
         from flows.watch import follow
 

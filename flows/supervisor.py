@@ -25,7 +25,7 @@ from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
-from flows.worker import INCURABLE, Errand
+from flows.worker import CUT_SHORT, INCURABLE, Errand
 from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
@@ -171,11 +171,11 @@ class _Supervisor:
             started = time.monotonic()
             codes = self._cluster(errands)
             if all(code == 0 for code in codes):
-                return 0
-            if INCURABLE in codes or (self._asked.is_set() and self._until_caught_up):
+                return self._end()
+            if INCURABLE in codes:
                 return 1
             if self._asked.is_set():
-                return 1
+                return self._end() or 1
             deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
             if self._until_caught_up and deaths >= CATCH_UP_TRIES:
                 log.error(
@@ -193,7 +193,18 @@ class _Supervisor:
             )
             self._recruit(early)
             self._asked.wait(pause)
-        return 0
+        return self._end()
+
+    def _end(self) -> int:
+        """Give the exit code of an end that was asked for, or of having caught up: not both."""
+        if not (self._until_caught_up and self._asked.is_set()):
+            return 0
+        log.warning(
+            "ended before it had caught up",
+            kind="interrupted",
+            next="nothing is lost: the same command goes on where this one ended",
+        )
+        return 1
 
     def _recruit(self, count: int) -> None:
         """Start processes of the next cluster: they load what they need while it is found out what to run."""
@@ -289,7 +300,7 @@ class _Supervisor:
             codes = [child.poll() for child in children]
             if all(code is not None for code in codes):
                 return [code for code in codes if code is not None]
-            if any(code not in (None, 0) for code in codes):
+            if any(code not in (None, 0, CUT_SHORT) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
             if self._asked.is_set():
                 if asked_at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,28 @@ def test_sigterm_under_load_loses_nothing(world: Any) -> None:
     with Engine(world, "--until-caught-up") as engine:
         assert engine.wait(40) == 0, engine.text()
     assert promised(world) == 20_010
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_catching_up_that_is_interrupted_ends_with_1(world: Any, number: signal.Signals) -> None:
+    open_shop(world)
+    with Engine(world, "--until-caught-up", "--wait", redis__url="redis://127.0.0.1:9/0") as engine:
+        until(lambda: "trying again" in engine.text(), 60, engine.text)
+        engine.process.send_signal(number)
+        assert engine.wait(30) == 1, "while it waits for what it needs"
+        assert "ended before it had caught up" in engine.text()
+    for _ in range(3000):
+        world.send("inventory.warehouse", received(0, 1))
+    world.flush()
+    with Engine(world, "--until-caught-up") as engine:
+        engine.wait_for_workers()
+        engine.process.send_signal(number)
+        assert engine.wait(60) == 1, "while its workers run, or are started"
+    with Engine(world, "--until-caught-up") as engine:
+        (worker,) = engine.wait_for_workers()
+        worker.terminate()
+        assert engine.wait(90) == 0, engine.text()
+    assert promised(world) == 3000, "a worker that somebody else ends is started again, and has not caught up"
 
 
 def test_kafkas_own_tools_see_how_far_it_is(world: Any) -> None:

@@ -209,7 +209,7 @@ def _import(settings: Settings, todo: Plan, wishes: Wishes, report: Report, cour
         return 0
     started = time.monotonic()
     partitions_of(settings, (*INPUTS, *REFERENCE))
-    court = Court(settings, todo.source) if wishes.waits else None
+    court = _court(settings, todo) if wishes.waits else None
     try:
         send(settings, todo, course, court)
         seconds = time.monotonic() - started - course.waited_s
@@ -228,6 +228,15 @@ def _import(settings: Settings, todo: Plan, wishes: Wishes, report: Report, cour
             court.close()
 
 
+def _court(settings: Settings, todo: Plan) -> Court | None:
+    """Make ready to hear what became of it; nothing of that keeps the lines from being sent."""
+    try:
+        return Court(settings, todo.source)
+    except KafkaProblem as error:
+        print(f"atp: what becomes of it cannot be told here: {error}", file=sys.stderr)
+        return None
+
+
 def _judged(report: Report, course: Course, verdicts: Verdicts) -> int:
     """Say what became of it; the exit code."""
     total, refused = course.sent.count, verdicts.refused.total()
@@ -241,6 +250,9 @@ def _judged(report: Report, course: Course, verdicts: Verdicts) -> int:
         refused=dict(verdicts.refused),
     )
     taken = total - verdicts.unjudged - refused
+    if verdicts.problem:
+        report.say(f"sent; whether an engine has judged it cannot be told: {verdicts.problem}")
+        return 0
     if verdicts.unjudged == total:
         report.say(
             f"sent, not yet judged: no engine read it within {verdicts.waited_s:.0f} s. One that is started later "

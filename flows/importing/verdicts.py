@@ -21,6 +21,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from flows.health_client import read_metrics
 from flows.importing.places import Places
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
+from flows.topics import text_of
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
 
@@ -60,6 +61,8 @@ class Verdicts(NamedTuple):
     applied: int | None
     duplicate: int | None
     waited_s: float
+    #: why it cannot be told whether an engine reads; empty where it can
+    problem: str
 
 
 class Court:
@@ -73,6 +76,7 @@ class Court:
         self._quiet_s = max(QUIET_S, QUIET_EPOCHS * settings.state.epoch_interval / 1e6)
         #: whether it was seen that no engine reads
         self.is_empty = False
+        self._problem = ""
 
     def close(self) -> None:
         """Let go of Kafka."""
@@ -112,14 +116,18 @@ class Court:
         applied = duplicate = None
         if not unjudged:
             applied, duplicate = self._tallies(units, refused.total())
-        return Verdicts(unjudged, refused, examples, applied, duplicate, waited_s)
+        return Verdicts(unjudged, refused, examples, applied, duplicate, waited_s, self._problem)
 
     def _positions(self, sent: Places) -> dict[Where, int]:
         places = [TopicPartition(*where) for where in sent.ends()]
         try:
             found = self._consumer.committed(places, timeout=CONNECT_TIMEOUT_S)
-        except KafkaException:
-            return {}  # an outage of Kafka is no verdict; if it lasts, nothing goes on
+        except KafkaException as error:
+            self._problem = (
+                f"Kafka does not tell what the group {self._settings.kafka.group} has read: {text_of(error)}"
+            )
+            return {}  # an outage is no verdict; if it lasts, nothing goes on
+        self._problem = ""
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
     def _ends_of_letters(self) -> dict[Where, int]:

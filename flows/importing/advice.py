@@ -16,7 +16,7 @@ OF_A_LINE: Final = {
     codes.NOT_JSON: "write one JSON object a line, without a comma between lines",
     codes.NOT_AN_OBJECT: "write one JSON object a line, and no array around them",
     codes.MISSING_FIELD: "fill the cell, or name the column as docs/import.md does",
-    codes.BAD_VALUE: "correct the cell: the sentence says what it may hold",
+    codes.BAD_VALUE: "correct the cell: the sentence says what it may hold (for a decimal comma, say --decimal ,)",
     codes.TOO_LARGE: "shorten the line",
     codes.UNKNOWN_ITEM: "add the item to items.csv and import it with this file, or correct the code",
     codes.UNKNOWN_LOCATION: "add the location to locations.csv and import it with this file, or correct the code",

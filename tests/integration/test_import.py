@@ -24,7 +24,7 @@ from flows.children import free_port
 from flows.cli import app
 from flows.importing import verdicts
 from tests.conftest import ROOT
-from tests.running import Engine, ends, until
+from tests.running import Engine, committed, ends, until
 
 EXAMPLES = ROOT / "docs" / "examples" / "import"
 FILES = sorted(str(file) for file in EXAMPLES.iterdir())
@@ -122,12 +122,16 @@ def test_the_examples_become_numbers_and_a_second_run_changes_nothing(world: Any
     assert refused(world) == {"conflict": 1, "late": 13}
 
 
-def test_an_engine_that_runs_is_asked_what_became_of_it(world: Any) -> None:
+def test_an_engine_that_runs_is_asked_what_became_of_it(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdicts, "QUIET_S", 60.0)
+    monkeypatch.setattr(verdicts, "COUNTERS_S_MAX", 60.0)
     make_topics(world)
     at = moment(30)
     port = free_port()
     with Engine(world, metrics__port=port) as engine:
         engine.wait_for_workers()
+        settings = world.settings()
+        until(lambda: committed(settings).keys() == ends(settings).keys(), 60, engine.text)
         first = load(world, *FILES, "--at", at, waits=True, metrics__port=port)
         assert first.code == 0, first.out + first.err + engine.text()
         assert "11 reference records taken, 13 applied, 0 known already (duplicates), 0 refused" in first.out, first.out
@@ -160,7 +164,7 @@ def test_where_no_engine_runs_that_is_said(world: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(verdicts, "QUIET_S", 1.0)
     done = load(world, *FILES, "--at", moment(1), waits=True, state__epoch_interval="50ms")
     assert done.code == 0, done.out + done.err
-    assert "sent, not yet judged: no engine read it within 1 s" in done.out
+    assert re.search(r"sent, not yet judged: no engine read it within \d+ s", done.out), done.out
     catch_up(world)
     later = load(world, *FILES, "--at", moment(1), "--json", waits=True, metrics__port=0)
     assert json.loads(later.out.splitlines()[-1])["not_yet_judged"] == 24

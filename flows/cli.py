@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 FAILED, MISUSED = 1, 2
+#: The modules of clients whose errors may come through as they are: named, so that none is loaded for this.
+CLIENTS = {"cimpl": "Kafka", "redis": "Redis"}
 
 app = typer.Typer(
     name="atp",
@@ -349,6 +351,13 @@ def reporting(is_view: bool = False) -> Iterator[None]:
         raise typer.Exit(0 if is_view else FAILED) from None
     except PlainError as error:
         complain(str(error))
+        raise typer.Exit(FAILED) from None
+    except Exception as error:
+        # What a client raised and nobody put into words: no fault of ours, and no stack for people.
+        client = CLIENTS.get(type(error).__module__.partition(".")[0])
+        if client is None:
+            raise
+        complain(f"{client} cannot be used ({error}): atp check looks at it")
         raise typer.Exit(FAILED) from None
 
 

@@ -11,7 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 import typer
+from confluent_kafka import KafkaError, KafkaException
 from typer.testing import CliRunner
 
 from flows.check import kept, replicated, running
@@ -152,6 +154,20 @@ def test_any_error_that_is_meant_for_people_is_a_sentence_and_not_a_stack(
 
     monkeypatch.setattr("flows.lookup.show", fails)
     assert invoke("get", "SKU-1") == (1, "", "atp: the moon is in the way: wait\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KafkaException(KafkaError(KafkaError._TIMED_OUT)), "Kafka"), (redis.exceptions.ResponseError("no"), "Redis")],
+)
+def test_what_a_client_raises_is_no_stack_either(
+    capsys: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    with pytest.raises(typer.Exit) as end, reporting():
+        raise error
+    assert end.value.exit_code == 1 and capsys.readouterr().err.startswith(f"atp: {told} cannot be used")
+    with pytest.raises(ZeroDivisionError), reporting():
+        raise ZeroDivisionError  # a fault of ours shows its stack
 
 
 def test_the_errors_of_the_clients_are_meant_for_people() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows import topics
 from flows.embedded import Servers
-from flows.importing.run import import_files
+from flows.importing.run import Wishes, import_files
 from schemas.settings import load_settings
 
 LOCATIONS = 4
@@ -53,7 +53,7 @@ def main() -> None:
         topics.create(settings)
         files = write(folder, lines)
         started = time.monotonic()
-        if import_files(settings, files, "import", datetime.now(UTC).isoformat(), False, 10):
+        if import_files(settings, files, Wishes(at=datetime.now(UTC).isoformat(), shown_max=10, waits=False)):
             raise SystemExit("the import failed")
         seconds = time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
@@ -20,7 +22,7 @@ from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config,
 from flows.store import Store, StoreError, library_version
 from flows.topics import plan
 from operators.ledger import FORMAT
-from schemas.setting_values import mask_url
+from schemas.setting_values import duration_text, mask_url
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
 
@@ -38,6 +40,8 @@ class Finding(NamedTuple):
     is_ok: bool
     seen: str
     remedy: str = ""
+    #: right for now, and worth a thought
+    is_warning: bool = False
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -49,13 +53,61 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield finding
     yield from _redis(settings)
     yield from _state(settings, answers)
+    yield running(settings)
+
+
+def running(settings: Settings) -> Finding:
+    """Say whether an engine runs: on this state directory, by its lock; with this Redis, by what it says of itself."""
+    here = is_locked(settings.state.dir)
+    said = _alive(settings)
+    where = f"runs on {settings.state.dir}" if here else "runs with this Redis and prefix, on another state.dir"
+    if said:
+        ready = "ready" if said.get("ready") == "1" else "not ready"
+        behind = f", {int(said['behind_ms']) / 1000:.1f} s behind" if said.get("behind_ms", "").isdigit() else ""
+        version = f" {said['version']}" if said.get("version") else ""
+        return Finding("engine", True, f"one{version} {where}: {ready}{behind}")
+    if here:
+        return Finding("engine", True, f"one {where}")
+    silent = "" if said is None else ", and none says in Redis that it does"
+    return Finding("engine", True, f"none runs on {settings.state.dir}{silent}")
+
+
+def is_locked(folder: Path) -> bool:
+    """Does a process hold the lock of a state directory? Takes nothing, and makes nothing."""
+    try:
+        with (folder / "lock").open("rb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    except OSError:
+        pass  # no such folder, or not ours to look into: other findings say so
+    return False
+
+
+def _alive(settings: Settings) -> dict[str, str] | None:
+    """Give what an engine says of itself in Redis; None where Redis does not answer."""
+    client = redis.Redis.from_url(
+        settings.redis.address(),
+        decode_responses=True,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+    )
+    try:
+        found: dict[str, str] = client.hgetall(f"{settings.redis.prefix}engine:alive")  # type: ignore[assignment]
+        return found
+    except (redis.RedisError, OSError):
+        return None
+    finally:
+        client.close()
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
     reasons = Reasons()
     admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))
     try:
-        known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+        cluster = admin.list_topics(timeout=CONNECT_TIMEOUT_S)
+        known = cluster.topics
     except KafkaException as error:
         said, _, remedy = str(reasons.unreachable(settings, admin, error)).partition("): ")
         yield Finding("kafka", False, f"{said})", remedy)
@@ -74,6 +126,9 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         yield Finding("topic settings", False, f"cannot be read ({error})", "allow DescribeConfigs on the topics")
         return
     yield from _inputs(settings, configs)
+    yield from kept(settings, configs)
+    copies = {name: min((len(part.replicas) for part in known[name].partitions.values()), default=0) for name in there}
+    yield from replicated(copies, len(cluster.brokers))
     yield from _reference(settings, configs, {name: len(known[name].partitions) for name in there})
     small = [
         f"{name} takes {configs[name]['max.message.bytes']} bytes a batch"
@@ -112,6 +167,52 @@ def _inputs(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[
                 f"message.timestamp.type is {kind}: one record dated too late makes all later events late",
                 f"kafka-configs.sh --alter --topic {name} --add-config message.timestamp.type=LogAppendTime",
             )
+
+
+def kept(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:
+    """Say whether Kafka deletes events by itself; `configs` by full topic name."""
+    inputs = [name for name in (settings.topic(name) for name in INPUTS) if name in configs]
+    compacted = [name for name in inputs if "compact" in configs[name]["cleanup.policy"]]
+    if compacted:
+        yield Finding(
+            "kept events",
+            False,
+            f"{', '.join(compacted)}: compaction deletes all but the last event of each key",
+            "kafka-configs.sh --alter --topic ... --add-config cleanup.policy=delete",
+        )
+    deleted = []
+    for name in inputs:
+        age, size = int(configs[name]["retention.ms"]), int(configs[name]["retention.bytes"])
+        limits = [duration_text(age * 1000)] if age >= 0 else []
+        limits += [f"{size:,} bytes a partition"] if size >= 0 else []
+        deleted += [f"{name} after {' or '.join(limits)}"] if limits else []
+    if deleted:
+        yield Finding(
+            "kept events",
+            True,
+            f"Kafka deletes what it was sent: {'; '.join(deleted)}. Lost state could not be made anew from that",
+            "kafka-configs.sh --alter --topic ... --add-config retention.ms=-1,retention.bytes=-1 where there is room; "
+            "else back up state.dir at least that often",
+            is_warning=True,
+        )
+    elif inputs and not compacted:
+        yield Finding("kept events", True, "the inputs are kept for ever")
+
+
+def replicated(copies: dict[str, int], brokers: int) -> Iterator[Finding]:
+    """Say whether the loss of one broker would lose data; `copies`: of each topic, the fewest of any partition."""
+    alone = sorted(name for name, count in copies.items() if count == 1)
+    if alone and brokers > 1:
+        yield Finding(
+            "replication",
+            True,
+            f"one copy alone on a cluster of {brokers} brokers: {', '.join(alone)}. One broker lost, and it is gone",
+            "kafka-reassign-partitions.sh adds copies; kafka.replication_factor is for topics yet to be made",
+            is_warning=True,
+        )
+    elif copies:
+        fewest, plural = min(copies.values()), "s" if brokers != 1 else ""
+        yield Finding("replication", True, f"{fewest} of each partition, on a cluster of {brokers} broker{plural}")
 
 
 def _reference(settings: Settings, configs: dict[str, dict[str, str]], partitions: dict[str, int]) -> Iterator[Finding]:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.errors import PlainError
+
 HOST = "127.0.0.1"
 START_ATTEMPTS = 3  # a port that was free may be taken before the server binds it
 STOP_SECONDS_MAX = 15.0
@@ -24,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 Progress = Callable[[str], None]
 
 
-class ServerError(RuntimeError):
+class ServerError(PlainError):
     """A server cannot be fetched, started or, because it was given, ended. The text says which, why and what to do."""
 
 

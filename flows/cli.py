@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import commands
+from flows.errors import PlainError
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
 
 FAILED, MISUSED = 1, 2
+#: The modules of clients whose errors may come through as they are: named, so that none is loaded for this.
+CLIENTS = {"cimpl": "Kafka", "redis": "Redis"}
 
 app = typer.Typer(
     name="atp",
     help="Keeps available-to-promise right: events in, what each channel may still promise out.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 topics_app = typer.Typer(help="The topics that the engine reads and writes.", no_args_is_help=True)
@@ -41,7 +44,24 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For a script: JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="For a script: one JSON object a line.")]
+
+
+def _version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"atp-engine {version('atp-engine')}")
+        raise typer.Exit(0)
+
+
+@app.callback()
+def every_command(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and end.")
+    ] = False,
+) -> None:
+    """Keeps available-to-promise right: events in, what each channel may still promise out."""
 
 
 @app.command()
@@ -96,7 +116,7 @@ def check(
         for finding in examine(loaded):
             findings.append(finding)
             if not as_json:
-                mark = "ok   " if finding.is_ok else "WRONG"
+                mark = "WRONG" if not finding.is_ok else "warn " if finding.is_warning else "ok   "
                 remedy = f"\n        -> {finding.remedy}" if finding.remedy else ""
                 print(f"{mark}  {finding.subject}: {finding.seen}{remedy}", flush=True)
         wrong = [finding for finding in findings if not finding.is_ok]
@@ -104,11 +124,12 @@ def check(
             facts = {
                 "ok": not wrong,
                 "findings": [
-                    {"subject": f.subject, "ok": f.is_ok, "seen": f.seen, "remedy": f.remedy} for f in findings
+                    {"subject": f.subject, "ok": f.is_ok, "warning": f.is_warning, "seen": f.seen, "remedy": f.remedy}
+                    for f in findings
                 ],
                 "settings": loaded.shown(),
             }
-            print(json.dumps(facts, indent=2))
+            print(json.dumps(facts))
         raise typer.Exit(FAILED if wrong else 0)
 
 
@@ -206,34 +227,43 @@ def import_(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong.")] = False,
     source: Annotated[str, typer.Option(help="The source of the events.")] = "import",
+    decimal: Annotated[
+        str | None, typer.Option(metavar="MARK", help="What tables have before decimals: , or . (see docs/import.md).")
+    ] = None,
+    thousands: Annotated[
+        str | None, typer.Option(metavar="MARK", help="What they have between thousands: . or , or space or none.")
+    ] = None,
     problems: Annotated[int, typer.Option(min=0, help="Show at most so many problems; 0: all.")] = 100,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the engine's verdict.")] = False,
     config: Config = None,
     kafka: Kafka = None,
     settings: Set = None,
+    as_json: Json = False,
 ) -> None:
     """Send opening stock, lots, open orders, expected receipts and reference data from CSV or JSON Lines files."""
     with reporting():
         loaded = load(config, kafka, settings=settings)
-        from flows.importing.run import import_files
+        from flows.importing.run import Wishes, import_files
 
-        raise typer.Exit(import_files(loaded, files, source, at, dry_run, problems))
+        wishes = Wishes(source, at, decimal, thousands, dry_run, problems, not no_wait, as_json)
+        raise typer.Exit(import_files(loaded, files, wishes))
 
 
 @app.command()
 def get(
-    item: str,
-    channel: Annotated[str | None, typer.Argument(help="Print this channel's number alone.")] = None,
+    items: Annotated[list[str], typer.Argument(metavar="ITEM... | ITEM CHANNEL", help="Items, or one and a channel.")],
+    channel: Annotated[str | None, typer.Option(help="Print this channel's numbers alone.")] = None,
     config: Config = None,
     redis: Redis = None,
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Read what may be promised of an item, as a channel would."""
-    with reporting():
+    """Read what may be promised of items, as a channel would."""
+    with reporting(is_view=True):
         loaded = load(config, redis=redis, settings=settings)
         from flows.lookup import show
 
-        raise typer.Exit(show(loaded, item, channel, as_json))
+        raise typer.Exit(show(loaded, items, channel, as_json))
 
 
 @app.command()
@@ -253,7 +283,7 @@ def watch(
     for name in lane or ():
         if name not in LANES:
             raise typer.BadParameter(f"--lane: expected one of {', '.join(LANES)}, got {name}")
-    with reporting():
+    with reporting(is_view=True):
         loaded = load(config, kafka, settings=settings)
         from flows.watch import follow
 
@@ -299,8 +329,12 @@ def load(
 
 
 @contextmanager
-def reporting() -> Iterator[None]:
-    """Turn what went wrong into one sentence and the exit code that the contract gives it."""
+def reporting(is_view: bool = False) -> Iterator[None]:
+    """Turn what went wrong into one sentence and the exit code that the contract gives it.
+
+    A command that only shows something (`is_view`) has done its work when its reader wants no more; any other whose
+    reader goes away was cut short, and fails.
+    """
     from schemas.settings import SettingsError
 
     try:
@@ -314,25 +348,17 @@ def reporting() -> Iterator[None]:
     except BrokenPipeError:
         # `atp watch | head`: the reader has what it wanted. Python would complain once more at exit.
         sys.stdout = None
-        raise typer.Exit(0) from None
-    except _problems() as error:
+        raise typer.Exit(0 if is_view else FAILED) from None
+    except PlainError as error:
         complain(str(error))
         raise typer.Exit(FAILED) from None
-
-
-def _problems() -> tuple[type[Exception], ...]:
-    """Give the errors whose text is meant for people, of modules that are loaded: others cannot have raised."""
-    names = (
-        ("flows.kafka", "KafkaProblem"),
-        ("flows.store", "StoreError"),
-        ("flows.children", "ServerError"),
-        ("flows.lookup", "LookupProblem"),
-        ("flows.demo.engine", "EngineError"),
-        ("flows.demo.audit", "AuditError"),
-        ("flows.load", "LoadError"),
-        ("flows.importing.rows", "ImportProblem"),
-    )
-    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+    except Exception as error:
+        # What a client raised and nobody put into words: no fault of ours, and no stack for people.
+        client = CLIENTS.get(type(error).__module__.partition(".")[0])
+        if client is None:
+            raise
+        complain(f"{client} cannot be used ({error}): atp check looks at it")
+        raise typer.Exit(FAILED) from None
 
 
 def complain(sentence: str) -> None:

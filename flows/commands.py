@@ -35,7 +35,7 @@ letters_app = typer.Typer(
 )
 
 Load = Callable[..., "Settings"]
-Reporting = Callable[[], AbstractContextManager[None]]
+Reporting = Callable[..., AbstractContextManager[None]]
 _load: Load
 _reporting: Reporting
 

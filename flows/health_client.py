@@ -28,3 +28,11 @@ def ask(settings: Settings, path: str) -> tuple[bool, str]:
         return False, f"nothing answers at {host}:{port} ({error}): see whether `atp run` runs there, and its log"
     finally:
         connection.close()
+
+
+def read_metrics(settings: Settings) -> str | None:
+    """Give what the engine on this machine counts, as Prometheus reads it; None where nothing answers."""
+    if not settings.metrics.port:
+        return None
+    is_there, said = ask(settings, "/metrics")
+    return said if is_there else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from flows.errors import PlainError
 from schemas.settings import Settings, SettingsError
 from schemas.topics import ALL, INPUTS, REFERENCE
 
@@ -23,7 +24,7 @@ NO_LEADER = frozenset(
 )
 
 
-class KafkaProblem(RuntimeError):
+class KafkaProblem(PlainError):
     """Kafka cannot be used as configured; the text says why and what would do."""
 
 

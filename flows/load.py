@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from confluent_kafka import KafkaError, Message, Producer
 
 from flows import traffic
+from flows.errors import PlainError
 from flows.kafka import client_config, partitions_of
 from flows.runtime import now
 from flows.traffic import Profile
@@ -20,10 +22,15 @@ from schemas.topics import INPUTS, REFERENCE
 BURST_MAX = 500
 BURSTS_PER_SECOND = 100
 FLUSH_SECONDS_MAX = 60.0
-PROGRESS_AFTER_S = 2.0
+#: Librdkafka waits where no signal is seen; so long Ctrl-C may wait too.
+WAIT_S = 0.2
+#: Where no bar can be drawn a line says how far it is, so often.
+LINE_EVERY_S = 10.0
+#: How long what was handed over may still go when a run is cut short.
+LAST_FLUSH_S = 5.0
 
 
-class LoadError(RuntimeError):
+class LoadError(PlainError):
     """Kafka did not take what was sent."""
 
 
@@ -35,10 +42,21 @@ class Report(NamedTuple):
 
 
 class Sender:
-    """A producer that knows whether everything arrived."""
+    """A producer that knows whether everything arrived, and with `arrived` where: (topic, partition, offset).
 
-    def __init__(self, settings: Settings) -> None:
+    `is_over` is asked wherever it waits, and ends it by KeyboardInterrupt. Whoever hears of arrivals has to note
+    signals in this way: an exception that a signal raises inside of a delivery report becomes an error of the client.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        arrived: Callable[[str, int, int], None] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._settings = settings
+        self._arrived = arrived
+        self._is_over = is_over
         self._topics: dict[str, str] = {}
         self._problem = ""
         self._producer = Producer(
@@ -52,8 +70,8 @@ class Sender:
                     "queue.buffering.max.messages": 200_000,
                     # Also what is too large on purpose: the broker or the engine refuses it, not we.
                     "message.max.bytes": 100_000_000,
-                    "delivery.report.only.error": True,
-                    "on_delivery": self._failed,
+                    "delivery.report.only.error": arrived is None,
+                    "on_delivery": self._reported,
                     "log_level": 2,
                 },
             )
@@ -68,21 +86,39 @@ class Sender:
                 return
             except BufferError:
                 self._producer.poll(0.05)
+                self.go_on()
 
     def poll(self) -> None:
         """Let librdkafka tell what failed."""
         self._producer.poll(0)
         self._check()
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Say nothing, or that it is over."""
+        if self._is_over():
+            raise KeyboardInterrupt
 
     def flush(self) -> None:
         """Wait until Kafka has everything; LoadError if it does not take it."""
-        left = self._producer.flush(FLUSH_SECONDS_MAX)
+        deadline = time.monotonic() + FLUSH_SECONDS_MAX
+        while (left := self._producer.flush(WAIT_S)) and time.monotonic() < deadline and not self._problem:
+            self.go_on()
         self._check()
         if left:
             raise LoadError(f"Kafka did not take {left} messages within {FLUSH_SECONDS_MAX:.0f} s: look at its log")
 
-    def _failed(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None and not self._problem:
+    def give_up(self) -> None:
+        """Let what was handed over still go, for a moment, and drop the rest."""
+        self._producer.flush(LAST_FLUSH_S)
+        self._producer.purge()
+        self._producer.flush(LAST_FLUSH_S)
+
+    def _reported(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            if self._arrived is not None:
+                self._arrived(message.topic() or "", message.partition() or 0, message.offset() or 0)
+        elif not self._problem:
             self._problem = f"{message.topic()} refused a message: {error.str()}"
 
     def _check(self) -> None:
@@ -125,28 +161,31 @@ def _paced(sender: Sender, messages: Iterable[traffic.Message], rate: int, start
 
 
 @contextmanager
-def progress(total: int, doing: str) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, from the moment that the work turns out to be long; nothing where nobody watches."""
+def progress(total: int | None, doing: str) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error from the first moment on; where none can be drawn, a line every ten seconds.
+
+    `total` None: how much there is to do is not known.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    )
+    shown = (MofNCompleteColumn(), TimeRemainingColumn()) if total is not None else ()
+    bar = Progress(TextColumn(doing), BarColumn(), *shown, console=console, transient=True)
     task = bar.add_task(doing, total=total)
-    shown_from = time.monotonic() + PROGRESS_AFTER_S
-    is_shown = False
+    done = 0
+    line_at = time.monotonic() + LINE_EVERY_S
 
     def advance(count: int) -> None:
-        nonlocal is_shown
+        nonlocal done, line_at
         bar.advance(task, count)
-        if not is_shown and console.is_terminal and time.monotonic() > shown_from:
-            is_shown = True
-            bar.start()
+        done += count
+        if not console.is_terminal and time.monotonic() > line_at:
+            line_at = time.monotonic() + LINE_EVERY_S
+            print(f"atp: {doing}: {done:,}" + (f" of {total:,}" if total is not None else ""), file=sys.stderr)
 
-    try:
+    if not console.is_terminal:
         yield advance
-    finally:
-        if is_shown:
-            bar.stop()
+        return
+    with bar:
+        yield advance

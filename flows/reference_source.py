@@ -71,10 +71,11 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._is_first = True
         self._consumer = Consumer(
             # A position that is gone is no loss here: what stands is read again, and the same record changes nothing.
-            consumer_config(
-                settings, **{"auto.offset.reset": "earliest", "group.id": f"{settings.kafka.group}-reference"}
-            )
+            consumer_config(settings, **{"auto.offset.reset": "earliest"})
         )
+        #: positions of the last snapshot, and those that Kafka was told
+        self._snapped: dict[str, int] | None = None
+        self._told: dict[str, int] = {}
         self._consumer.assign(
             [TopicPartition(topic, 0, self._positions.get(topic, OFFSET_BEGINNING)) for topic in self._kinds]
         )
@@ -83,6 +84,7 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         """Give everything up to the topics' ends at first, what is new after that."""
         if self._stop.is_set():
             raise StopIteration
+        self._tell_progress()
         if self._is_first:
             records = self._read_to_end()
             grace = 0 if self._run.until_caught_up else self._run.settings.reference_grace
@@ -177,9 +179,27 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def snapshot(self) -> bytes:
         """Give positions, accepted tables and what waits."""
+        self._snapped = dict(self._positions)
         saved = _Saved(self._positions, self._tables.pack(), self._tables.waiting, self._run.topic_ids)
         return msgspec.msgpack.encode(saved)
 
     def close(self) -> None:
         """Let go of the topics."""
+        self._tell_progress()  # sent with the close
         self._consumer.close()
+
+    def _tell_progress(self) -> None:
+        """Tell Kafka the positions that went through every sink, as the event topics do: who sends asks for them."""
+        snapped, self._snapped = self._snapped, None
+        if snapped is None or snapped == self._told:
+            return
+        self._told = snapped
+        offsets = [TopicPartition(topic, 0, position) for topic, position in snapped.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.warning(
+                f"offsets of reference topics could not be committed: {error}",
+                kind="offsets",
+                next="recovery does not need them; allow the group kafka.group to be read if this stays",
+            )

@@ -11,6 +11,7 @@ from typing import IO
 import msgspec
 
 from flows.belonging import Inputs
+from flows.errors import PlainError
 from operators.ledger import FORMAT
 from schemas.settings import Settings, SettingsError
 
@@ -19,7 +20,7 @@ LOCK_WAIT_S = 10.0
 FACTS = "engine.json"
 
 
-class Busy(RuntimeError):
+class Busy(PlainError):
     """Another engine runs on this state directory."""
 
 

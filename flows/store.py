@@ -25,6 +25,7 @@ import redis
 from redis.connection import ConnectionPool
 
 from flows.encode import Slice, bulk_bytes
+from flows.errors import PlainError
 from flows.log import get_log
 
 log = get_log(__name__)
@@ -37,7 +38,7 @@ CONNECT_TIMEOUT_S = 3
 ANSWER_TIMEOUT_S = 5
 
 
-class StoreError(RuntimeError):
+class StoreError(PlainError):
     """Something is wrong with the read model."""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from flows.alive import Alive
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.endpoint import Endpoint
+from flows.errors import PlainError
 from flows.kafka import KafkaProblem, input_ends, partitions_of
 from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
@@ -25,7 +26,7 @@ from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
-from flows.worker import INCURABLE, Errand
+from flows.worker import CUT_SHORT, INCURABLE, Errand
 from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
@@ -46,7 +47,7 @@ PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
 WORKER = (sys.executable, "-m", "flows.worker")
 
 
-class StartError(RuntimeError):
+class StartError(PlainError):
     """The engine cannot start; the text says why and what would do."""
 
 
@@ -175,11 +176,11 @@ class _Supervisor:
             started = time.monotonic()
             codes = self._cluster(errands)
             if all(code == 0 for code in codes):
-                return 0
-            if INCURABLE in codes or (self._asked.is_set() and self._until_caught_up):
+                return self._end()
+            if INCURABLE in codes:
                 return 1
             if self._asked.is_set():
-                return 1
+                return self._end() or 1
             deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
             if self._until_caught_up and deaths >= CATCH_UP_TRIES:
                 log.error(
@@ -197,7 +198,18 @@ class _Supervisor:
             )
             self._recruit(early)
             self._asked.wait(pause)
-        return 0
+        return self._end()
+
+    def _end(self) -> int:
+        """Give the exit code of an end that was asked for, or of having caught up: not both."""
+        if not (self._until_caught_up and self._asked.is_set()):
+            return 0
+        log.warning(
+            "ended before it had caught up",
+            kind="interrupted",
+            next="nothing is lost: the same command goes on where this one ended",
+        )
+        return 1
 
     def _recruit(self, count: int) -> None:
         """Start processes of the next cluster: they load what they need while it is found out what to run."""
@@ -293,7 +305,7 @@ class _Supervisor:
             codes = [child.poll() for child in children]
             if all(code is not None for code in codes):
                 return [code for code in codes if code is not None]
-            if any(code not in (None, 0) for code in codes):
+            if any(code not in (None, 0, CUT_SHORT) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
             if self._asked.is_set():
                 if asked_at is None:

@@ -26,7 +26,14 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     partitions = settings.kafka.partitions
     largest = settings.max_message_bytes + FRAMING_BYTES
     # recorded_at is the broker's clock: a sender's wrong one could make every later event late.
-    inputs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(largest)}
+    # For ever: a state that is lost is made anew from them, and from nothing else.
+    inputs = {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(largest),
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+    }
     compacted = {"cleanup.policy": "compact", "max.message.bytes": str(largest)}
     kept = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS)}
     topics: dict[str, tuple[int, dict[str, str]]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
@@ -11,8 +12,13 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 from flows.kafka import KafkaProblem, consumer_config, partitions_of
 from schemas.settings import Settings
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 POLL_S = 0.2
 POLL_MAX = 500
+#: The columns and a usual cause.
+COLUMNS_FROM = 105
 STYLES = {"critical": "bold red", "high": "yellow", "normal": "green", "bulk": "dim"}
 
 
@@ -28,21 +34,35 @@ def follow(
                 return
         return
     from rich.console import Console
-    from rich.text import Text
 
     console = Console(highlight=False)
     console.print(f"following {', '.join(lanes)}; Ctrl-C ends it", style="dim")
     for shown, value in enumerate(updates(settings, lanes, item, channel), 1):
-        update = orjson.loads(value)
-        before = "new" if update["previous"] is None else str(update["previous"])
-        line = Text()
-        line.append(f"{update['processed_at'][11:23]}  ", style="dim")
-        line.append(f"{update['lane']:<8}", style=STYLES[update["lane"]])
-        line.append(f"  {update['item']:<24} {update['channel']:<16} {before:>8} -> {update['atp']:<8} ")
-        line.append(str(update["cause"]), style="dim")
-        console.print(line, soft_wrap=True)
+        for line in lines_of(orjson.loads(value), console.width):
+            console.print(line, soft_wrap=True)
         if limit is not None and shown >= limit:
             return
+
+
+def lines_of(update: dict[str, Any], width: int) -> list[Text]:
+    """Give an update as it is shown: in columns where they fit, else in a line, else in two."""
+    from rich.text import Text
+
+    before = "new" if update["previous"] is None else str(update["previous"])
+    moment, lane, item, channel = update["processed_at"][11:23], update["lane"], update["item"], update["channel"]
+    line = Text()
+    line.append(f"{moment}  ", style="dim")
+    line.append(f"{lane:<8}", style=STYLES[lane])
+    if width >= COLUMNS_FROM:
+        line.append(f"  {item:<24} {channel:<16} {before:>8} -> {update['atp']:<8} ")
+        line.append(str(update["cause"]), style="dim")
+        return [line]
+    what, change = f"  {item} {channel}", f"  {before} -> {update['atp']}  "
+    line.append(what)
+    rest = line if len(line) + len(change) + len(str(update["cause"])) <= width else Text()
+    rest.append(change)
+    rest.append(str(update["cause"]), style="dim")
+    return [line] if rest is line else [line, rest]
 
 
 def updates(settings: Settings, lanes: tuple[str, ...], item: str | None, channel: str | None) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """One worker process: reads what to run from its standard input, runs it to its end, watches its supervisor.
 
-Exit codes: 0 ended as asked, 1 failed and may be started again, 3 failed in a way that a restart cannot cure.
+Exit codes: 0 ended as asked, 1 failed and may be started again, 3 failed in a way that a restart cannot cure, 5 was to
+catch up and was ended before it had.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 log = get_log(__name__)
 
 INCURABLE = 3
+CUT_SHORT = 5
 #: The writer's thread gets the interpreter within this; at the default 5 ms it would add that to every latency.
 SWITCH_INTERVAL_S = 0.0005
 #: From when on an end that was asked for counts as slow: before the supervisor ends it by force.
@@ -57,8 +59,8 @@ def recovery_folder(state: Path) -> Path:
     return state / "recovery"
 
 
-def execute(errand: Errand, stop_signals: bool = True) -> None:
-    """Run the dataflow of one worker to its end."""
+def execute(errand: Errand, stop_signals: bool = True) -> bool:
+    """Run the dataflow of one worker to its end; false if it was to catch up and was told to end before."""
     from bytewax._bytewax import cli_main
     from bytewax.recovery import RecoveryConfig
 
@@ -93,6 +95,7 @@ def execute(errand: Errand, stop_signals: bool = True) -> None:
         raise failure from error
     finally:
         worker.close()
+    return not (run.until_caught_up and worker.stop.is_set())
 
 
 def told(worker: Worker) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def main() -> int:
     memory.start()
     ClockWatch(end_worker).start()
     try:
-        execute(errand)
+        is_done = execute(errand)
     except BaseException as error:
         for cause in causes(error):
             if isinstance(cause, (Fenced, SegmentError, KafkaProblem)):
@@ -189,7 +192,9 @@ def main() -> int:
             exc_info=error,
         )
         return 1
-    return INCURABLE if memory.has_ended_it else 0
+    if memory.has_ended_it:
+        return INCURABLE
+    return 0 if is_done else CUT_SHORT
 
 
 def causes(error: BaseException | None) -> list[BaseException]:

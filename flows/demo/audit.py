@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from flows.demo import model
 from flows.demo.intake import Book, Record, Verdicts, judge
+from flows.errors import PlainError
 from flows.kafka import consumer_config, partitions_of
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, INPUTS, LANES, REFERENCE, UPDATES
@@ -27,7 +28,7 @@ READ_SECONDS_MAX = 60.0
 PROMPT = ("critical", "high")
 
 
-class AuditError(RuntimeError):
+class AuditError(PlainError):
     """The audit could not be made."""
 
 

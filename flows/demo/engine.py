@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.children import die_with_parent
+from flows.errors import PlainError
 
 STOP_SECONDS_MAX = 45.0
 LOG_LINES = 20
 
 
-class EngineError(RuntimeError):
+class EngineError(PlainError):
     """The engine did not do what it was asked; the text holds the end of its log."""
 
 

@@ -1,22 +1,35 @@
-"""Turns a line of a file into the messages that a source would send, with ids made from file and line.
+"""Turns a line of a file into the messages that a source would send, with ids made of what the line is about.
 
-Rule: a message depends on the file's name, the line and `--at`, and on nothing else. So running a file again sends the
-same messages, which the engine knows (duplicates) or finds too old (late), and never applies a second time.
+Rule: an id says what the line is about (its kind's key: a cell, an order line, a receipt) and when that was true, and
+nothing of the file. So the same lines again, in whatever file and order, are the same messages, which the engine knows
+(duplicates) or finds too old (late), and never applies a second time; and a line that was corrected, with a later
+moment, is a new word that replaces the old one. Two words about one thing at one moment contradict each other: the
+second is a conflict, and refused.
+
+An allocation adds up instead of replacing: its id has no moment, so that an order line's is taken once, and a file with
+another `--at` cannot reserve the same goods twice.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
 from flows.importing.rows import File, Row
+from schemas.codes import ID_LENGTH_MAX, parse_time
 
-#: An id has 128 characters; what follows the file's name takes at most 30 of them.
-NAME_LENGTH_MAX = 90
+EPOCH = datetime(1970, 1, 1)
+#: Moments that are remembered as ids have them: mostly there is one, at worst one a line.
+MOMENTS_MAX = 1000
+#: Hex digits that stand for what does not fit into an id.
+DIGEST = 32
+#: Which file and line a message comes from: kept short, for whoever looks at one dead letter.
+ORIGIN_LENGTH_MAX = 128
 
 
 class Message(NamedTuple):
@@ -34,7 +47,8 @@ class Writer:
         self._file = file
         self._source = source
         self._at = at
-        self._name = id_of(file.name)
+        self._moments: dict[str, str] = {}
+        self._name = origin_of(file.name)
         self._write = _WRITERS.get(file.kind.name, _single)
 
     def messages(self, row: Row) -> Iterator[Message]:
@@ -45,20 +59,54 @@ class Writer:
             code = ":".join(str(fields.get(name, "")) for name in kind.key)
             yield Message(kind.topic, code.encode(), orjson.dumps(fields))
             return
-        head = {"event_id": f"{self._name}:{row.line}", "type": "", "source": self._source, "occurred_at": self._at}
+        about = [kind.name, *(str(fields.get(name, "")) for name in kind.key)]
+        head = {
+            "event_id": id_of(about, self._moment(fields.get("occurred_at", self._at))),
+            "type": "",
+            "source": self._source,
+            "occurred_at": self._at,
+            # No part of what is counted or compared: for whoever finds one of them among the dead letters.
+            "correlation_id": f"{self._name}:{row.line}",
+        }
         key = str(fields.get("item", "")).encode()
         for body in self._write(kind.name, fields):
             if body["type"] == "order_allocated":
-                body["event_id"] = f"{self._name}:{row.line}:allocated"
+                body["event_id"] = id_of(["allocated", *about[1:]])
             yield Message(kind.topic, key, orjson.dumps(head | body))
 
+    def _moment(self, text: object) -> str:
+        """Give an instant as ids have it: the same however its offset is written."""
+        if not isinstance(text, str):
+            return "never"  # refused for it; the id only has to be one
+        known = self._moments.get(text)
+        if known is None:
+            try:
+                known = (EPOCH + timedelta(microseconds=parse_time(text))).isoformat() + "Z"
+            except ValueError:
+                known = text
+            if len(self._moments) < MOMENTS_MAX:
+                self._moments[text] = known
+        return known
 
-def id_of(name: str) -> str:
-    """Give a file's name as an id may say it: printable ASCII without spaces, and short."""
-    plain = quote(name, safe="!#$&'()*+,;=@[]^_`{|}~.-")
-    if len(plain) <= NAME_LENGTH_MAX:
+
+def id_of(about: list[str], moment: str = "") -> str:
+    """Give the id of what is said about something at a moment: printable ASCII without spaces, of bounded length."""
+    plain = ":".join(about)
+    if moment:
+        plain = f"{plain}@{moment}"
+    if len(plain) <= ID_LENGTH_MAX and plain.isascii() and plain.isprintable() and " " not in plain:
         return plain
-    return f"{plain[: NAME_LENGTH_MAX - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    digest = hashlib.sha256("\0".join([*about, moment]).encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    return f"{_plain(plain)[: ID_LENGTH_MAX - DIGEST - 1]}-{digest}"
+
+
+def origin_of(name: str) -> str:
+    """Give a file's name as a correlation id may say it, with room for a line's number behind it."""
+    return _plain(name)[-(ORIGIN_LENGTH_MAX - 20) :]
+
+
+def _plain(text: str) -> str:
+    return quote(text, safe="!#$&'()*+,;=@[]^_`{|}~.-:", errors="backslashreplace")
 
 
 _TYPES = {"stock": "stock_counted", "lots": "lot_held", "receipts": "receipt_expected"}

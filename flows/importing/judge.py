@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from flows.event_source import decoder_config
 from flows.importing.facts import Message
-from flows.importing.rows import File, Problem, Row
+from flows.importing.rows import REPEATED, File, Problem, Row
 from operators.decode import Book, Decoder
 from operators.reference import ReferenceTables, item_facts_of
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
@@ -92,7 +92,7 @@ class Judge:
             return None
         keys = ", ".join(kind.key)
         said = f"expected one line for each {keys}, got the same as in {first[0]}, line {first[1]}"
-        return Problem(file.name, row.line, kind.key[0], BAD_VALUE, said)
+        return Problem(file.name, row.line, kind.key[0], BAD_VALUE, said, REPEATED)
 
     def _verdict(self, unit: Unit) -> tuple[str, str] | None:
         units = self._items.get(unit.item)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flows.errors import PlainError
+from flows.importing import numbers
 from flows.importing.columns import KINDS, Column, Kind
+from flows.importing.numbers import UNSAID, Marks, TwoMeaningsError
 from schemas.codes import BAD_VALUE, MISSING_FIELD, NOT_AN_OBJECT, NOT_JSON, mismatch, near_match
 from schemas.settings import SettingsError
 
@@ -17,8 +20,12 @@ LINE_BYTES_MAX = 1_048_576
 SUFFIXES = (".csv", ".jsonl", ".ndjson")
 
 
-class ImportProblem(RuntimeError):
+class ImportProblem(PlainError):
     """A file cannot be read to its end; the text says which, why and what would do."""
+
+
+#: Kinds of problem that the engine has no code of its own for: they have advice of their own.
+AMBIGUOUS, NO_MOMENT, REPEATED, NOT_A_TABLE = "ambiguous number", "no moment", "said twice", "not a table"
 
 
 class Problem(NamedTuple):
@@ -29,6 +36,8 @@ class Problem(NamedTuple):
     column: str
     code: str
     sentence: str
+    #: what sort of problem it is, where that is more than its code
+    sort: str = ""
 
 
 class Row(NamedTuple):
@@ -40,18 +49,19 @@ class Row(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file and what it holds. Its name is its identity: ids are made from it."""
+    """A file, what it holds, and what was said of the numbers in it."""
 
     path: Path
     kind: Kind
+    marks: Marks = UNSAID
 
     @property
     def name(self) -> str:
-        """Without its folder, so that it may be run again from elsewhere."""
+        """Without its folder: problems and messages name it so."""
         return self.path.name
 
 
-def file_of(argument: str) -> File:
+def file_of(argument: str, marks: Marks = UNSAID) -> File:
     """Find out what a file holds: `KIND=FILE`, or by the beginning of its name (stock.csv, orders-2.jsonl).
 
     SettingsError, as for any wrong argument, if that cannot be told.
@@ -71,12 +81,12 @@ def file_of(argument: str) -> File:
         raise SettingsError(f"{path.name}: expected a file that ends in .csv (CSV) or .jsonl (JSON Lines)")
     if not path.is_file():
         raise SettingsError(f"{path}: expected a file that can be read, found none")
-    return File(path, kind)
+    return File(path, kind, marks)
 
 
 def rows(file: File) -> Iterator[Row]:
     """Give the lines of a file."""
-    read = _csv if file.path.suffix.lower() == ".csv" else _json_lines
+    read = _csv if is_csv(file) else _json_lines
     try:
         yield from read(file)
     except UnicodeDecodeError as error:
@@ -87,10 +97,28 @@ def rows(file: File) -> Iterator[Row]:
         raise ImportProblem(f"{file.path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
 
 
+def is_csv(file: File) -> bool:
+    """Is it a table, or JSON Lines?"""
+    return file.path.suffix.lower() == ".csv"
+
+
+def column_names(file: File) -> list[str]:
+    """Give the names in a table's first line; none where that cannot be read, which whoever reads it says."""
+    try:
+        with file.path.open(encoding="utf-8-sig", newline="") as text:
+            head = text.readline()
+            return [name.strip().strip('"').strip().lower() for name in head.split(_delimiter(head))]
+    except (UnicodeDecodeError, OSError):
+        return []
+
+
+def _delimiter(head: str) -> str:
+    return max(",;\t", key=head.count)
+
+
 def _csv(file: File) -> Iterator[Row]:
     with file.path.open(encoding="utf-8-sig", newline="") as text:
-        head = text.readline()
-        delimiter = max(",;\t", key=head.count)
+        delimiter = _delimiter(text.readline())
         text.seek(0)
         reader = csv.reader(text, delimiter=delimiter, strict=True)
         line = 1
@@ -101,25 +129,29 @@ def _csv(file: File) -> Iterator[Row]:
                 yield Row(1, {}, problems)
                 return
             columns = {column.name: column for column in file.kind.columns}
-            readers = [(name, _READERS[columns[name].form]) for name in names]
+            readers = [(name, reader_of(columns[name], numbers.of_table(file.marks, delimiter))) for name in names]
             width = len(names)
             line = reader.line_num + 1
             for cells in reader:
                 if len(cells) == width:
-                    yield Row(
-                        line,
-                        {
-                            name: read(told) if read is not None else told
-                            for (name, read), cell in zip(readers, cells, strict=True)
-                            if (told := cell.strip())
-                        },
-                    )
+                    try:
+                        yield Row(
+                            line,
+                            {
+                                name: read(told) if read is not None else told
+                                for (name, read), cell in zip(readers, cells, strict=True)
+                                if (told := cell.strip())
+                            },
+                        )
+                    except TwoMeaningsError:
+                        yield Row(line, {}, tuple(_unclear(file, line, readers, cells)))
                 elif cells:  # an empty line is no line
                     said = f"expected {width} cells, as the first line has, got {len(cells)}"
-                    yield Row(line, {}, (Problem(file.name, line, "", BAD_VALUE, said),))
+                    yield Row(line, {}, (Problem(file.name, line, "", BAD_VALUE, said, NOT_A_TABLE),))
                 line = reader.line_num + 1
         except csv.Error as error:
-            yield Row(line, {}, (Problem(file.name, line, "", BAD_VALUE, f"expected CSV, got other text: {error}"),))
+            said = f"expected CSV, got other text: {error}"
+            yield Row(line, {}, (Problem(file.name, line, "", BAD_VALUE, said, NOT_A_TABLE),))
 
 
 def _head_problems(file: File, names: list[str]) -> tuple[Problem, ...]:
@@ -155,9 +187,19 @@ def _json_lines(file: File) -> Iterator[Row]:
             yield _json_row(file, line, raw.decode("utf-8-sig" if line == 1 else "utf-8"), columns)
 
 
+def _no_constant(text: str) -> object:
+    raise ValueError(f"{text} is no JSON")
+
+
+#: Text is exact where a number of Python or of a message would not be, and the engine reads it.
+_read_json = json.JSONDecoder(
+    parse_float=str, parse_int=lambda text: int(text) if len(text) <= 18 else text, parse_constant=_no_constant
+).decode
+
+
 def _json_row(file: File, line: int, text: str, columns: dict[str, Column]) -> Row:
     try:
-        fields = json.loads(text, parse_float=str)  # text is exact, and the engine reads it
+        fields = _read_json(text)
     except (ValueError, RecursionError) as error:
         return Row(
             line, {}, (Problem(file.name, line, "", NOT_JSON, f"expected a JSON object, got other text: {error}"),)
@@ -175,23 +217,40 @@ def _json_row(file: File, line: int, text: str, columns: dict[str, Column]) -> R
 
 # What a cell cannot be read as stays text: the one rule that then refuses it also says what was expected.
 
+Reader = Callable[[str], Any]
 
-def _number(text: str) -> int | str:
-    # Not what int() takes beyond JSON's grammar ("1_000", "+1", "007").
-    if len(text) <= 18 and text.isascii() and text.isdigit() and (text[0] != "0" or text == "0"):
-        return int(text)
-    return text
+
+def reader_of(column: Column, marks: Marks) -> Reader | None:
+    """Give what reads the cells of a column that are not empty; None where they stay text."""
+
+    def number(text: str) -> int | str:
+        return numbers.read(text, marks)
+
+    def pairs(text: str) -> dict[str, Any] | str:
+        split = [pair.partition("=") for pair in text.split()]
+        if not all(equals for _, equals, _ in split):
+            return text
+        return {name: str(number(value)) for name, _, value in split}
+
+    readers: dict[str, Reader | None] = {
+        "text": None,
+        "number": number,
+        "switch": _switch,
+        "list": str.split,
+        "map": pairs,
+    }
+    return readers[column.form]
 
 
 def _switch(text: str) -> bool | str:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def _map(text: str) -> dict[str, Any] | str:
-    pairs = [pair.partition("=") for pair in text.split()]
-    if not all(equals for _, equals, _ in pairs):
-        return text
-    return {name: value for name, _, value in pairs}
-
-
-_READERS: dict[str, Any] = {"text": None, "number": _number, "switch": _switch, "list": str.split, "map": _map}
+def _unclear(file: File, line: int, readers: list[tuple[str, Reader | None]], cells: list[str]) -> Iterator[Problem]:
+    """Give what each cell of a line says that could be two numbers."""
+    for (name, read), cell in zip(readers, cells, strict=True):
+        try:
+            if read is not None and cell.strip():
+                read(cell.strip())
+        except TwoMeaningsError as error:
+            yield Problem(file.name, line, name, BAD_VALUE, str(error), AMBIGUOUS)

@@ -32,6 +32,8 @@ def test_topics_are_made_as_the_contract_wants_them(world: World) -> None:
         for resource, done in admin.describe_configs(asked).items()
     }
     assert all(found[world.topic(name)]["message.timestamp.type"] == "LogAppendTime" for name in inputs)
+    for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    assert all(for_ever.items() <= found[world.topic(name)].items() for name in inputs)
     compacted = (*reference, *updates, "inventory.positions")
     assert all(found[world.topic(name)]["cleanup.policy"] == "compact" for name in compacted)
     assert all(len(known[world.topic(name)].partitions) == 1 for name in reference)
@@ -51,6 +53,9 @@ def test_sigint_ends_it_with_exit_code_0(world: World) -> None:
     lab = Lab(world)
     with Engine(world, **lab.env) as engine:
         engine.wait_for_workers()
+        findings = json.loads(lab.atp("check", "--json").stdout)["findings"]
+        (seen,) = (finding["seen"] for finding in findings if finding["subject"] == "engine")
+        assert f"runs on {world.state_dir}" in seen and seen.startswith("one ")
         engine.process.send_signal(signal.SIGINT)
         assert engine.wait(30) == 0, engine.text()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -74,6 +75,40 @@ def test_sigterm_under_load_loses_nothing(world: Any) -> None:
     with Engine(world, "--until-caught-up") as engine:
         assert engine.wait(40) == 0, engine.text()
     assert promised(world) == 20_010
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_catching_up_that_is_interrupted_while_it_waits_to_start_ends_with_1(
+    world: Any, number: signal.Signals
+) -> None:
+    with Engine(world, "--until-caught-up", "--wait", kafka__bootstrap_servers="127.0.0.1:9") as engine:
+        until(lambda: "trying again" in engine.text(), 60, engine.text)
+        engine.process.send_signal(number)
+        assert engine.wait(30) == 1
+        assert "ended before it had caught up" in engine.text()
+
+
+def test_catching_up_that_is_interrupted_while_its_workers_run_ends_with_1(world: Any) -> None:
+    open_shop(world)
+    for _ in range(3000):
+        world.send("inventory.warehouse", received(0, 1))
+    world.flush()
+    with Engine(world, "--until-caught-up") as engine:
+        engine.wait_for_workers()
+        engine.process.send_signal(signal.SIGTERM)
+        assert engine.wait(60) == 1
+
+
+def test_catching_up_goes_on_where_somebody_else_ends_a_worker(world: Any) -> None:
+    open_shop(world)
+    for _ in range(3000):
+        world.send("inventory.warehouse", received(0, 1))
+    world.flush()
+    with Engine(world, "--until-caught-up") as engine:
+        (worker,) = engine.wait_for_workers()
+        worker.terminate()
+        assert engine.wait(90) == 0, engine.text()
+    assert promised(world) == 3000, "a worker that ends well has not caught up for that"
 
 
 def test_kafkas_own_tools_see_how_far_it_is(world: Any) -> None:

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import redis
+import typer
+from confluent_kafka import KafkaError, KafkaException
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.check import kept, replicated, running
+from flows.children import ServerError
+from flows.cli import app, reporting
+from flows.errors import PlainError
+from flows.importing.rows import ImportProblem
+from flows.kafka import KafkaProblem
+from flows.load import LoadError
+from flows.lookup import LookupProblem
+from flows.state_folder import Busy
+from flows.store import StoreError
+from flows.supervisor import StartError
+from flows.topics import plan
+from flows.watch import lines_of
+from schemas.settings import Settings, load_settings
+from schemas.topics import INPUTS, REFERENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -19,8 +39,6 @@ NOWHERE = "redis://127.0.0.1:9/0"
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder without a settings file, and an environment without settings."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("ATP_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -123,6 +141,207 @@ def test_check_tells_each_thing_that_is_wrong(here: Path) -> None:
     assert not by_subject["kafka"]["ok"] and by_subject["kafka"]["remedy"]
     assert not by_subject["redis"]["ok"] and by_subject["redis"]["remedy"]
     assert not (here / "new").exists()
+
+
+def test_any_error_that_is_meant_for_people_is_a_sentence_and_not_a_stack(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NewError(PlainError):
+        """Of a module that the command line has never heard of."""
+
+    def fails(*_: object) -> int:
+        raise NewError("the moon is in the way: wait")
+
+    monkeypatch.setattr("flows.lookup.show", fails)
+    assert invoke("get", "SKU-1") == (1, "", "atp: the moon is in the way: wait\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KafkaException(KafkaError(KafkaError._TIMED_OUT)), "Kafka"), (redis.exceptions.ResponseError("no"), "Redis")],
+)
+def test_what_a_client_raises_is_no_stack_either(
+    capsys: pytest.CaptureFixture[str], error: Exception, told: str
+) -> None:
+    with pytest.raises(typer.Exit) as end, reporting():
+        raise error
+    assert end.value.exit_code == 1 and capsys.readouterr().err.startswith(f"atp: {told} cannot be used")
+    with pytest.raises(ZeroDivisionError), reporting():
+        raise ZeroDivisionError  # a fault of ours shows its stack
+
+
+def test_the_errors_of_the_clients_are_meant_for_people() -> None:
+    for error in (KafkaProblem, StoreError, LoadError, ImportProblem, LookupProblem, ServerError, StartError, Busy):
+        assert issubclass(error, PlainError), error
+
+
+@pytest.mark.parametrize(("is_view", "code"), [(True, 0), (False, 1)])
+def test_a_reader_that_goes_away_has_seen_enough_of_what_is_shown_and_cuts_short_what_is_done(
+    monkeypatch: pytest.MonkeyPatch, is_view: bool, code: int
+) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # given back after it
+    with pytest.raises(typer.Exit) as end, reporting(is_view=is_view):
+        raise BrokenPipeError
+    assert end.value.exit_code == code
+
+
+def test_it_says_its_version(here: Path) -> None:
+    from importlib.metadata import version
+
+    assert invoke("--version") == (0, f"atp-engine {version('atp-engine')}\n", "")
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["topics"], ["topics", "create"], ["import"], ["dead-letters", "list"]]
+)
+def test_h_is_help_everywhere(here: Path, command: list[str]) -> None:
+    code, short, _ = invoke(*command, "-h")
+    assert (code, short) == (0, invoke(*command, "--help")[1])
+    assert "Usage" in short
+
+
+def test_a_shell_is_told_what_there_is() -> None:
+    asked = {"_ATP_COMPLETE": "complete_bash", "COMP_WORDS": "atp to", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.cli"],
+        cwd=ROOT,
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["topics"]
+    assert "--install-completion" in invoke("--help")[1] and "--show-completion" in invoke("--help")[1]
+
+
+PROMISES = {"web": "9", "web:by_day": "[9, 12, 12]", "shop": "7", "_version": "3", "_as_of": "0", "_day0": "2026-03-01"}
+POSITION = {
+    "EAST:on_hand": "1200",
+    "EAST:soft_allocated": "0",
+    "EAST:hard_reserved": "30",
+    "EAST:available": "1170",
+    "A-LOCATION-WITH-A-LONG-NAME:on_hand": "5",
+    "_version": "3",
+}
+ITEMS = {"HOE": (PROMISES, POSITION), "AXE": ({"web": "1"}, {}), "web": ({"shop": "2"}, {})}
+
+
+@pytest.fixture
+def shelf(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis holds a few items."""
+    monkeypatch.setattr("flows.lookup.read", lambda _, items: {item: ITEMS.get(item, ({}, {})) for item in items})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["HOE", "web"], 0, ["9"]),
+        (["HOE", "--channel", "web"], 0, ["9"]),
+        (["HOE", "AXE", "--channel", "web"], 0, ["HOE 9", "AXE 1"]),
+        (["HOE", "AXE", "web", "--channel", "shop"], 1, ["HOE 7", "web 2"]),
+        (["HOE", "nowhere"], 1, []),
+        (["NOTHING", "nowhere"], 1, []),
+    ],
+)
+def test_get_reads_one_number_or_a_channels_numbers_of_several_items(
+    shelf: None, arguments: list[str], code: int, said: list[str]
+) -> None:
+    found, told, _ = invoke("get", *arguments)
+    assert (found, told.splitlines()) == (code, said)
+
+
+def test_get_reads_several_items(shelf: None) -> None:
+    code, told, _ = invoke("get", "HOE", "AXE")
+    assert code == 0 and "HOE" in told and "AXE" in told and "1200" in told
+    code, told, error = invoke("get", "HOE", "AXE", "SPADE", "--json")
+    assert code == 1 and "SPADE" in error
+    answers = [json.loads(line) for line in told.splitlines()]
+    assert [answer["item"] for answer in answers] == ["HOE", "AXE"]
+    assert answers[0]["atp"]["web:by_day"] == [9, 12, 12]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_table_fits_the_terminal_without_a_cut_head_and_leaves_out_what_is_all_0(
+    shelf: None, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, told, _ = invoke("get", "HOE")
+    assert code == 0
+    assert max(map(len, told.splitlines())) <= width, told
+    assert "…" not in told and "..." not in told
+    words = set(re.findall(r"[\w-]+", told))
+    assert {"location", "hand", "reserved", "available", "A-LOCATION-WITH-A-LONG-NAME", "1170"} - words <= (
+        {"location"} if width == 40 else set()
+    ), told
+    for absent in ("quarantined", "transit", "expected", "allocated", "withheld"):
+        assert absent not in words
+
+
+UPDATE = {
+    "processed_at": "2026-03-01T06:00:00.123456Z",
+    "lane": "critical",
+    "item": "RETRO-CLOCK-1234",
+    "channel": "marketplace",
+    "previous": None,
+    "atp": 1234,
+    "cause": "order_placed",
+}
+
+
+@pytest.mark.parametrize(("width", "lines"), [(40, 2), (80, 1), (120, 1)])
+def test_what_is_watched_fits_the_terminal(width: int, lines: int) -> None:
+    shown = [line.plain for line in lines_of(UPDATE, width)]
+    assert len(shown) == lines
+    for word in ("critical", "RETRO-CLOCK-1234", "marketplace", "new -> 1234", "order_placed"):
+        assert word in " ".join(shown)
+    if width > 40:
+        assert max(map(len, shown)) <= width
+
+
+def configs(**changed: str) -> dict[str, dict[str, str]]:
+    plain = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    return {name: {**plain, **changed} for name in INPUTS}
+
+
+def test_check_warns_where_kafka_deletes_events_or_holds_one_copy_of_them() -> None:
+    (well,) = kept(Settings(), configs())
+    assert well.is_ok and not well.is_warning
+    (week,) = kept(Settings(), configs(**{"retention.ms": "604800000"}))
+    assert week.is_ok and week.is_warning and "7d" in week.seen and "retention.ms=-1" in week.remedy
+    (full,) = kept(Settings(), configs(**{"retention.bytes": "1000000"}))
+    assert full.is_warning and "1,000,000 bytes" in full.seen
+    (wrong,) = kept(Settings(), configs(**{"cleanup.policy": "compact,delete"}))
+    assert not wrong.is_ok
+    (alone,) = replicated({"a": 1, "b": 3}, 3)
+    assert alone.is_ok and alone.is_warning and ": a." in alone.seen
+    (single,) = replicated({"a": 1, "b": 1}, 1)
+    assert single.is_ok and not single.is_warning
+
+
+def test_topics_that_are_made_keep_their_events_for_ever() -> None:
+    made = plan(Settings())
+    for name in INPUTS:
+        assert {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}.items() <= made[name][
+            1
+        ].items()
+    for name in REFERENCE:
+        assert made[name][1]["cleanup.policy"] == "compact"
+
+
+def test_check_says_whether_an_engine_runs_here_and_leaves_the_folder_as_it_was(here: Path) -> None:
+    settings = load_settings(None, {"state.dir": str(here / "state"), "redis.url": NOWHERE})
+    assert running(settings).seen == f"none runs on {here / 'state'}"
+    assert not (here / "state").exists()
+    (here / "state").mkdir()
+    with (here / "state" / "lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert running(settings).seen == f"one runs on {here / 'state'}"
+        with pytest.MonkeyPatch.context() as patch:
+            said = {"at": "1", "behind_ms": "1500", "ready": "1", "version": "0.2.0", "run": "7"}
+            patch.setattr("flows.check._alive", lambda _: said)
+            assert running(settings).seen == f"one 0.2.0 runs on {here / 'state'}: ready, 1.5 s behind"
+    assert running(settings).seen.startswith("none runs")
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:

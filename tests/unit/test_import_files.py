@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.importing import advice
 from flows.importing.columns import KINDS, table
-from flows.importing.facts import Writer, id_of
-from flows.importing.rows import ImportProblem, Row, file_of, rows
-from schemas.codes import is_id
-from schemas.settings import SettingsError
+from flows.importing.facts import Writer
+from flows.importing.places import Places
+from flows.importing.report import Report
+from flows.importing.rows import AMBIGUOUS, ImportProblem, Problem, Row, file_of, rows
+from flows.importing.run import check, plan
+from schemas.codes import REFUSAL_CODES, UNKNOWN_TYPE, UNSUPPORTED_VERSION, is_id
+from schemas.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,23 +101,153 @@ def test_what_a_file_holds_is_told_by_its_name_or_by_the_command(tmp_path: Path)
         file_of(str(tmp_path / "export.csv"))
 
 
-@pytest.mark.parametrize("name", ["stock.csv", "Bestände März 2026.csv", "x" * 300 + ".csv", "stock:1.csv"])
-def test_any_name_makes_ids(name: str) -> None:
-    assert is_id(f"{id_of(name)}:99999999999:allocated")
-    assert id_of(name) != id_of(name + "x")
+AT = "2025-01-31T12:00:00Z"
 
 
-def test_names_that_would_make_the_same_ids_do_not() -> None:
-    assert id_of("stock.csv:1") != id_of("stock.csv") + ":1"
+def messages(folder: Path, name: str, fields: dict[str, object], at: str | None = AT, line: int = 2) -> list[Any]:
+    (folder / name).touch()
+    writer = Writer(file_of(str(folder / name)), "import", at)
+    return [json.loads(message.value) for message in writer.messages(Row(line, dict(fields)))]
 
 
-def test_an_order_line_that_is_allocated_is_two_events(tmp_path: Path) -> None:
-    (tmp_path / "orders.csv").touch()
-    writer = Writer(file_of(str(tmp_path / "orders.csv")), "import", "2025-01-31T12:00:00Z")
+def event_id(
+    folder: Path, fields: dict[str, object], at: str | None = AT, name: str = "stock.csv", line: int = 2
+) -> str:
+    (event,) = messages(folder, name, fields, at, line)
+    assert is_id(event["event_id"]) and is_id(event["correlation_id"])
+    return str(event["event_id"])
+
+
+COUNT: dict[str, object] = {"item": "SHOVEL", "location": "DC1", "quantity": 5}
+
+
+def test_the_same_line_is_the_same_message_in_whatever_file_and_place(tmp_path: Path) -> None:
+    first = event_id(tmp_path, COUNT)
+    assert event_id(tmp_path, COUNT, name="stock-again.jsonl", line=77) == first
+    assert event_id(tmp_path, COUNT, at="2025-01-31T13:00:00.000+01:00") == first, "the same instant"
+    assert event_id(tmp_path, {**COUNT, "occurred_at": AT}, at=None) == first
+
+
+def test_a_line_of_a_later_moment_is_another_message(tmp_path: Path) -> None:
+    first = event_id(tmp_path, COUNT)
+    assert event_id(tmp_path, COUNT, at="2025-01-31T12:00:01Z") != first
+    assert event_id(tmp_path, {**COUNT, "lot": "L1"}) != first
+
+
+def test_at_one_moment_a_corrected_line_contradicts_the_first(tmp_path: Path) -> None:
+    assert event_id(tmp_path, {**COUNT, "quantity": 6}) == event_id(tmp_path, COUNT), "it shall be a conflict"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"item": "I" * 64, "location": "L" * 64, "lot": "X" * 64, "quantity": 1},
+        {"item": "Bestände März", "location": "DC 1"},
+        {"item": ["SHOVEL"], "location": {"a": 1}, "occurred_at": [1]},
+        {"item": "SHOVEL", "location": None, "occurred_at": "yesterday"},
+    ],
+)
+def test_any_line_makes_ids(tmp_path: Path, fields: dict[str, object]) -> None:
+    assert event_id(tmp_path, fields, name="stock-März 2026.csv")
+    assert event_id(tmp_path, fields) != event_id(tmp_path, {**fields, "lot": "another"})
+
+
+def test_a_message_tells_its_file_and_line(tmp_path: Path) -> None:
+    assert messages(tmp_path, "stock-dc1.csv", COUNT, line=17)[0]["correlation_id"] == "stock-dc1.csv:17"
+
+
+def test_an_order_line_that_is_allocated_is_two_events_and_is_allocated_once_whatever_the_moment(
+    tmp_path: Path,
+) -> None:
     line = {"order_id": "SO-1", "line_id": "1", "channel": "web", "item": "A", "quantity": 2, "location": "DC1"}
-    assert len(list(writer.messages(Row(2, line)))) == 1
-    assert len(list(writer.messages(Row(2, {**line, "allocated": 0})))) == 1
-    assert len(list(writer.messages(Row(2, {**line, "allocated": 1})))) == 2
+    assert len(messages(tmp_path, "orders.csv", line)) == 1
+    assert len(messages(tmp_path, "orders.csv", {**line, "allocated": 0})) == 1
+    placed, allocated = messages(tmp_path, "orders.csv", {**line, "allocated": 1})
+    later, again = messages(tmp_path, "orders.csv", {**line, "allocated": 2}, at="2025-01-31T13:00:00Z")
+    assert later["event_id"] != placed["event_id"], "the newest word on what is demanded stands"
+    assert again["event_id"] == allocated["event_id"], "an allocation would add up"
+
+
+def test_places_know_what_was_sent_and_what_is_left(tmp_path: Path) -> None:
+    places = Places()
+    for offset in (5, 6, 7, 10, 11, 9):
+        places.add("t", 0, offset)
+    places.add("t", 1, 0)
+    assert [places.has("t", 0, offset) for offset in range(4, 13)] == [
+        False, True, True, True, False, True, True, True, False,
+    ]  # fmt: skip
+    assert places.ends() == {("t", 0): 12, ("t", 1): 1}
+    assert not places.has("t", 2, 0) and not places.has("u", 0, 5)
+    assert places.beyond({}) == places.count == 7
+    assert places.beyond({("t", 0): 10, ("t", 1): 1}) == 2
+    assert places.beyond({("t", 0): 12, ("t", 1): 1}) == 0
+
+
+@pytest.mark.parametrize("text", ['{"item": "A", "quantity": NaN}', '{"quantity": -Infinity}'])
+def test_what_json_does_not_know_is_not_json(tmp_path: Path, text: str) -> None:
+    (row,) = read(tmp_path, text, "stock.jsonl")
+    assert [problem.code for problem in row.problems] == ["not_json"]
+
+
+def test_what_no_message_can_hold_is_a_problem_of_its_line(tmp_path: Path) -> None:
+    (tmp_path / "stock.jsonl").write_text(
+        '{"item": "\\ud800", "location": "DC1", "quantity": 1}\n'
+        f'{{"item": "A", "location": "DC1", "quantity": {"9" * 30}}}\n'
+        f'{{"item": "A", "location": "DC2", "quantity": {"[" * 300}{"]" * 300}}}\n'
+    )
+    problems: list[Problem] = []
+    files = [str(tmp_path / "stock.jsonl")]
+    settings = Settings()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.importing.run.read_reference", lambda _: iter(()))
+        at = datetime.now(UTC).isoformat()
+        check(settings, plan(settings, files, "import", at), problems.append)
+    assert [problem.line for problem in problems] == [1, 2, 3]
+    assert [problem.code for problem in problems][::2] == ["bad_value", "bad_value"]
+
+
+def report(problems: list[Problem], shown_max: int = 100, as_json: bool = False) -> list[str]:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        told = Report(shown_max, as_json)
+        for problem in problems:
+            told.problem(problem)
+        told.problems()
+    return said.getvalue().splitlines()
+
+
+def test_problems_are_grouped_by_kind_with_number_example_and_hint_and_then_told_line_by_line() -> None:
+    many = [Problem("stock.csv", line, "item", "unknown_item", f"no such item {line}") for line in range(2, 9)]
+    few = [Problem("stock.csv", 9, "quantity", "bad_value", "1000 or 1", AMBIGUOUS)]
+    said = report([*few, *many], shown_max=3)
+    assert said[0].split() == ["7", "x", "stock.csv,", "item:", "unknown_item"]
+    assert "line 2: no such item 2" in said[1]
+    assert said[2].strip().startswith("-> ") and "items.csv" in said[2]
+    assert "--decimal" in said[5]
+    assert said[7].startswith("stock.csv, line 9, quantity: 1000 or 1 [bad_value]")
+    assert said[10].startswith("... and 5 more")
+
+
+def test_for_a_script_each_line_is_an_object() -> None:
+    said = [json.loads(line) for line in report([Problem("a.csv", 1, "", "bad_value", "no")] * 3, 2, as_json=True)]
+    assert [one["what"] for one in said] == ["problem", "problem", "problems"]
+    assert said[2]["count"] == 3 and said[2]["hint"]
+
+
+def test_every_code_has_its_advice() -> None:
+    for code in REFUSAL_CODES:
+        assert advice.for_a_refusal(code) or code in (UNKNOWN_TYPE, UNSUPPORTED_VERSION), code
+
+
+def test_without_a_moment_the_command_says_which_option_why_and_how(tmp_path: Path) -> None:
+    (tmp_path / "stock.csv").write_text("item;location;quantity\nA;B;1\n")
+    with pytest.raises(SettingsError) as error:
+        plan(Settings(), [str(tmp_path / "stock.csv")], "import", None)
+    assert re.match(r"--at: expected the moment .* stock\.csv .*, got none: .*--at 20\d\d-\S+Z", str(error.value))
+    (tmp_path / "stock.csv").write_text('"Item";location;quantity; "occurred_at"\nA;B;1;\n')
+    assert plan(Settings(), [str(tmp_path / "stock.csv")], "import", None).at is None
+    (tmp_path / "items.csv").write_text("item\nA\n")
+    assert plan(Settings(), [str(tmp_path / "items.csv")], "import", None).at is None
 
 
 def test_the_page_shows_every_column_and_there_is_an_example_of_every_kind() -> None:

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
+from operators.rules.margins import Margins
 from schemas.state import Handling, Line, LineAt, Moment
+
+#: Picks and shipments of a line at a location from which on it is not looked through at each: below, that is cheaper.
+MARGINS_FROM = 32
 
 
 def deducted(at: LineAt) -> int:
@@ -96,6 +100,40 @@ def stands_alone(at: LineAt, is_pick: bool) -> bool:
     if is_pick:
         return at.deducts_at == "pick" or (at.deducts_at == "first" and not at.shipments)
     return at.deducts_at == "shipment" or (at.deducts_at == "first" and not at.picks)
+
+
+def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, int]]:
+    """Add one to a line that has picks and shipments, and give what that changes of D: (lot, occurred_at, units).
+
+    A short line is looked through, before and after. A long one is not, but where it has several lots and its shipments
+    were ahead of its picks: then it depends on all of them which lot it fell on.
+    """
+    occurred_at, _, lot, quantity = handling
+    margins = at.margins
+    if margins is None and len(at.picks) + len(at.shipments) >= MARGINS_FROM:
+        margins = at.margins = _margins_of(at)
+    if margins is not None:
+        if margins.lot != lot:
+            margins.lot = None
+        is_ahead = margins.lot is None and margins.is_ahead(occurred_at, 0 if is_pick else quantity)
+        changes = margins.add(occurred_at, quantity, is_pick)
+        if is_ahead:  # each pick fell on its own lot, and passed over a shipment
+            handle(at, handling, is_pick)
+            return [(lot, occurred_at, quantity)] if is_pick else []
+        if margins.lot is not None:
+            handle(at, handling, is_pick)
+            return [(lot, moment, change) for moment, change in changes]
+    before = deductions(at)
+    handle(at, handling, is_pick)
+    after = deductions(at)
+    steps = [(step, after.get(step, 0) - before.get(step, 0)) for step in after.keys() | before.keys()]
+    return [(step[0], step[1], change) for step, change in steps if change]
+
+
+def _margins_of(at: LineAt) -> Margins:
+    lots = {unit[2] for unit in at.picks} | {unit[2] for unit in at.shipments}
+    handled = [(unit[0], unit[3]) for unit in at.picks] + [(unit[0], -unit[3]) for unit in at.shipments]
+    return Margins(handled, lots.pop() if len(lots) == 1 else None)
 
 
 def deductions(at: LineAt) -> dict[tuple[str, int], int]:

@@ -103,7 +103,7 @@ class OutgoingKafka:
     def send_letter(self, letter: Letter) -> bool:
         """Keep what could not be used; false: there is no room, and it has to be sent again."""
         try:
-            self._produce(self._dead_letters, letter.value, letter.key, headers=letter.headers)
+            self._produce(self._dead_letters, letter.value, letter.key, headers=list(letter.headers))
         except BufferError:
             return False
         return True

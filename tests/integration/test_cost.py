@@ -1,15 +1,16 @@
-"""What one message may cost: in dead letters, in memory, and in the time of others. The bounds stand in docs/guarantees.md."""
+"""What one message may cost: in dead letters, and in the time of others. The bounds stand in docs/tuning.md."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from typing import Any
 
 import pytest
 
 from tests.running import Engine, until
-from tests.shop import event, open_shop, received, wait_for
+from tests.shop import clock, event, open_shop, promised, received, wait_for
 
 LINES = 1_000
 #: What all dead letters of a message may take, as a multiple of it.
@@ -76,3 +77,37 @@ def test_all_letters_of_a_message_take_at_most_eight_times_its_size(world: Any, 
         whole = [letter for letter in letters if letter.value == value]
         assert whole and all(letter.key == key for letter in whole), f"{name}: one has all of it"
         assert all(letter.value in (value, b"") for letter in letters), name
+
+
+#: The mark is 250 ms and three times a quiet p99, and `python -m benchmarks bulky` measures it. What is to be seen here
+#: is an order that stops all others, for 20 s: far from what a busy machine does to a single event.
+STANDSTILL_S = 5.0
+EVENTS = 40
+
+
+def slowest_of(world: Any, engine: Engine, totals: range) -> float:
+    """Receive one more of an item, again and again; give the longest time until it could be read, in seconds."""
+
+    def readable_after(total: int) -> float:
+        began = time.monotonic()
+        world.send("inventory.warehouse", received(0, 1))
+        until(lambda: promised(world) == total, 40, engine.text)
+        return time.monotonic() - began
+
+    return max(readable_after(total) for total in totals)
+
+
+def test_a_very_large_order_stops_nobody_else(world: Any) -> None:
+    open_shop(world, items=2)
+    known = [clock(1)] * LINES
+    with Engine(world) as engine:
+        world.send("inventory.warehouse", received(0, 1))
+        world.flush()
+        wait_for(world, 1)
+        quiet = slowest_of(world, engine, range(2, 2 + EVENTS))
+        for number, items in enumerate((UNKNOWN, SCATTERED, known), 1):  # what is unknown is refused a second later
+            world.send("inventory.orders", order(items, 900), key="SO-big")
+            beside = slowest_of(world, engine, range(2 + number * EVENTS, 2 + (number + 1) * EVENTS))
+            assert beside <= max(3 * quiet, STANDSTILL_S), f"{beside:.2f} s, {quiet:.2f} s without"
+        until(lambda: len(world.read("inventory.dead_letters")) == 2 * LINES, 60, "the unknown lines' letters")
+        assert engine.stop() == 0, engine.text()

@@ -398,9 +398,7 @@ def steps_after(at: LineAt, changes: list[tuple[str, int, int]], steps: dict[tup
 
 @pytest.mark.parametrize("lots", [("",), ("L1", "")])
 @pytest.mark.parametrize("lead", [-3, 0, 3])
-def test_what_one_more_changes_of_a_long_line_is_what_looking_through_it_gives(
-    lots: tuple[str, ...], lead: int
-) -> None:
+def test_what_one_more_changes_of_a_long_line_is_what_looking_through_gives(lots: tuple[str, ...], lead: int) -> None:
     for seed in range(8):
         random = Random(seed)
         handlings = [
@@ -437,7 +435,7 @@ def test_blocks_of_a_long_line_are_split_and_passed_over() -> None:
 @pytest.mark.parametrize("lots", [("",), ("L1", "")])
 @pytest.mark.parametrize("is_shuffled", [False, True])
 def test_a_line_of_thousands_costs_each_new_one_little(lots: tuple[str, ...], is_shuffled: bool) -> None:
-    # Looked through at each, each took 6 ms at this length: half a minute of processor time. Now it is a tenth of a second.
+    # Looked through at each one, it took 6 ms each at this length: half a minute of processor time.
     at = LineAt("first")
     order = list(range(2_000))
     if is_shuffled:

@@ -105,24 +105,25 @@ def stands_alone(at: LineAt, is_pick: bool) -> bool:
 def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, int]]:
     """Add one to a line that has picks and shipments, and give what that changes of D: (lot, occurred_at, units).
 
-    A short line is looked through, before and after. A long one is not, but where it has several lots and its shipments
+    A short line is looked through, before and after. A long one is not, but where its shipments name several lots and
     were ahead of its picks: then it depends on all of them which lot it fell on.
     """
     occurred_at, _, lot, quantity = handling
     margins = at.margins
     if margins is None and len(at.picks) + len(at.shipments) >= MARGINS_FROM:
-        margins = at.margins = _margins_of(at)
+        margins = at.margins = _margins_of(at, lot)
     if margins is not None:
-        if margins.lot != lot:
+        if not is_pick and margins.lot != lot:
             margins.lot = None
-        is_ahead = margins.lot is None and margins.is_ahead(occurred_at, 0 if is_pick else quantity)
+        shipped_lot = margins.lot
+        is_ahead = shipped_lot is None and margins.is_ahead(occurred_at, 0 if is_pick else quantity)
         changes = margins.add(occurred_at, quantity, is_pick)
-        if is_ahead:  # each pick fell on its own lot, and passed over a shipment
+        if shipped_lot is not None:
+            handle(at, handling, is_pick)
+            return _fell_on(shipped_lot, handling, is_pick, changes)
+        if is_ahead:  # each pick fell on its own lot, and passed over shipments
             handle(at, handling, is_pick)
             return [(lot, occurred_at, quantity)] if is_pick else []
-        if margins.lot is not None:
-            handle(at, handling, is_pick)
-            return [(lot, moment, change) for moment, change in changes]
     before = deductions(at)
     handle(at, handling, is_pick)
     after = deductions(at)
@@ -130,8 +131,28 @@ def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, 
     return [(step[0], step[1], change) for step, change in steps if change]
 
 
-def _margins_of(at: LineAt) -> Margins:
-    lots = {unit[2] for unit in at.picks} | {unit[2] for unit in at.shipments}
+def _fell_on(
+    shipped_lot: str, handling: Handling, is_pick: bool, changes: list[tuple[int, int]]
+) -> list[tuple[str, int, int]]:
+    """Say which lots changes of D fall on where all shipments name one: a pick takes its own lot in place of that."""
+    occurred_at, _, lot, quantity = handling
+    if not is_pick or lot == shipped_lot:
+        return [(shipped_lot, moment, change) for moment, change in changes]
+    found = [(lot, occurred_at, quantity)]
+    instead = -quantity
+    for moment, change in changes:
+        if moment == occurred_at:
+            instead += change
+        else:
+            found.append((shipped_lot, moment, change))
+    if instead:
+        found.append((shipped_lot, occurred_at, instead))
+    return found
+
+
+def _margins_of(at: LineAt, lot: str) -> Margins:
+    """Begin with what there is; `lot`: of the new one, which is the first shipment where there is none."""
+    lots = {unit[2] for unit in at.shipments} or {lot}
     handled = [(unit[0], unit[3]) for unit in at.picks] + [(unit[0], -unit[3]) for unit in at.shipments]
     return Margins(handled, lots.pop() if len(lots) == 1 else None)
 

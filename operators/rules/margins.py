@@ -3,8 +3,8 @@
 What a line took from on_hand by time t is D(t) = max(P(t), S(t)) (contract section 4), and with the margin
 m(t) = P(t) - S(t) a pick of q at t0 adds min(q, max(0, m + q)) to it at each t from t0 on, a shipment of q
 min(q, max(0, q - m)). Both are constant over long stretches of time. So moments are kept in blocks with their least
-and greatest margin, and a block in which nothing changes is passed over: a line of 10,000 picks and shipments costs
-each new one 10 us and not 15 ms, in whatever order they arrive (`python -m benchmarks.long_lines`).
+and greatest margin, and a block in which nothing changes is passed over: of a line of 10,000 picks and shipments each
+new one costs 11 us in the order of time and 93 us shuffled, not the 24 to 85 ms of looking through all (uncompiled).
 
 Kept in memory alone: it is made again from the picks and shipments when it is needed.
 """
@@ -43,7 +43,7 @@ class Margins:
 
     def __init__(self, handled: Iterable[tuple[int, int]], lot: str | None = None) -> None:
         """Begin with (moment, quantity) each, a shipment's below zero, in any order."""
-        #: the lot of all of them, None where there are several
+        #: the lot that all shipments name, None where there are several
         self.lot = lot
         moments, margins, margin = [], [], 0
         for moment, group in groupby(sorted(handled), key=lambda one: one[0]):
@@ -70,7 +70,7 @@ class Margins:
         return own >= by and min(block.margins[at:]) + block.added >= by
 
     def add(self, moment: int, quantity: int, is_pick: bool) -> list[Change]:
-        """Take a pick or a shipment of a quantity above zero; give what it changes of D, were there but one lot."""
+        """Take a pick or a shipment of a quantity above zero; give what it changes of D, over all lots."""
         number, at = self._open(moment)
         sign = 1 if is_pick else -1
         changes: list[Change] = []

@@ -396,18 +396,19 @@ def steps_after(at: LineAt, changes: list[tuple[str, int, int]], steps: dict[tup
     assert {step: units for step, units in steps.items() if units} == lines.deductions(at)
 
 
-@pytest.mark.parametrize("lots", [("",), ("L1", "")])
+@pytest.mark.parametrize(
+    ("picked", "shipped"), [(("",), ("",)), (("L1",), ("",)), (("L1", "L2", ""), ("",)), (("L1", ""), ("L1", ""))]
+)
 @pytest.mark.parametrize("lead", [-3, 0, 3])
-def test_what_one_more_changes_of_a_long_line_is_what_looking_through_gives(lots: tuple[str, ...], lead: int) -> None:
+def test_what_one_more_changes_of_a_long_line_is_what_looking_through_gives(
+    picked: tuple[str, ...], shipped: tuple[str, ...], lead: int
+) -> None:
     for seed in range(8):
         random = Random(seed)
         handlings = [
-            (
-                (moment + (lead if is_pick else 0), f"{moment}{is_pick}", random.choice(lots), random.randint(1, 3)),
-                is_pick,
-            )
+            ((moment + lead * is_pick, f"{moment}{is_pick}", random.choice(lots), random.randint(1, 3)), is_pick)
             for moment in random.choices(range(10, 60), k=50)
-            for is_pick in (True, False)
+            for is_pick, lots in ((True, picked), (False, shipped))
         ]
         if seed % 2:
             random.shuffle(handlings)

@@ -23,6 +23,7 @@ MODULES = [
     "schemas.messages",
     "operators.ids",
     "operators.rules.cells",
+    "operators.rules.margins",
     "operators.rules.lines",
     "operators.rules.lots",
     "operators.rules.supply",

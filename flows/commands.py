@@ -66,7 +66,8 @@ def list_letters(
         wanted = _wanted(None, code, item, since)
         found = [letter for letter in _read(config, kafka, settings) if wanted.has(letter)]
         if as_json:
-            print(json.dumps([_facts(letter) for letter in found], indent=2))
+            # The bytes of a message once: a thousand lines of one order would be as many copies of it.
+            print(json.dumps([_facts(letter, letter.is_light) for letter in found], indent=2))
             return
         for letter in found:
             topic, partition, offset = letter.origin
@@ -187,7 +188,8 @@ def _moment_ms(since: str) -> int:
         raise typer.BadParameter(f"--since: expected {expected}, got {since}") from None
 
 
-def _facts(letter: DeadLetter) -> dict[str, Any]:
+def _facts(letter: DeadLetter, is_brief: bool = False) -> dict[str, Any]:
+    """Give what is known of a letter; briefly: without the bytes, which another letter of the message has."""
     from datetime import UTC, datetime
 
     topic, partition, offset = letter.origin
@@ -202,5 +204,5 @@ def _facts(letter: DeadLetter) -> dict[str, Any]:
         "line_id": letter.line_id,
         "attempts": letter.attempts,
         "key": None if letter.key is None else letter.key.decode("utf-8", "backslashreplace"),
-        "value": None if letter.value is None else letter.value.decode("utf-8", "backslashreplace"),
+        "value": None if is_brief or letter.value is None else letter.value.decode("utf-8", "backslashreplace"),
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
+from flows.originals import with_bytes
 from schemas.codes import parse_json
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
@@ -35,6 +37,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     attempts: int
     key: bytes | None
     value: bytes | None
+    #: its bytes are kept in another letter of the same message, and were found there
+    is_light: bool = False
 
     @property
     def name(self) -> str:
@@ -44,16 +48,23 @@ class DeadLetter(msgspec.Struct, frozen=True):
     def items(self) -> set[str]:
         """Give the items that the original names, as far as it can be read."""
         found = {self.key.decode("utf-8", "replace").rpartition(":")[2]} if self.key else set()
-        try:
-            event = parse_json(self.value or b"")
-        except ValueError:
-            return found
-        if isinstance(event, dict):
-            lines = event.get("lines")
-            for part in (event, *(lines if isinstance(lines, list) else ())):
-                if isinstance(part, dict) and isinstance(part.get("item"), str):
-                    found.add(part["item"])
-        return found
+        return found | items_in(self.value or b"")
+
+
+@lru_cache(maxsize=16)
+def items_in(value: bytes) -> frozenset[str]:
+    """Give the items that an event names. A thousand letters of one order share its bytes, and are asked in a row."""
+    found: set[str] = set()
+    try:
+        event = parse_json(value)
+    except ValueError:
+        return frozenset()
+    if isinstance(event, dict):
+        lines = event.get("lines")
+        for part in (event, *(lines if isinstance(lines, list) else ())):
+            if isinstance(part, dict) and isinstance(part.get("item"), str):
+                found.add(part["item"])
+    return frozenset(found)
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -76,9 +87,9 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def read(settings: Settings) -> list[DeadLetter]:
-    """Give all dead letters there are, oldest first."""
+    """Give all dead letters there are, oldest first, each with its message's bytes."""
     letters = [letter for message in read_topics(settings, [DEAD_LETTERS]) if (letter := _letter(message)) is not None]
-    return sorted(letters, key=lambda letter: (letter.written_ms, letter.partition, letter.offset))
+    return with_bytes(settings, sorted(letters, key=lambda one: (one.written_ms, one.partition, one.offset)))
 
 
 def _letter(message: Any) -> DeadLetter | None:

@@ -45,8 +45,10 @@ POLL_MAX = 1000
 #: How often it is asked in a row while there is more: in a backlog each partition then has enough for a batch that its
 #: shards' cost is spread over (python -m benchmarks.peers --only ours, CPU an event: 1 poll 27.5 us, 8 polls 21.0).
 POLLS_MAX = 8
-#: Messages that may wait for a location or channel that may be on its way; more are judged at once.
+#: Messages of a partition that may wait for a location or channel that may be on its way, and their bytes, keys
+#: included: they stand in each snapshot while they wait. More are judged at once.
 PARKED_MAX = 1000
+PARKED_BYTES_MAX = 2 * 1024 * 1024
 #: A partition at its end tells the time: what it brings later is logged later, give or take the brokers' clocks.
 IDLE_MARGIN = 5 * 60 * 1_000_000
 COMMIT_EVERY = 1_000_000
@@ -146,8 +148,10 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._end = source.run.ends.get(part) if source.run.until_caught_up else None
         self._position, self._clock = -1, 0
         self._parked: list[tuple[int, Origin, int]] = []
+        self._parked_bytes = 0
         if state is not None:
             self._position, self._clock, self._parked = _state.decode(state)
+            self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
         self._is_open = False
         self._caught_up = False
         self._log_append = False
@@ -235,7 +239,9 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def _park(self, origin: Origin, clock: int, units: list[Unit], refusals: list[Refusal]) -> None:
         grace = self._source.run.settings.reference_grace
-        if len(self._parked) < PARKED_MAX and grace:
+        size = origin.size
+        if grace and len(self._parked) < PARKED_MAX and self._parked_bytes + size <= PARKED_BYTES_MAX:
+            self._parked_bytes += size
             self._parked.append((now() + grace, origin, clock))
         else:
             self._source.decoder.decode(origin, clock, units, refusals, True)
@@ -250,6 +256,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         for deadline, origin, clock in parked:
             if not self._source.decoder.decode(origin, clock, units, refusals, deadline <= moment):
                 self._parked.append((deadline, origin, clock))
+        self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
 
     def _split(self, units: list[Unit], refusals: list[Refusal], out: list[tuple[str, Any]]) -> None:
         shards = self._source.run.settings.shards

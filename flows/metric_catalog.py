@@ -131,6 +131,12 @@ GROUPS: Final = (
                 "",
                 "From a snapshot until its epoch is safe in Redis, Kafka and on disk; no input is read meanwhile.",
             ),
+            _of_worker(
+                "atp_epoch_ending_seconds",
+                GAUGE,
+                "",
+                "For how long an epoch has been ending, and all numbers have stood still; 0 while none is.",
+            ),
             _of_worker("atp_epoch_last_timestamp_seconds", GAUGE, "", "When the last epoch was finished."),
             _of_worker(
                 "atp_redis_write_seconds",

@@ -18,6 +18,7 @@ from operators.rules.lanes import LANES
 from schemas.codes import REFUSAL_CODES
 from schemas.messages import ItemUpdate, Outcome, Outgoing
 from schemas.outputs import EXCEPTION_CODES
+from schemas.units import Refusal
 
 SOURCES_MAX = 60
 CHANNELS_MAX = 200
@@ -88,6 +89,8 @@ class Metrics:
         self.kafka_waits_since: float | None = None
         self._epoch, self._epoch_commit = Tally(), Tally()
         self._snapshot_at: float | None = None
+        #: since when an epoch is ending, which lasts until its snapshots are safe (monotonic clock); None: none is
+        self.commits_since: float | None = None
         #: when the last epoch was finished, by the wall clock and by the monotonic one
         self.epoch_at: tuple[float, float] | None = None
         self.snapshot_bytes = self.segment_bytes = 0
@@ -106,11 +109,13 @@ class Metrics:
             cell[0] += number
             if last > cell[1]:
                 cell[1] = last
-        for refusal in outcome.refusals:
-            self._dead_letters[refusal.code] = self._dead_letters.get(refusal.code, 0) + 1
         for note in outcome.exceptions:
             about = (note.code, "open" if note.is_open else "closed")
             self._exceptions[about] = self._exceptions.get(about, 0) + 1
+
+    def refused(self, refusal: Refusal) -> None:
+        """Count what goes to the dead letters: a message, or a line of one."""
+        self._dead_letters[refusal.code] = self._dead_letters.get(refusal.code, 0) + 1
 
     def _cell(self, key: tuple[str, str, str]) -> list[int]:
         """Give where an (outcome, type, source) is counted: number, and newest Kafka timestamp."""
@@ -199,7 +204,7 @@ class Metrics:
 
     def snapshot_taken(self) -> None:
         """An epoch of this process ends."""
-        moment = time.monotonic()
+        moment = self.commits_since = time.monotonic()
         if self._snapshot_at is not None:
             self._epoch.observe(moment - self._snapshot_at)
         self._snapshot_at = moment
@@ -207,6 +212,7 @@ class Metrics:
     def epoch_finished(self) -> None:
         """It went through every sink, and its snapshots are safe."""
         moment = time.monotonic()
+        self.commits_since = None
         if self._snapshot_at is not None:
             self._epoch_commit.observe(moment - self._snapshot_at)
         self.epoch_at = (time.time(), moment)
@@ -253,6 +259,7 @@ class Metrics:
             "atp_kafka_confirm_seconds": self.kafka_confirm.samples({}),
             "atp_epoch_seconds": self._epoch.samples({}),
             "atp_epoch_commit_seconds": self._epoch_commit.samples({}),
+            "atp_epoch_ending_seconds": [("", {}, elapsed(self.commits_since, since))],
             "atp_redis_waiting_seconds": [("", {}, elapsed(self.redis_waits_since, since))],
             "atp_kafka_waiting_seconds": [("", {}, elapsed(self.kafka_waits_since, since))],
             "atp_redis_retries": [("_total", {}, self.redis_retries)],

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
-from flows.encode import dead_letter_headers, exception_json, update_json
+from flows.encode import exception_json, update_json
 from flows.kafka import client_config
+from flows.letters import Letter
 from flows.log import get_log
 from flows.metrics import KAFKA_REPORT_MS, Metrics
 from flows.runtime import Stop
@@ -21,7 +22,6 @@ from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, Outgoing
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
-from schemas.units import Refusal
 
 log = get_log(__name__)
 
@@ -92,14 +92,28 @@ class OutgoingKafka:
         except BufferError:
             self._send(self._positions, item, value)
 
-    def send_exception(self, note: ExceptionNote) -> None:
-        """Send an exception raised or over."""
-        self._send(self._exceptions, note.item or note.source, exception_json(note))
+    def send_exception(self, note: ExceptionNote) -> bool:
+        """Send an exception raised or over; false: there is no room, and it has to be sent again."""
+        try:
+            self._produce(self._exceptions, exception_json(note), note.item or note.source)
+        except BufferError:
+            return False
+        return True
 
-    def send_refusal(self, refusal: Refusal) -> None:
-        """Keep what could not be used, with its bytes."""
-        origin = refusal.origin
-        self._send(self._dead_letters, origin.key, origin.value, dead_letter_headers(refusal))
+    def send_letter(self, letter: Letter) -> bool:
+        """Keep what could not be used; false: there is no room, and it has to be sent again."""
+        try:
+            self._produce(self._dead_letters, letter.value, letter.key, headers=list(letter.headers))
+        except BufferError:
+            return False
+        return True
+
+    def make_room(self) -> None:
+        """Wait a moment for Kafka to take some of what waits."""
+        self._producer.poll(0.05)
+        self._check()
+        if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
+            raise DeliveryError("Kafka takes nothing: the next run sends it again")
 
     def poll(self) -> None:
         """Let librdkafka tell what failed: a call lets go of the interpreter, so not after each poll of the input."""
@@ -130,21 +144,13 @@ class OutgoingKafka:
         self._metrics.kafka_confirm.observe(time.monotonic() - began)
         self._check()
 
-    def _send(
-        self, topic: str, key: str | bytes | None, value: str | bytes | None, headers: list[Any] | None = None
-    ) -> None:
+    def _send(self, topic: str, key: str, value: str) -> None:
         while True:
             try:
-                if headers is None:
-                    self._produce(topic, value, key)
-                else:
-                    self._produce(topic, value, key, headers=headers)
+                self._produce(topic, value, key)
                 return
             except BufferError:
-                self._producer.poll(0.05)
-                self._check()
-                if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
-                    raise DeliveryError("Kafka takes nothing: the next run sends it again") from None
+                self.make_room()
 
     def _report(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:

@@ -1,7 +1,8 @@
 """The one writer of a process: Redis in slices, most urgent first, then Kafka; a barrier before each snapshot.
 
 The protocol, numbered here and below:
-1. What shards say is merged in the outbox (or held back, while a resumed shard is behind what is published).
+1. What shards say is merged in the outbox (or held back, while a resumed shard is behind what is published). What was
+   refused and exceptions wait for Kafka behind all numbers.
 2. Slices are written to Redis: token checked, each all or nothing and only after the one before; the first of a flush
    carries the offsets reached.
 3. What Redis took goes to the lane queue, and from there to Kafka when its lane and its channel's budget allow.
@@ -27,6 +28,7 @@ from flows.control import Control
 from flows.cycles import look_for_cycles
 from flows.encode import Slice, bulk_bytes, pack_slice, position_json
 from flows.kafka_tail import Tail, updates_since
+from flows.letters import Letter, Letters
 from flows.log import get_log
 from flows.metrics import Metrics
 from flows.notices import Notices
@@ -41,8 +43,19 @@ from operators.lane_queue import LaneQueue, LaneTimes, is_for_redis_alone
 from operators.outbox import Outbox
 from operators.route import shard_of
 from operators.rules.lanes import BULK, CRITICAL, LANES
-from schemas.messages import ChannelUpdate, ItemUpdate, Outcome, Outgoing, Republish, from_values, replace, to_values
+from schemas.messages import (
+    ChannelUpdate,
+    ExceptionNote,
+    ItemUpdate,
+    Outcome,
+    Outgoing,
+    Republish,
+    from_values,
+    replace,
+    to_values,
+)
 from schemas.settings import Settings
+from schemas.units import Refusal
 
 log = get_log(__name__)
 
@@ -55,6 +68,13 @@ HEARTBEAT_S = 1.0
 HELD_CHECK_S = 0.05
 #: Items of which Redis is asked in one round trip.
 READ_ITEMS = 500
+#: Dead letters and exceptions that are written between two slices: 1 ms in which nothing more urgent leaves.
+WORDS_AT_ONCE = 100
+#: Bytes of refused messages that may wait to be written before the dataflow is made to wait: a bound on memory while
+#: Kafka is away or slow.
+WORDS_BYTES_MAX = 64 * 1024 * 1024
+#: Between two looks for room in the producer.
+ROOM_CHECK_S = 0.01
 #: Outcomes that may wait before the dataflow is made to wait: a bound on memory while Redis is away.
 INBOX_MAX = 20_000
 COUNTER_MAX = (1 << 32) - 1
@@ -134,6 +154,12 @@ class Publisher:
         self._lanes = LaneQueue(LaneTimes(lanes.linger_normal, lanes.linger_bulk, lanes.max_wait))
         self._positions_linger = lanes.linger_positions
         self._outbox = Outbox()
+        self._letters = Letters()
+        #: refusals and exceptions to be written, and, behind those of a batch, how many bytes its messages have
+        self._words: deque[Any] = deque()
+        self._unsent: deque[Letter] = deque()
+        self._words_bytes = 0
+        self._has_room = True
         self._shards: dict[int, _Shard] = {}
         #: item -> its newest position as JSON. Encoded while its parts are at hand, every fourth in vain: fetched from
         #: memory again when it leaves, 200 ms later, one took twice as long.
@@ -191,10 +217,36 @@ class Publisher:
 
     def open(self, shard: int, state: bytes | None) -> None:
         """Take a shard up where the last run's snapshot left it."""
+        self._start()
+        self._post("open", shard, state)
+
+    def _start(self) -> None:
         if not self._is_started:
             self._is_started = True
             self._thread.start()
-        self._post("open", shard, state)
+
+    def refuse(self, refusals: list[Refusal]) -> None:
+        """Take what could not be used; waits if too much of it waits to be written."""
+        self._start()
+        size = sum(origin.size for origin in {refusal.origin.place: refusal.origin for refusal in refusals}.values())
+        with self._condition:
+            while self._words_bytes > WORDS_BYTES_MAX and self._failure is None:
+                self._condition.wait(1.0)
+            self._words_bytes += size
+        self._post("refused", -1, (size, refusals))
+
+    def settle(self) -> None:
+        """Wait until all that was taken is written."""
+        with self._condition:
+            self._wait_until_clean()
+
+    def _wait_until_clean(self) -> None:
+        while not self._is_clean:
+            self._raise_failure()
+            self._barrier_wanted = True
+            self._condition.notify_all()
+            self._condition.wait(1.0)
+        self._raise_failure()
 
     def take(self, shard: int, outcome: Outcome) -> None:
         """Take what a shard said; waits if the writer is too far behind."""
@@ -203,12 +255,7 @@ class Publisher:
     def snapshot(self, shard: int) -> bytes:
         """Wait until all that was taken is written (step 4); give what of the shard still waits, by design."""
         with self._condition:
-            while not self._is_clean:
-                self._raise_failure()
-                self._barrier_wanted = True
-                self._condition.notify_all()
-                self._condition.wait(1.0)
-            self._raise_failure()
+            self._wait_until_clean()
             known = self._shards[shard]
             held = None if known.held is None else (known.held.until, list(known.held.updates.values()))
             # Held back, it has not yet looked at what Kafka was sent: the next run must begin where this one did.
@@ -281,6 +328,8 @@ class Publisher:
         patience = max(0.0, self._beat_at + HEARTBEAT_S - time.monotonic())
         if any(shard.held is not None for shard in self._shards.values()):
             patience = min(patience, HELD_CHECK_S)
+        if self._words or self._unsent:
+            patience = min(patience, 0.0 if self._has_room else ROOM_CHECK_S)
         moment = now()
         dues = [self._lanes.next_due(), self._positions_due[0][0] if self._positions_due else None]
         for due in dues:
@@ -298,6 +347,7 @@ class Publisher:
         if self._filled:
             self._note_filled()
         self._send_due()
+        self._send_words()
         if time.monotonic() - self._beat_at >= HEARTBEAT_S:
             self._beat()
         self._kafka.poll()
@@ -314,6 +364,9 @@ class Publisher:
             if not patient or not self._lanes or self._stop.is_set():
                 break
             time.sleep(0.05)  # a budget holds updates up, and nothing may be left waiting at the end
+        while not self._send_words():
+            if not self._has_room:
+                self._kafka.make_room()
         self._kafka.flush()
         by_shard: dict[int, list[Outgoing]] = {}
         for update in self._lanes.waiting():
@@ -337,6 +390,10 @@ class Publisher:
         for kind, shard, what in entries:
             if kind == "outcome":
                 self._take_outcome(shard, what)
+            elif kind == "refused":
+                size, refusals = what
+                self._words.extend(refusals)
+                self._words.append(size)
             else:
                 self._open(shard, what)
 
@@ -344,11 +401,8 @@ class Publisher:
         shard = self._shards[number]
         shard.has_spoken = True
         shard.reached.update(outcome.reached)
-        for refusal in outcome.refusals:
-            self._kafka.send_refusal(refusal)
-            self._notices.refused(refusal)
+        self._words.extend(outcome.exceptions)
         for note in outcome.exceptions:
-            self._kafka.send_exception(note)
             self._notices.noted(note, shard.open)
         self._metrics.count(outcome)
         if outcome.filled:
@@ -736,6 +790,46 @@ class Publisher:
         if not self._shards[shard].is_resumed or change.previous is None:
             return None  # of a shard without a snapshot the tail holds everything
         return (change.previous, change.previous_by_day)
+
+    def _send_words(self) -> bool:
+        """Write some of what was refused and of the exceptions, behind all numbers; true: nothing of it is left."""
+        for _ in range(WORDS_AT_ONCE):
+            if self._unsent:
+                is_sent = self._kafka.send_letter(self._unsent[0])
+                if is_sent:
+                    self._unsent.popleft()
+            elif not self._words:
+                break
+            elif type(self._words[0]) is Refusal:
+                self._write_letters()
+                continue
+            elif type(self._words[0]) is ExceptionNote:
+                is_sent = self._kafka.send_exception(self._words[0])
+                if is_sent:
+                    self._words.popleft()
+            else:
+                with self._condition:
+                    self._words_bytes -= self._words.popleft()
+                    self._condition.notify_all()
+                continue
+            self._note_room(is_sent)
+            if not is_sent:
+                break
+        return not (self._words or self._unsent)
+
+    def _write_letters(self) -> None:
+        refusals: list[Refusal] = []
+        while self._words and len(refusals) < WORDS_AT_ONCE and type(self._words[0]) is Refusal:
+            refusal = self._words.popleft()
+            self._metrics.refused(refusal)
+            self._notices.refused(refusal)
+            refusals.append(refusal)
+        self._unsent.extend(self._letters.of(refusals))
+
+    def _note_room(self, has_room: bool) -> None:
+        if has_room != self._has_room:
+            self._has_room = has_room
+            self._metrics.kafka_waits_since = None if has_room else time.monotonic()
 
     def _send_due(self, linger: bool = True) -> None:
         topology = self._book.topology

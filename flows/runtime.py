@@ -21,6 +21,11 @@ def shard_key(shard: int) -> str:
     return f"{shard:04d}"
 
 
+def desk_key(desk: int) -> str:
+    """Give the Bytewax key of a desk, where dead letters are written. They sort behind the shards."""
+    return f"desk{desk:02d}"
+
+
 class Book(decode.Book):
     """Codes that events may name; replaced as a whole when the topology changes."""
 

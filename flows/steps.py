@@ -12,11 +12,12 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.early_layers import EarlyLayers
 from flows.metrics import Metrics
 from flows.publisher import Publisher
-from flows.runtime import Book, Run, now, shard_key
+from flows.runtime import Book, Run, desk_key, now, shard_key
 from operators.reference import unpack_topology
+from operators.route import DESKS
 from operators.shard import Horizon, Segments, Shard, ShardConfig, number_in
 from operators.stale_sources import StaleSources
-from schemas.messages import Inbound, Outcome, SourcesSeen, TopologyRecord
+from schemas.messages import Inbound, Outcome, Refused, SourcesSeen, TopologyRecord
 
 Said = tuple[Iterable[Outcome], bool]
 NOTHING: Said = ((), False)
@@ -167,20 +168,39 @@ class PublishPart(StatefulSinkPartition[Outcome, bytes]):
         return self._publisher.snapshot(self._shard)
 
 
-class PublishSink(FixedPartitionedSink[Outcome, bytes]):
+class DeskPart(StatefulSinkPartition[Refused, bytes]):
+    """One desk's part of the sink, where dead letters are written."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def write_batch(self, values: list[Refused]) -> None:
+        """Hand over what was refused."""
+        for refused in values:
+            self._publisher.refuse(refused.refusals)
+
+    def snapshot(self) -> bytes:
+        """Wait until it is written; nothing is kept."""
+        self._publisher.settle()
+        return b""
+
+
+class PublishSink(FixedPartitionedSink[Outcome | Refused, bytes]):
     """Redis, then Kafka. Inside the recovery frontier: an epoch ends when its writes are confirmed."""
 
     def __init__(self, publisher: Publisher, shards: int) -> None:
         self._publisher, self._shards = publisher, shards
 
     def list_parts(self) -> list[str]:
-        """One part a shard: so that state follows the shard wherever it is written."""
-        return [shard_key(shard) for shard in range(self._shards)]
+        """One part a shard, so that state follows the shard wherever it is written, and one a desk."""
+        return [*map(shard_key, range(self._shards)), *map(desk_key, range(DESKS))]
 
     def part_fn(self, item_key: str) -> int:
-        """Route a shard's outcomes to its part."""
-        return int(item_key)
+        """Route a shard's outcomes to its part, refusals to their desk's."""
+        return int(item_key) if item_key <= "9" else self._shards + int(item_key[len(desk_key(0)) - 2 :])
 
-    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> PublishPart:
+    def build_part(self, step_id: str, for_part: str, resume_state: bytes | None) -> Any:
         """Go on where the last snapshot was."""
+        if for_part > "9":
+            return DeskPart(self._publisher)
         return PublishPart(self._publisher, int(for_part), resume_state)

@@ -1,7 +1,7 @@
 """The dataflow's graph, and what one worker process needs to run it.
 
 inputs ─┬─ to shards ─ shard (dedup, quantities, promises) ─┐
-        └─ to listeners, to sources ────────────────────────┴─ publish: Redis, then Kafka
+        └─ to listeners, to sources ────────────────────────┴─ publish: Redis, then Kafka; desks: dead letters
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from flows.metrics import Metrics
 from flows.progress import Progress
 from flows.publisher import Publisher
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
-from flows.runtime import Book, Run, Stop, shard_key
+from flows.runtime import Book, Run, Stop, desk_key, shard_key
 from flows.segments import SegmentFiles
 from flows.steps import Listener, PublishSink, ShardStep, SourcesStep
+from operators.route import by_desk
 from operators.shard import ShardConfig
+from schemas.messages import Refused
 
 FLOW_ID = "atp"
 
@@ -75,6 +77,7 @@ class Worker:
         seen = op.flat_map_batch("to_sources", words, _to_sources)
         quiet = op.stateful_batch("sources", seen, lambda resume: SourcesStep(stale_after, resume, run.until_caught_up))
         quiet = op.flat_map_batch("from_sources", quiet, _from_sources)
+        outcomes = op.flat_map_batch("to_desks", outcomes, _to_desks)
         # What listens ends in the sink as well: an epoch is over when they have heard it.
         op.output("publish", op.merge("said", outcomes, heard, quiet), PublishSink(self.publisher, self.config.shards))
         return flow
@@ -109,6 +112,16 @@ Word = tuple[str, Any]
 
 def _to_shards(words: list[Word]) -> list[Word]:
     return [word for word in words if word[0][0] <= "9"]  # shards' keys are digits
+
+
+def _to_desks(said: list[Word]) -> list[Word]:
+    """Take what was refused out of what the shards say: all refusals of a message go to one desk."""
+    desks: list[Word] = []
+    for _, outcome in said:
+        if outcome.refusals:
+            refusals, outcome.refusals = outcome.refusals, []
+            desks += [(desk_key(desk), Refused(some)) for desk, some in by_desk(refusals).items()]
+    return [*said, *desks] if desks else said
 
 
 def _to_listeners(words: list[Word]) -> list[Word]:

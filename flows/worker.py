@@ -110,6 +110,7 @@ def told(worker: Worker) -> dict[str, Any]:
             "redis_waits_s": elapsed(metrics.redis_waits_since, moment),
             "kafka_waits_s": elapsed(metrics.kafka_waits_since, moment),
             "epoch_age_s": None if metrics.epoch_at is None else moment - metrics.epoch_at[1],
+            "epoch_ends_s": elapsed(metrics.commits_since, moment),
             "is_fenced": metrics.is_fenced,
         },
         "rows": {part: (row.position, row.clock) for part, row in worker.progress.rows().items()},

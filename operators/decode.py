@@ -202,6 +202,7 @@ class Decoder:
                 unit.expires_at = parse_time(line.expires_at) if line.expires_at else expires_at
                 unit.requested_at = parse_time(line.requested_at) if line.requested_at else requested_at
             parts.append(unit)
+        origin.lines = len(lines)
         units += parts
         return True
 
@@ -253,6 +254,7 @@ class Decoder:
             refusals.append(Refusal(origin, *of_event))
             return True
         parts, refused_lines = _parts(head, spec)
+        origin.lines = len(parts) + len(refused_lines)
         ready: list[Unit] = []
         for name, part in parts:
             unknown = self._unknown_location(part, name)

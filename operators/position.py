@@ -185,14 +185,8 @@ def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Cont
         lines.handle(at, handling, is_pick)
         cells.move(cell_of(item, unit.location, unit.lot), unit.occurred_at, -quantity, 0, context.horizon)
     else:
-        before = lines.deductions(at) if at.picks or at.shipments else {}
-        lines.handle(at, handling, is_pick)
-        after = lines.deductions(at)
-        for step in after.keys() | before.keys() if before else after:
-            change = after.get(step, 0) - before.get(step, 0)
-            if change:
-                lot, occurred_at = step
-                cells.move(cell_of(item, unit.location, lot), occurred_at, -change, 0, context.horizon)
+        for lot, occurred_at, change in lines.take(at, handling, is_pick):
+            cells.move(cell_of(item, unit.location, lot), occurred_at, -change, 0, context.horizon)
     _settle(item, line, unit)
 
 

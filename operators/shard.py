@@ -32,7 +32,7 @@ from schemas.messages import (
     UnitBatch,
 )
 from schemas.state import Item
-from schemas.units import EventType, Origin, Refusal, Unit, unit_from
+from schemas.units import EventType, Origin, Refusal, Unit, units_from, values_of
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -42,6 +42,9 @@ SWEEP_SLICE = 8
 SWEEP_PAUSE = 2_000
 #: How many units may wait for reference data that may be on its way; what comes beyond is judged at once.
 PARKED_MAX = 1_000
+#: Bytes of the messages that they came with, keys included, for all shards together: while they wait, they stand in
+#: each snapshot. A message that names items of many shards waits in each of them.
+PARKED_BYTES_MAX = 16 * 1024 * 1024
 #: Unsealed bytes after which a shard's layers go to a segment file. 64 shards at half of it: 2 MB an epoch.
 SEAL_FROM = 64 * 1024
 #: The head of a layer in MessagePack: an array of three.
@@ -131,6 +134,9 @@ class Shard:
         self._expiries: list[tuple[int, str, str, str]] = []
         self._cold_wakes: list[tuple[int, str]] = []
         self._parked: list[tuple[int, Unit]] = []
+        #: the bytes that they keep, and the items that they wait for
+        self._parked_bytes = 0
+        self._awaited: set[str] = set()
         self._sweep: deque[tuple[str, str, str | None]] = deque()
         #: (topology version, day) all items were last evaluated under, and will be when the sweep is through
         self._evaluated: tuple[int, int] = (0, 0)
@@ -340,18 +346,31 @@ class Shard:
         """Let a unit wait for reference data that may be on its way; false if too many wait already."""
         if len(self._parked) >= PARKED_MAX or not self.config.reference_grace:
             return False
-        self._parked.append((deadline if deadline is not None else now + self.config.reference_grace, unit))
+        parked = self._parked_bytes + self._adds(unit)
+        if parked > PARKED_BYTES_MAX // self.config.shards:
+            return False
+        self._keep(deadline if deadline is not None else now + self.config.reference_grace, unit)
         return True
+
+    def _adds(self, unit: Unit) -> int:
+        """Give the bytes that waiting costs beside what waits already: units of one message share its bytes."""
+        return 0 if self._parked and self._parked[-1][1].origin is unit.origin else unit.origin.size
+
+    def _keep(self, deadline: int, unit: Unit) -> None:
+        self._parked_bytes += self._adds(unit)
+        self._parked.append((deadline, unit))
+        self._awaited.add(unit.item)
 
     def _retry_parked(self, now: int, final: bool = False, item: str | None = None) -> None:
         parked, self._parked = self._parked, []
+        self._parked_bytes, self._awaited = 0, set()
         context = self._context(now) if parked else None
         for deadline, unit in parked:
             assert context is not None
             if final or deadline <= now or unit.item == item:
                 self._take(unit, context, final or deadline <= now, deadline)
             else:
-                self._parked.append((deadline, unit))
+                self._keep(deadline, unit)
 
     def _refuse(self, unit: Unit, code: str, message: str, whole: bool = False) -> None:
         """Refuse a unit; `whole`: for what is wrong with all of its event. Only an order's lines are named."""
@@ -420,7 +439,7 @@ class Shard:
         item.has_new_policies = True
         item.cause = "reference"
         self._touch(item)
-        if self._parked:
+        if message.item in self._awaited:
             self._retry_parked(now, item=message.item)
 
     def _is_exact(self, item: Item, message: ItemRecord) -> bool:
@@ -613,9 +632,14 @@ class Shard:
                 self._ids_floor,
                 self._sealed,
                 [*self._sealing[1], *self._layers] if self._sealing is not None else self._layers,
-                [(deadline, unit.values()) for deadline, unit in self._parked],
+                self._parked_values(),
             )
         )
+
+    def _parked_values(self) -> list[tuple[int, tuple[Any, ...]]]:
+        """What is written of the units that wait: (deadline, values), the bytes of a message with its first unit."""
+        deadlines = [deadline for deadline, _ in self._parked]
+        return list(zip(deadlines, values_of([unit for _, unit in self._parked]), strict=True))
 
     def write_ahead(self) -> None:
         """Add a layer with what changed since the last one; a snapshot soon after has only the rest to add."""
@@ -699,7 +723,8 @@ class Shard:
         for layer in inline:
             self._load(layer, wakes)
         self._layers, self._layers_size = inline, sum(len(layer) for layer in inline)
-        self._parked = [(deadline, unit_from(values)) for deadline, values in parked]
+        for (deadline, _), unit in zip(parked, units_from([values for _, values in parked]), strict=True):
+            self._keep(deadline, unit)
         self._cold_wakes = [(due, code) for code, due in wakes.items() if due is not None]
         heapq.heapify(self._cold_wakes)
 

@@ -292,6 +292,12 @@ class ExceptionNote(msgspec.Struct, array_like=True):
     source: str = ""
 
 
+class Refused(msgspec.Struct, array_like=True):
+    """What could not be used, on its way to where all refusals of a message meet."""
+
+    refusals: list[Refusal]
+
+
 class Outcome(msgspec.Struct, array_like=True):
     """What one activation of one shard has to say to the sink."""
 

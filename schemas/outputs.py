@@ -168,7 +168,8 @@ class InventoryException(_Output):
 class DeadLetterHeaders(_Output):
     """The headers of a dead letter, UTF-8 text each; key and value are the original's, unchanged.
 
-    topic, partition, offset and line_id tell a repeat of the same letter.
+    Of an event of several lines one letter has them; the others have an empty value and may have no key: topic,
+    partition and offset say whose they are. Together with line_id they tell a repeat of the same letter.
     """
 
     code: Annotated[str, Field(json_schema_extra={"enum": list(REFUSAL_CODES)})]

@@ -13,6 +13,7 @@ cdef class LineAt:
     cdef public str deducts_at
     cdef public long long allocated, released, picked, shipped, claimed
     cdef public list picks, shipments
+    cdef public object margins
 
 cdef class Line:
     cdef public long long demand, last_at

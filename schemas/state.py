@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -144,7 +145,7 @@ Handling = tuple[int, str, str, int]
 class LineAt:
     """One order line at one location: sums of what was allocated and released, and every pick and shipment."""
 
-    __slots__ = ("allocated", "claimed", "deducts_at", "picked", "picks", "released", "shipments", "shipped")
+    __slots__ = ("allocated", "claimed", "deducts_at", "margins", "picked", "picks", "released", "shipments", "shipped")
 
     def __init__(self, deducts_at: str) -> None:
         #: the location's rule when the line was first seen there; later changes do not touch it
@@ -158,6 +159,8 @@ class LineAt:
         self.shipments: list[Handling] = NO_HANDLINGS
         #: aggregate: the hard reservation that the place holds for it now
         self.claimed = 0
+        #: of a long line with picks and shipments, in memory alone: operators.rules.margins
+        self.margins: Any = None
 
 
 #: of a line at a location where nothing was picked or shipped yet; never changed

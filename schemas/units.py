@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -43,6 +43,32 @@ class Origin(msgspec.Struct, array_like=True, gc=False):
     attempts: int = 1
     #: replayed: the units of it that may be late, as `unit_name` gives them, each proved never to have been applied
     late_accepted: tuple[str, ...] = ()
+    #: of how many lines the event is: as many dead letters may speak of it
+    lines: int = 1
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Give what tells a message from all others."""
+        return (self.topic, self.partition, self.offset)
+
+    @property
+    def size(self) -> int:
+        """Give the bytes of key and value."""
+        return len(self.key or b"") + len(self.value or b"")
+
+    def without_bytes(self) -> Origin:
+        """Give it as it is kept beside another of the same message, which has key and value."""
+        return Origin(
+            self.topic,
+            self.partition,
+            self.offset,
+            self.timestamp_ms,
+            None,
+            None,
+            self.attempts,
+            self.late_accepted,
+            self.lines,
+        )
 
 
 def unit_name(line_id: str, item: str) -> str:
@@ -175,15 +201,44 @@ def _in_64_bits(value: Any) -> Any:
 
 
 UNIT_FIELDS: tuple[str, ...] = tuple(Unit.__slots__)
-
-
-_ORIGIN, _VERDICT = UNIT_FIELDS.index("origin"), UNIT_FIELDS.index("verdict")
+#: where among them these two stand
+ORIGIN, VERDICT = UNIT_FIELDS.index("origin"), UNIT_FIELDS.index("verdict")
 
 
 def unit_from(values: Sequence[Any]) -> Unit:
     """Build a unit from what `values` gave, after it was MessagePack; what a shorter one lacks has its default."""
     fields = list(values)
-    fields[_ORIGIN] = msgspec.convert(fields[_ORIGIN], Origin)
-    if len(fields) > _VERDICT and fields[_VERDICT] is not None:
-        fields[_VERDICT] = tuple(fields[_VERDICT])
+    fields[ORIGIN] = msgspec.convert(fields[ORIGIN], Origin)
+    if len(fields) > VERDICT and fields[VERDICT] is not None:
+        fields[VERDICT] = tuple(fields[VERDICT])
     return Unit(*fields)
+
+
+def values_of(units: Iterable[Unit]) -> list[tuple[Any, ...]]:
+    """Give the values of each, the bytes of a message once: with the first of its units that follow each other."""
+    last: Origin | None = None
+    light: Origin | None = None
+    found = []
+    for unit in units:
+        values = unit.values()
+        if unit.origin is last:
+            values = (*values[:ORIGIN], light, *values[ORIGIN + 1 :])
+        else:
+            last = unit.origin
+            light = last.without_bytes()
+        found.append(values)
+    return found
+
+
+def units_from(rows: Iterable[Sequence[Any]]) -> list[Unit]:
+    """Build units from what `values_of` gave, or each from its `values`; those of one message share its origin."""
+    last: Origin | None = None
+    found = []
+    for values in rows:
+        unit = unit_from(values)
+        if last is not None and unit.origin.place == last.place:
+            unit.origin = last
+        else:
+            last = unit.origin
+        found.append(unit)
+    return found

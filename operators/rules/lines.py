@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 
+from operators.rules.margins import Margins
 from schemas.state import Handling, Line, LineAt, Moment
+
+#: Picks and shipments of a line at a location from which on it is not looked through at each: below, that is cheaper.
+MARGINS_FROM = 32
 
 
 def deducted(at: LineAt) -> int:
@@ -96,6 +100,61 @@ def stands_alone(at: LineAt, is_pick: bool) -> bool:
     if is_pick:
         return at.deducts_at == "pick" or (at.deducts_at == "first" and not at.shipments)
     return at.deducts_at == "shipment" or (at.deducts_at == "first" and not at.picks)
+
+
+def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, int]]:
+    """Add one to a line that has picks and shipments, and give what that changes of D: (lot, occurred_at, units).
+
+    A short line is looked through, before and after. A long one is not, but where its shipments name several lots and
+    were ahead of its picks: then it depends on all of them which lot it fell on.
+    """
+    occurred_at, _, lot, quantity = handling
+    margins = at.margins
+    if margins is None and len(at.picks) + len(at.shipments) >= MARGINS_FROM:
+        margins = at.margins = _margins_of(at, lot)
+    if margins is not None:
+        if not is_pick and margins.lot != lot:
+            margins.lot = None
+        shipped_lot = margins.lot
+        is_ahead = shipped_lot is None and margins.is_ahead(occurred_at, 0 if is_pick else quantity)
+        changes = margins.add(occurred_at, quantity, is_pick)
+        if shipped_lot is not None:
+            handle(at, handling, is_pick)
+            return _fell_on(shipped_lot, handling, is_pick, changes)
+        if is_ahead:  # each pick fell on its own lot, and passed over shipments
+            handle(at, handling, is_pick)
+            return [(lot, occurred_at, quantity)] if is_pick else []
+    before = deductions(at)
+    handle(at, handling, is_pick)
+    after = deductions(at)
+    steps = [(step, after.get(step, 0) - before.get(step, 0)) for step in after.keys() | before.keys()]
+    return [(step[0], step[1], change) for step, change in steps if change]
+
+
+def _fell_on(
+    shipped_lot: str, handling: Handling, is_pick: bool, changes: list[tuple[int, int]]
+) -> list[tuple[str, int, int]]:
+    """Say which lots changes of D fall on where all shipments name one: a pick takes its own lot in place of that."""
+    occurred_at, _, lot, quantity = handling
+    if not is_pick or lot == shipped_lot:
+        return [(shipped_lot, moment, change) for moment, change in changes]
+    found = [(lot, occurred_at, quantity)]
+    instead = -quantity
+    for moment, change in changes:
+        if moment == occurred_at:
+            instead += change
+        else:
+            found.append((shipped_lot, moment, change))
+    if instead:
+        found.append((shipped_lot, occurred_at, instead))
+    return found
+
+
+def _margins_of(at: LineAt, lot: str) -> Margins:
+    """Begin with what there is; `lot`: of the new one, which is the first shipment where there is none."""
+    lots = {unit[2] for unit in at.shipments} or {lot}
+    handled = [(unit[0], unit[3]) for unit in at.picks] + [(unit[0], -unit[3]) for unit in at.shipments]
+    return Margins(handled, lots.pop() if len(lots) == 1 else None)
 
 
 def deductions(at: LineAt) -> dict[tuple[str, int], int]:

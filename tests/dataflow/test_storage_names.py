@@ -16,13 +16,13 @@ from flows.belonging import Inputs, TopicFacts
 from flows.encode import pack_slice
 from flows.input_source import REFERENCE_PART
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
-from flows.runtime import Run, shard_key
+from flows.runtime import Run, desk_key, shard_key
 from flows.state_folder import StateFolder
 from flows.store import Store
 from flows.wiring import Worker
 from flows.worker import recovery_folder
 from operators.ledger import FORMAT
-from operators.route import shard_of
+from operators.route import DESKS, shard_of
 from schemas import topics
 from schemas.codes import REFUSAL_CODES
 from schemas.messages import (
@@ -62,6 +62,7 @@ def test_the_dataflows_steps(settings: Settings) -> None:
 
 def test_the_keys_of_state() -> None:
     assert [shard_key(shard) for shard in (0, 7, 4095)] == ["0000", "0007", "4095"]
+    assert ([desk_key(desk) for desk in (0, 15)], DESKS) == (["desk00", "desk15"], 16)
     assert (REFERENCE_PART, LISTENERS_KEY, SOURCES_KEY) == ("reference", "listener", "sources")
     assert [shard_of(item, 64) for item in ("SHOVEL", "RETRO-CLOCK", "a", "A/1.x_9")] == [32, 43, 3, 16]
     assert shard_of("SHOVEL", 4096) == 1248

@@ -113,6 +113,45 @@ def test_a_line_that_was_applied_stays_applied_once_when_its_neighbor_is_replaye
     assert promised(shop, 0) == 7
 
 
+def test_a_line_whose_letter_has_no_bytes_is_shown_and_replayed_by_its_name(shop: Any) -> None:
+    order = placed(7, 4)
+    order["lines"] += [{"line_id": str(number), "item": clock(number), "quantity": 1} for number in (8, 9)]
+    shop.send("inventory.orders", order, key="a key", partition=1)
+    shop.flush()
+    found = {letter["line_id"]: letter for letter in wait_for_letters(shop, 3)}
+    light = [letter for letter in found.values() if letter["value"] is None]
+    assert len(light) == 2, "one of them has the bytes"
+    shown = json.loads(atp(shop, "dead-letters", "show", light[0]["name"]).stdout)
+    assert (json.loads(shown["value"]), shown["key"]) == (order, "a key")
+    assert len(letters(shop, "--item", clock(9))) == 3, "as each with the bytes would be found"
+    know(shop, 8)
+    shop.send("inventory.warehouse", received(8, 5))
+    shop.flush()
+    wait_for(shop, 5, 8)
+    done = atp(shop, "dead-letters", "replay", found["8"]["name"])
+    assert (done.returncode, "1 sent, 0 refused" in done.stdout) == (0, True), done.stdout + done.stderr
+    wait_for(shop, 4, 8)
+    records = [record for record in shop.read("inventory.orders") if record.value == json.dumps(order).encode()]
+    assert [(record.key, record.partition) for record in records] == [(b"a key", 1)] * 2
+
+
+def test_bytes_that_no_letter_has_any_more_are_found_in_the_input_topic(shop: Any) -> None:
+    from flows.dead_letters import read
+
+    order = placed(7, 4)
+    shop.send("inventory.orders", order, key="a key", partition=1)
+    shop.flush()
+    headers = {"code": "unknown_item", "message": "m", "topic": shop.topic("inventory.orders"), "timestamp": "1"}
+    for offset in (0, 5):
+        place = {"partition": "1", "offset": str(offset), "line_id": "2", "attempts": "1"}
+        shop._producer.produce(shop.topic("inventory.dead_letters"), b"", headers={**headers, **place})
+    shop.flush()
+    until(lambda: len(shop.read("inventory.dead_letters")) == 3, 40, "the letter of the engine, and the two")
+    given = {(letter.origin[2], letter.line_id): letter.value for letter in read(shop.settings())}
+    assert given[0, "2"] == json.dumps(order).encode()
+    assert given[5, "2"] == b"", "such an offset there is not"
+
+
 def test_a_reference_record_is_not_replayed_over_a_newer_one(shop: Any) -> None:
     shop.send("inventory.channels", {"channel": "app", "locations": ["NORTH"]}, key="app")
     shop.flush()

@@ -223,11 +223,13 @@ class MemoryKafka:
     def send_position(self, *_: object) -> None:
         """Positions are not looked at here."""
 
-    def send_exception(self, _: object) -> None:
+    def send_exception(self, _: object) -> bool:
         """Nor exceptions: they are delivered at least once."""
+        return True
 
-    def send_refusal(self, _: object) -> None:
-        """Nor refusals."""
+    def send_letter(self, _: object) -> bool:
+        """Nor dead letters."""
+        return True
 
     def poll(self) -> None:
         self.deliver(self._choose(4))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.health import HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
+from flows.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
 from flows.lag import Lag
 
 WELL: dict[str, Any] = {
@@ -15,6 +15,7 @@ WELL: dict[str, Any] = {
     "redis_waits_s": 0.0,
     "kafka_waits_s": 0.0,
     "epoch_age_s": 1.0,
+    "epoch_ends_s": 0.0,
     "is_fenced": False,
 }
 PART = "inventory.orders/0"
@@ -51,6 +52,10 @@ def test_all_is_well() -> None:
         (with_worker(redis_waits_s=WAIT_MAX_S + 1), "writing: redis has not taken what worker 1 writes for 6 s"),
         (with_worker(kafka_waits_s=WAIT_MAX_S + 1), "writing: kafka has not taken what worker 1 writes for 6 s"),
         (with_worker(epoch_age_s=16), "writing: worker 1 has not finished an epoch for 16 s"),
+        (
+            with_worker(epoch_ends_s=EPOCH_END_MAX_S + 1),
+            "writing: worker 1 has been ending an epoch for 6 s (at most 5 s)",
+        ),
         (with_worker(is_fenced=True), "not_fenced: a newer run has taken over from worker 1"),
     ],
 )
@@ -62,6 +67,7 @@ def test_each_thing_that_is_wrong_is_said_once(facts: Facts, reason: str) -> Non
 def test_at_the_limit_it_is_still_well() -> None:
     assert not reasons(replace(FACTS, lags={PART: Lag(9, LAG_MAX_S)}))
     assert not reasons(with_worker(redis_waits_s=WAIT_MAX_S, kafka_waits_s=WAIT_MAX_S, epoch_age_s=15))
+    assert not reasons(with_worker(epoch_ends_s=EPOCH_END_MAX_S))
 
 
 def test_long_epochs_may_take_long() -> None:

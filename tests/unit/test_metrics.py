@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from flows.metric_catalog import BUCKETS_S, COUNTER, HISTOGRAM, SPECS
 from flows.metrics import CHANNELS_MAX, SOURCES_MAX, Metrics, Sample, Tally
 from operators.lane_queue import LaneQueue, LaneTimes
@@ -132,3 +134,21 @@ def test_what_is_reported_is_in_the_catalog_with_its_labels() -> None:
 def test_buckets_resolve_a_millisecond_to_a_minute() -> None:
     assert (BUCKETS_S[0], BUCKETS_S[-1]) == (0.001, 60.0)
     assert list(BUCKETS_S) == sorted(set(BUCKETS_S))
+
+
+def test_an_epoch_that_is_ending_is_told_of_until_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = 100.0
+    monkeypatch.setattr("flows.metrics.time.monotonic", lambda: moment)
+    metrics = Metrics()
+
+    def ending() -> float:
+        ((_, _, seconds),) = metrics.report()["atp_epoch_ending_seconds"]
+        return seconds
+
+    assert ending() == 0
+    for _ in range(2):
+        metrics.snapshot_taken()
+        moment += 7
+        assert ending() == 7
+        metrics.epoch_finished()
+        assert ending() == 0

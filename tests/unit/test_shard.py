@@ -17,6 +17,7 @@ from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts
 from operators.shard import (
     MERGE_FROM,
+    PARKED_BYTES_MAX,
     PARKED_MAX,
     SWEEP_PAUSE,
     SWEEP_SLICE,
@@ -466,6 +467,32 @@ def test_only_so_many_may_wait_and_the_others_are_judged_at_once(patient: Floor)
     units = [unit() for _ in range(PARKED_MAX + 2)]
     assert patient.codes(*units) == ["unknown_item"] * 2
     assert patient.takes(knows()).counts == {("applied", "stock_received", "wms"): PARKED_MAX}
+
+
+def message_of(size: int, offset: int = 0) -> Origin:
+    return Origin("inventory.orders", 0, offset, NOON // 1000, b"key", bytes(size - 3), lines=2)
+
+
+def test_only_so_many_bytes_may_wait_and_the_others_are_judged_at_once(patient: Floor) -> None:
+    most = PARKED_BYTES_MAX // patient.config.shards
+    first, last, more = message_of(most - 10, 1), message_of(10, 2), message_of(4, 3)
+    assert patient.codes(*[unit(origin=first) for _ in range(3)]) == [], "units of one message share its bytes"
+    assert patient.codes(unit(origin=last), unit(origin=more)) == ["unknown_item"]
+    patient.crashes()
+    assert patient.codes(unit(origin=more)) == ["unknown_item"]
+    assert patient.takes(knows()).counts == {("applied", "stock_received", "wms"): 4}
+    assert patient.codes(unit(item="NOBODY", origin=first), unit(item="NOBODY", origin=last)) == []
+
+
+def test_units_of_one_message_stand_in_a_snapshot_with_its_bytes_once(patient: Floor) -> None:
+    whole = message_of(100_000)
+    patient.hears(*[unit(item=f"NOBODY-{number}", origin=whole) for number in range(500)])
+    assert 100_000 < len(patient.shard.snapshot()) < 250_000
+    patient.crashes()
+    outcome = patient.said(patient.shard.finish())
+    assert len(outcome.refusals) == 500
+    assert all(refusal.origin == whole for refusal in outcome.refusals)
+    assert len({id(refusal.origin) for refusal in outcome.refusals}) == 1, "and in memory"
 
 
 def test_without_a_grace_nothing_waits(floor: Floor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from random import Random
 
 import pytest
 
@@ -386,3 +387,62 @@ def test_picks_of_one_lot_at_one_moment_add_up_and_so_do_shipments() -> None:
     for number, quantity in enumerate((5, 6)):
         lines.handle(at, (EIGHT, f"s{number}", "", quantity), False)
     assert lines.deductions(at) == {("", SEVEN): 7, ("", EIGHT): 4}
+
+
+def steps_after(at: LineAt, changes: list[tuple[str, int, int]], steps: dict[tuple[str, int], int]) -> None:
+    """Add changes of D to its steps, and compare them with what the rule gives for all picks and shipments."""
+    for lot, moment, change in changes:
+        steps[lot, moment] = steps.get((lot, moment), 0) + change
+    assert {step: units for step, units in steps.items() if units} == lines.deductions(at)
+
+
+@pytest.mark.parametrize(
+    ("picked", "shipped"), [(("",), ("",)), (("L1",), ("",)), (("L1", "L2", ""), ("",)), (("L1", ""), ("L1", ""))]
+)
+@pytest.mark.parametrize("lead", [-3, 0, 3])
+def test_what_one_more_changes_of_a_long_line_is_what_looking_through_gives(
+    picked: tuple[str, ...], shipped: tuple[str, ...], lead: int
+) -> None:
+    for seed in range(8):
+        random = Random(seed)
+        handlings = [
+            ((moment + lead * is_pick, f"{moment}{is_pick}", random.choice(lots), random.randint(1, 3)), is_pick)
+            for moment in random.choices(range(10, 60), k=50)
+            for is_pick, lots in ((True, picked), (False, shipped))
+        ]
+        if seed % 2:
+            random.shuffle(handlings)
+        at, steps = LineAt("first"), dict[tuple[str, int], int]()
+        for handling, is_pick in handlings:
+            steps_after(at, lines.take(at, handling, is_pick), steps)
+        assert at.margins is not None
+
+
+def test_blocks_of_a_long_line_are_split_and_passed_over() -> None:
+    random = Random(1)
+    moments = list(range(0, 2000, 2))
+    random.shuffle(moments)
+    at, steps = LineAt("first"), dict[tuple[str, int], int]()
+    for number, moment in enumerate(moments):
+        changes = lines.take(at, (moment, f"p{moment}", "", 1), True)
+        changes += lines.take(at, (moment + 1, f"s{moment}", "", 1), False)
+        for lot, when, change in changes:
+            steps[lot, when] = steps.get((lot, when), 0) + change
+        if number % 250 == 0:
+            steps_after(at, [], steps)
+    steps_after(at, [], steps)
+
+
+@pytest.mark.parametrize("lots", [("",), ("L1", "")])
+@pytest.mark.parametrize("is_shuffled", [False, True])
+def test_a_line_of_thousands_costs_each_new_one_little(lots: tuple[str, ...], is_shuffled: bool) -> None:
+    # Looked through at each one, it took 6 ms each at this length: half a minute of processor time.
+    at = LineAt("first")
+    order = list(range(2_000))
+    if is_shuffled:
+        Random(1).shuffle(order)
+    began = time.process_time()
+    for number in order:
+        lines.take(at, (2 * number, f"p{number}", lots[0], 1), True)
+        lines.take(at, (2 * number + 1, f"s{number}", lots[-1], 1), False)
+    assert time.process_time() - began < 8

@@ -154,7 +154,7 @@ class Listing:
         return view
 
     def rows_of(self, location: str) -> list[Row]:
-        """Find the rows of a location when one of the listing's items is first there: no other location costs anything."""
+        """Find the rows of a location when an item of the listing is first there: other locations cost nothing."""
         group = self._topology.group_at.get(location)
         rows = NO_ROWS
         if group is not None:

@@ -18,7 +18,7 @@ cdef class Shard:
     cdef public RememberedIds ids
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
-    cdef public long long _window, _journal_horizon, _layers_size, _ids_floor, _snapshots
+    cdef public long long _turn_at, _window, _journal_horizon, _layers_size, _ids_floor, _snapshots
     cdef public bint _is_new, _is_filled, _owes_refill
     cdef public set _unsaid
 

@@ -259,7 +259,7 @@ def _levels(changes: Changes, starts: list[int]) -> list[int]:
 
 def available_by_day(item: Item, channel: str, view: View, topology: Topology, today: int) -> dict[str, list[int]]:
     """Step 1 written out: for each location of the channel at which the item ever was, each day of its horizon."""
-    found = {}
+    found: dict[str, list[int]] = {}
     for location, place in sorted(item.places.items()):
         group = topology.group_at.get(location)
         if group is None or channel not in topology.groups[group]:

@@ -140,7 +140,7 @@ def test_every_day_of_every_channel_is_the_contracts_sum_over_locations(seed: in
 
 
 def spent(locations: int, days: int, stocked: int, channels: int = 4, every: int = 10, protected: int = 0) -> float:
-    """Seconds of one evaluation, the best of five; each `every`-th location with claims and supply on days of its own."""
+    """Seconds of one evaluation, the best of five; each `every`-th location has a claim and supply of its own days."""
     codes = [f"L{number}" for number in range(locations)]
     facts = ChannelFacts(
         locations=tuple(codes), horizon_days=days, promise_in_transit=True, protected_quantity=protected

@@ -28,6 +28,7 @@ from operators.shard import (
     number_in,
 )
 from schemas.messages import Inbound, ItemRecord, ItemUpdate, Outcome, Republish, TopologyRecord, UnitBatch
+from schemas.state import Item, Place
 from schemas.units import EventType, Origin, Refusal, Unit
 from tests.engine import MemorySegments
 
@@ -1182,3 +1183,55 @@ def test_a_location_has_figures_once_it_is_named_in_whatever_order_it_was(
     floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("DC2", 5),)))))
     shown = {field: figure for update in floor.sent for field, figure in update.fields.items() if figure}
     assert shown["DC2:available"] == -5
+
+
+# Items at thousands of locations
+
+
+def spread(code: str, places: int) -> Item:
+    item = Item(code)
+    item.policy = EACH
+    item.places = {f"L{number}": Place() for number in range(places)}
+    return item
+
+
+def sweeping(floor: Floor, shard: Shard, *items: Item) -> None:
+    """A shard that has to look at all of its items again, as after a change of channels."""
+    shard.process([topology(2)])
+    shard.items = {item.code: item for item in items}
+    shard.process([topology(2, web=ChannelFacts(("DC1",)))])
+    assert shard.is_sweeping
+
+
+def test_an_item_at_many_locations_fills_its_slice_of_a_sweep() -> None:
+    floor = Floor()
+    sweeping(floor, floor.shard, *(spread(f"item-{number}", 256) for number in range(8)))
+    slices = 0
+    while floor.shard.is_sweeping:
+        floor.shard.wake()
+        slices += 1
+    assert slices == 4, "eight small items are one slice; at 256 locations each, two are"
+
+
+def test_items_at_thousands_of_locations_take_turns_over_all_shards_of_a_process() -> None:
+    floor = Floor()
+    other = Shard(2, floor.config, floor.segments, lambda: floor.now, floor)
+    for shard in (floor.shard, other):
+        sweeping(floor, shard, spread("WIDE", 5_000), spread("NARROW", 1))
+        shard.wake()
+    assert other.is_sweeping, "the other's wide item waits until the first shard's is through"
+    due = other.next_wake()
+    assert due is not None and floor.now < due <= floor.now + 5_000 * 10
+    floor.now = due
+    other.wake()
+    floor.now += SECOND
+    while floor.shard.is_sweeping or other.is_sweeping:
+        floor.shard.wake()
+        other.wake()
+
+
+def test_nothing_waits_for_its_turn_when_all_input_has_ended() -> None:
+    floor = Floor()
+    sweeping(floor, floor.shard, *(spread(f"WIDE-{number}", 2_000) for number in range(3)))
+    outcome = floor.shard.finish()
+    assert outcome is not None and not floor.shard.is_sweeping

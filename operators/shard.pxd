@@ -1,7 +1,7 @@
 cimport cython
 from operators cimport position
 from operators.evaluate cimport Policies, evaluate, measure_of
-from operators.ids cimport RememberedIds, content_fingerprint, unit_fingerprint
+from operators.ids cimport RememberedIds, bucket_of, content_fingerprint, unit_fingerprint
 from operators.position cimport Context
 from operators.rules cimport native
 from operators.rules.quantities cimport UnitsOfMeasure
@@ -34,4 +34,5 @@ cdef class Shard:
     @cython.locals(item=Item, updates=list, by_type=list)
     cpdef _outcome(self, long long now, dict reached, dict forced)
 
+cpdef unsigned long long digest_of(Unit unit, long long quantity, object quarantined) except? 1
 cpdef bytes content_of(Unit unit, long long quantity, object quarantined)

@@ -16,8 +16,17 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ledger, position
+from operators.conflicts import conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
-from operators.ids import CONFLICT, DUPLICATE, RememberedIds, content_fingerprint, first_kept, unit_fingerprint
+from operators.ids import (
+    CONFLICT,
+    DUPLICATE,
+    RememberedIds,
+    bucket_of,
+    content_fingerprint,
+    first_kept,
+    unit_fingerprint,
+)
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.quantities import QuantityError
@@ -319,7 +328,7 @@ class Shard:
             self._count("duplicate", unit)
             return
         if known == CONFLICT:
-            self._refuse(unit, "conflict", f"event_id {unit.event_id}: expected the content applied before, got other")
+            self._refuse(unit, "conflict", conflict_of(unit, amount, quarantine, self.ids.digest(identity)))
             self._notes.append(
                 ExceptionNote(
                     "conflict",
@@ -341,7 +350,7 @@ class Shard:
             return
         if unit.origin.late_accepted and until < unit.recorded_at:
             until = FOREVER  # its repeats are late too, and only this id tells them from new ones
-        self.ids.remember(identity, content, until)
+        self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
         item.cause = CAUSES[unit.type]
         item.correlation_id = unit.correlation_id
@@ -727,7 +736,7 @@ class Shard:
             inline,
             parked,
         ) = msgspec.msgpack.decode(raw)
-        if version != ledger.FORMAT or shards != self.config.shards:
+        if version not in ledger.FORMATS or shards != self.config.shards:
             raise ValueError(
                 f"shard {self.number}: the state was written in format {version} for {shards} shards, this engine "
                 f"reads format {ledger.FORMAT} for {self.config.shards}: set shards={shards} or start with an empty "
@@ -756,9 +765,9 @@ class Shard:
             else:
                 assert type(known) is list
                 known.append(records)
-        for bucket, pairs in ids.items():
-            if bucket >= self._ids_floor:
-                self.ids.restore(bucket, pairs)
+        for name, entries in ids.items():
+            if bucket_of(name) >= self._ids_floor:
+                self.ids.restore(name, entries)
         wakes.update(due)
 
 
@@ -813,6 +822,32 @@ def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
         unit.to_location,
         unit.eta,
     )
+
+
+def digest_of(unit: Unit, quantity: int, quarantined: int | None) -> int:
+    """Give the digest of what a unit says, its quantities converted; what a repeat need not say again has no part."""
+    return native.digest(
+        unit.type,
+        unit.occurred_at,
+        quantity,
+        quarantined,
+        unit.location,
+        unit.lot,
+        unit.status,
+        unit.channel,
+        "" if unit.type == RETURN_RECEIVED else unit.order_id,
+        unit.transfer_id,
+        unit.receipt_id,
+        unit.to_location,
+        unit.eta,
+        unit.expires_at,
+        unit.requested_at,
+    )
+
+
+def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) -> str:
+    """Say what of a unit differs from the one that was applied first, whose digest is given."""
+    return conflict_message(unit, quantity, quarantined, first, digest_of(unit, quantity, quarantined))
 
 
 #: the types that orders' lines have

@@ -21,7 +21,7 @@ from flows.state_folder import StateFolder
 from flows.store import Store
 from flows.wiring import Worker
 from flows.worker import recovery_folder
-from operators.ledger import FORMAT
+from operators.ledger import FORMAT, FORMATS
 from operators.route import shard_of
 from schemas import topics
 from schemas.codes import REFUSAL_CODES
@@ -68,7 +68,7 @@ def test_the_keys_of_state() -> None:
 
 
 def test_the_format_of_state() -> None:
-    assert FORMAT == 1
+    assert (FORMAT, FORMATS) == (2, (1, 2))
     assert POSITION_FIELDS == (
         "on_hand",
         "quarantined",

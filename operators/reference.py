@@ -19,7 +19,8 @@ from schemas.messages import ItemRecord
 from schemas.reference import Channel, ChannelItem, Item, Location, Record, ReferenceError, parse_reference
 from schemas.units import Origin, Refusal
 
-_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
+#: reference data as MessagePack, fractions as text
+packed = msgspec.msgpack.Encoder(enc_hook=str).encode
 _tables = msgspec.msgpack.Decoder(
     tuple[dict[str, LocationFacts], dict[str, ChannelFacts]], dec_hook=lambda kind, value: kind(value)
 )
@@ -65,9 +66,9 @@ class ReferenceTables:
     def pack(self) -> bytes:
         """The tables as bytes; equal tables give equal bytes, and the same object while nothing changes."""
         if self._packed is None:
-            packed = _encode((dict(sorted(self.locations.items())), dict(sorted(self.channels.items()))))
-            self.size = len(packed)
-            self._packed = packed if len(packed) < COMPRESS_FROM else zlib.compress(packed, 1)
+            plain = packed((dict(sorted(self.locations.items())), dict(sorted(self.channels.items()))))
+            self.size = len(plain)
+            self._packed = plain if len(plain) < COMPRESS_FROM else zlib.compress(plain, 1)
         return self._packed
 
     def judge(
@@ -144,9 +145,9 @@ class ReferenceTables:
         elif isinstance(record, Channel):
             self._take_channel(record)
         elif isinstance(record, Item):
-            accepted.append(ItemRecord(record.item, "", _encode(item_facts_of(record)), where))
+            accepted.append(ItemRecord(record.item, "", packed(item_facts_of(record)), where))
         else:
-            accepted.append(ItemRecord(record.item, record.channel, _encode(override_facts_of(record)), where))
+            accepted.append(ItemRecord(record.item, record.channel, packed(override_facts_of(record)), where))
         return None
 
     def _excess(self, record: Record) -> str | None:

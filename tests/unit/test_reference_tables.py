@@ -490,10 +490,10 @@ def test_large_tables_are_handed_on_and_kept_compressed_and_mean_the_same() -> N
 def test_tables_stored_as_they_are_have_the_version_they_had() -> None:
     tables = ReferenceTables()
     tables.locations = {f"location-{number}": LocationFacts() for number in range(2_000)}
-    plain = reference._encode((tables.locations, {}))
+    plain = reference.packed((tables.locations, {}))
     assert ReferenceTables(plain).locations == tables.locations
     tables.locations = dict(sorted(tables.locations.items()))
-    plain = reference._encode((tables.locations, {}))
+    plain = reference.packed((tables.locations, {}))
     assert unpack_topology(plain).version == unpack_topology(tables.pack()).version
 
 

@@ -14,7 +14,7 @@ import orjson
 from operators.rules import exceptions, lanes
 from operators.rules.lots import physical
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of, split_safety
-from operators.rules.promise import View, available_by_day, bounded_map, less_unlocated, promise, sums_of
+from operators.rules.promise import Rival, View, available_by_day, bounded_map, less_unlocated, promise, sums_of
 from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
@@ -132,8 +132,12 @@ class Listing:
         #: location -> safety stock there, and at every location not named
         self.safety = bounded_map(safety)
         self.everywhere = bounded(everywhere)
-        #: channels that keep something from others
-        self.protecting = [channel for channel, policy in policies.items() if policy.protected_quantity]
+        #: channels that keep something from others, highest priority first
+        self.protecting: list[Rival] = sorted(
+            (topology.channels[channel].priority, channel, policy.protected_quantity)
+            for channel, policy in policies.items()
+            if policy.protected_quantity
+        )
         self.rows: list[Row] = []
         self.views: list[View] = []
         for channel, policy in policies.items():
@@ -231,7 +235,7 @@ def evaluate(
     for row in rows:
         row.total = 0
     for view in listing.views:
-        view.sums = None
+        view.begin()
     in_full = force is not None
     fields = _figures(item, listing, found, in_full) if item.policy is not None else _withdrawn(item, in_full)
     unhurried = item.cause in UNHURRIED
@@ -245,7 +249,7 @@ def evaluate(
             view = row.view
             if view.sums is None:
                 view.sums = sums_of(item, view, policies.topology, today)
-            steps = promise(item, channel, listing.policies, listing.protecting, view.sums, policies.topology, today)
+            steps = promise(item, channel, row.policy, listing.protecting, view, policies.topology, today)
             atp = steps.atp[0]
             if view.horizon_days:
                 days = tuple(steps.by_day(steps.atp))

@@ -8,7 +8,9 @@ cdef long long SAFETY_MAX
 cdef class View:
     cdef public long long horizon_days, everywhere
     cdef public bint in_transit
-    cdef public dict safety, sums
+    cdef public dict safety, sums, shelves
+
+    cpdef begin(self)
 
 cpdef long long less_unlocated(long long total, dict unlocated, sharing) except? -1
 @cython.locals(place=Place, location=str, group_at=dict, sums=dict, safety=dict, changes=dict, has_days=cython.bint,

@@ -13,7 +13,8 @@ its locations, claims and supplies, and the days once where they are written out
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from operators.rules.lots import physical
@@ -23,6 +24,8 @@ from schemas.state import Item, Place
 
 #: day of the horizon -> by how much a quantity changes on it
 Changes = dict[int, int]
+#: a channel that protects: (priority, channel, protected quantity)
+Rival = tuple[int, str, int]
 #: above every safety stock that makes a difference: quantities are below 2^60, and a figure has room in 64 bits
 SAFETY_MAX = 1 << 62
 
@@ -78,7 +81,7 @@ class Steps:
 class View:
     """How channels see an item's locations: all that step 1 asks of a policy. Channels with one view share its sums."""
 
-    __slots__ = ("everywhere", "horizon_days", "in_transit", "safety", "sums")
+    __slots__ = ("everywhere", "horizon_days", "in_transit", "safety", "shelves", "sums")
 
     def __init__(self, policy: Policy) -> None:
         self.horizon_days = policy.horizon_days
@@ -87,6 +90,19 @@ class View:
         self.everywhere = min(policy.safety_everywhere, SAFETY_MAX)
         #: group of locations -> changes of the sum of step 1 over them, while an item is being evaluated
         self.sums: dict[int, Changes] | None = None
+        #: groups at which the item is and that a channel sells from -> what follows from them, likewise
+        self.shelves: dict[tuple[int, ...], Shelf] = {}
+
+    @property
+    def days(self) -> int:
+        """How many days are promised: today alone where there is no horizon."""
+        return max(1, self.horizon_days)
+
+    def begin(self) -> None:
+        """Forget what was of the last item."""
+        self.sums = None
+        if self.shelves:
+            self.shelves = {}
 
     def sees_as(self, policy: Policy) -> bool:
         """Is step 1 the same under this policy?"""
@@ -179,49 +195,79 @@ def _add_by_day(total: Changes, free: int, changes: Changes) -> None:
             before = after
 
 
+class Shelf:
+    """Steps 1 and 4 of all channels that see the same groups alike: what those that protect keep, ranked by priority.
+
+    `kept[n]`: by stretch, what the first n of `protecting` keep together. So a channel's rivals cost it two look-ups.
+    """
+
+    __slots__ = ("available", "kept", "starts")
+
+    def __init__(
+        self, own: dict[int, Changes], starts: list[int], protecting: Iterable[Rival], topology: Topology
+    ) -> None:
+        groups = topology.groups
+        self.starts = starts
+        self.available = _levels(_sum(own.values()), starts)
+        sums = {tuple(own): self.available}
+        self.kept = [[0] * len(starts)]
+        for _, channel, most in protecting:
+            both = tuple([number for number in own if channel in groups[number]])
+            shared = sums.get(both)
+            if shared is None:
+                shared = sums[both] = _levels(_sum([own[number] for number in both]), starts)
+            self.kept.append([kept + min(most, level) for kept, level in zip(self.kept[-1], shared, strict=True)])
+
+
 def promise(
     item: Item,
     channel: str,
-    policies: Mapping[str, Policy],
-    protecting: Iterable[str],
-    sums: dict[int, Changes],
+    policy: Policy,
+    protecting: list[Rival],
+    view: View,
     topology: Topology,
     today: int,
 ) -> Steps:
-    """All steps. `policies`: of every channel that lists the item. `protecting`: those with a protected quantity.
+    """All steps. `protecting`: the channels with a protected quantity that list the item, highest priority first.
 
-    `sums`: step 1 as this channel sees it.
+    `view`: the channel's, with its sums.
     """
-    policy = policies[channel]
-    days = max(1, policy.horizon_days)
+    assert view.sums is not None, "step 1 comes first"
     groups, sharing = topology.groups, topology.sharing[channel]
-    own = {number: changes for number, changes in sums.items() if channel in groups[number]}
-    total = _sum(own.values())
-    unlocated = _unlocated(item, sharing, today, policy.horizon_days) if item.unlocated else {}
-    starts = sorted(total.keys() | unlocated.keys() | {0})
-    available, claimed = _levels(total, starts), _levels(unlocated, starts)
-    opened = [max(0, quantity - claim) for quantity, claim in zip(available, claimed, strict=True)]
+    seen = tuple([number for number in view.sums if channel in groups[number]])
+    shelf = view.shelves.get(seen)
+    if shelf is None:
+        own = {number: view.sums[number] for number in seen}
+        days = {0}.union(*own.values())
+        if item.unlocated:  # of every claimant: a stretch more is no harm, and channels may share different ones
+            days.update(*[_unlocated(item, (code,), today, policy.horizon_days) for code in item.unlocated])
+        shelf = view.shelves[seen] = Shelf(own, sorted(days), protecting, topology)
+    starts = shelf.starts
+    opened = shelf.available.copy()
+    if item.unlocated:
+        claimed = _levels(_unlocated(item, sharing, today, policy.horizon_days), starts)
+        opened = [a - b for a, b in zip(opened, claimed, strict=True)]
+    opened = [quantity if quantity > 0 else 0 for quantity in opened]
     promised = opened.copy()
     for at in range(len(starts) - 2, -1, -1):
         promised[at] = min(promised[at], promised[at + 1])
-    withheld, withheld_above = [0] * len(starts), [0] * len(starts)
-    for other in protecting:
-        if other == channel or other not in sharing:
-            continue
-        most = policies[other].protected_quantity
-        shared = _levels(_sum(changes for number, changes in own.items() if other in groups[number]), starts)
-        above = topology.outranks(other, channel)
-        for at, quantity in enumerate(shared):
-            kept = min(most, quantity)
-            withheld[at] += kept
-            if above:
-                withheld_above[at] += kept
+    rank = (topology.channels[channel].priority, channel)
+    place = bisect_left(protecting, rank, key=_rank)
+    withheld, withheld_above = shelf.kept[-1], shelf.kept[place]
     most = policy.protected_quantity
+    if most:
+        upto = shelf.kept[place + 1]
+        withheld = [w - b + a for w, a, b in zip(withheld, withheld_above, upto, strict=True)]
     free = [
         max(quantity - kept, min(most, quantity - kept_above), 0)
         for quantity, kept, kept_above in zip(promised, withheld, withheld_above, strict=True)
     ]
-    return Steps(days, starts, opened, promised, withheld, withheld_above, free, [policy.allow(q) for q in free])
+    atp = [policy.allow(quantity) for quantity in free]
+    return Steps(view.days, starts, opened, promised, withheld, withheld_above, free, atp)
+
+
+def _rank(rival: Rival) -> tuple[int, str]:
+    return rival[:2]
 
 
 def _sum(parts: Iterable[Changes]) -> Changes:

@@ -21,7 +21,7 @@ from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config, resume_points
 from flows.store import Store, StoreError, library_version
 from flows.topics import plan
-from operators.ledger import FORMAT
+from operators.ledger import FORMAT, FORMATS
 from schemas.setting_values import duration_text, mask_url
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
@@ -376,7 +376,7 @@ def _state(settings: Settings, kafka_answers: bool) -> Iterator[Finding]:
             f"made with shards={shards}, set is shards={settings.shards}",
             f"set shards={shards}, or name an empty state.dir and replay",
         )
-    if facts.format != FORMAT:
+    if facts.format not in FORMATS:
         yield Finding(
             "state format",
             False,

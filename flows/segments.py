@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from operators.ids import bucket_of
 from operators.ledger import join_records
 
 Segment = tuple[str, int, int]
@@ -154,7 +155,7 @@ def merge_layers(layers: Iterable[bytes], ids_floor: int, is_oldest: bool) -> by
                 known = items[code] = _records.decode(known)
             known |= join_records(known, _records.decode(raw))
         for bucket, pairs in layer_ids.items():
-            if bucket >= ids_floor:
+            if bucket_of(bucket) >= ids_floor:
                 ids.setdefault(bucket, []).append(pairs)
         wakes.update(layer_wakes)
     if is_oldest:

@@ -12,7 +12,7 @@ import msgspec
 
 from flows.belonging import Inputs
 from flows.errors import PlainError
-from operators.ledger import FORMAT
+from operators.ledger import FORMAT, FORMATS
 from schemas.settings import Settings, SettingsError
 
 #: Orphans of a killed supervisor end within a second; a live engine does not.
@@ -77,7 +77,7 @@ class StateFolder:
             ) from error
         self._take_lock()
         facts = self.facts()
-        if facts.shards != self._settings.shards or facts.format != FORMAT:
+        if facts.shards != self._settings.shards or facts.format not in FORMATS:
             raise SettingsError(
                 f"shards: {self._settings.shards}, but {self.path} was made with shards={facts.shards} in format "
                 f"{facts.format} (this engine reads format {FORMAT}): set shards={facts.shards}, or name an empty "
@@ -125,6 +125,7 @@ class StateFolder:
         """Remember the token, and what is read, safe on disk before anything is written with it."""
         facts = self.facts()
         facts.token = token
+        facts.format = FORMAT  # what is written from now on, an older engine does not read
         if inputs is not None:
             facts.inputs = inputs
         temporary = self.path / f"{FACTS}.tmp"

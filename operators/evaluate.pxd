@@ -1,18 +1,20 @@
 cimport cython
 from operators.rules cimport lanes, lots
 from operators.rules.lots cimport physical
+from operators.rules.promise cimport View, less_unlocated, sums_of
 from operators.rules.quantities cimport UnitsOfMeasure
 from schemas.state cimport Item, Place
 
 cdef long long DAY, NO_CAP, SIMPLE_TOTAL
-cdef int SIMPLE_BELOW, PAIRS_MAX
-cdef list PAIRS
+cdef int SIMPLE_BELOW, PAIRS_MAX, BREAKDOWN_MAX
+cdef list PAIRS, NO_ROWS
 cdef dict _names
 
 cdef class Row:
     cdef public str channel
     cdef public object policy
-    cdef public tuple sharing
+    cdef public object sharing
+    cdef public View view
     cdef public bint is_stepwise, is_simple
     cdef public long long low_stock_threshold, buffer, numerator, denominator, cap, minimum, total
 
@@ -20,9 +22,14 @@ cdef class Row:
 cpdef long long allow(Row row, long long free) except? -1
 
 cdef class Listing:
-    cdef public dict policies, safety, rows_at
+    cdef public object _topology
+    cdef public dict policies, safety, rows_at, _rows_by_group
     cdef public long long everywhere
-    cdef public list rows
+    cdef public list rows, views, protecting
+
+    cdef View _view_of(self, policy)
+    @cython.locals(row=Row, rows=list)
+    cpdef list rows_of(self, str location)
 
 cdef class Policies:
     cdef public object topology
@@ -32,7 +39,7 @@ cdef class Policies:
 cpdef Listing listing_of(Item item, Policies policies)
 cpdef UnitsOfMeasure measure_of(Item item)
 
-@cython.locals(listing=Listing, row=Row, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
+@cython.locals(listing=Listing, row=Row, view=View, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
                free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
                is_forced=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
                lane=cython.int)

@@ -13,8 +13,8 @@ import orjson
 
 from operators.rules import exceptions, lanes
 from operators.rules.lots import physical
-from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of
-from operators.rules.promise import less_unlocated, promise
+from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of, split_safety
+from operators.rules.promise import Rival, View, available_by_day, bounded_map, less_unlocated, promise, sums_of
 from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
@@ -23,6 +23,9 @@ from schemas.state import POSITION_FIELDS, ZEROS, Item, Place
 #: causes that hurry nobody: rises and first values go to the bulk lane
 UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill"})
 DAY = 86_400_000_000
+#: Numbers of step 1 that an update's breakdown shows: a location each day. Beyond them (100 kB in each update) it is
+#: left out, and the other steps stay.
+BREAKDOWN_MAX = 20_000
 
 _facts = msgspec.msgpack.Decoder(ItemFacts, dec_hook=lambda kind, value: kind(value))
 _override = msgspec.msgpack.Decoder(OverrideFacts, dec_hook=lambda kind, value: kind(value))
@@ -63,13 +66,15 @@ class Row:
         "policy",
         "sharing",
         "total",
+        "view",
     )
 
-    def __init__(self, channel: str, policy: Policy, topology: Topology, is_stepwise: bool) -> None:
+    def __init__(self, channel: str, policy: Policy, topology: Topology, is_stepwise: bool, view: View) -> None:
         self.channel = channel
         self.policy = policy
+        self.view = view
         self.low_stock_threshold = bounded(policy.low_stock_threshold)
-        self.sharing = tuple(topology.shared[channel])
+        self.sharing = topology.sharing[channel]
         #: time-phased, protected or with a safety stock of its own: all of the contract's steps; else a sum
         self.is_stepwise = is_stepwise
         #: the policy's step 5 in whole numbers that cannot overflow 64 bits: quantities are below 2^53
@@ -109,27 +114,65 @@ def allow(row: Row, free: int) -> int:
 class Listing:
     """The channels that list an item under one topology, arranged for one pass over the item's places."""
 
-    __slots__ = ("everywhere", "policies", "rows", "rows_at", "safety")
+    __slots__ = (
+        "_rows_by_group",
+        "_topology",
+        "everywhere",
+        "policies",
+        "protecting",
+        "rows",
+        "rows_at",
+        "safety",
+        "views",
+    )
 
     def __init__(self, facts: ItemFacts, policies: dict[str, Policy], topology: Topology) -> None:
         self.policies = policies
-        safety = dict(facts.safety_stock)
-        everywhere = safety.pop("*", 0)
+        safety, everywhere = split_safety(facts.safety_stock)
         #: location -> safety stock there, and at every location not named
-        self.safety = {location: bounded(quantity) for location, quantity in safety.items()}
+        self.safety = bounded_map(safety)
         self.everywhere = bounded(everywhere)
-        is_protected = any(policy.protected_quantity for policy in policies.values())
+        #: channels that keep something from others, highest priority first
+        self.protecting: list[Rival] = sorted(
+            (topology.channels[channel].priority, channel, policy.protected_quantity)
+            for channel, policy in policies.items()
+            if policy.protected_quantity
+        )
         self.rows: list[Row] = []
-        #: location -> rows that sell from it
-        self.rows_at: dict[str, list[Row]] = {}
+        self.views: list[View] = []
         for channel, policy in policies.items():
-            own_safety = policy.safety_stock != safety or policy.safety_everywhere != everywhere
-            is_stepwise = bool(is_protected or policy.horizon_days or own_safety)
-            row = Row(channel, policy, topology, is_stepwise)
-            if not is_stepwise:
-                for location in topology.sells[channel]:
-                    self.rows_at.setdefault(location, []).append(row)
-            self.rows.append(row)
+            own_safety = policy.safety_everywhere != everywhere or policy.safety_stock != safety
+            is_stepwise = bool(self.protecting or policy.horizon_days or own_safety)
+            self.rows.append(Row(channel, policy, topology, is_stepwise, self._view_of(policy)))
+        #: location -> rows that are sums and sell from it; grows with the locations at which the listing's items are
+        self.rows_at: dict[str, list[Row]] = {}
+        self._topology = topology
+        self._rows_by_group: dict[int, list[Row]] = {}
+
+    def _view_of(self, policy: Policy) -> View:
+        for view in self.views:
+            if view.sees_as(policy):
+                return view
+        view = View(policy)
+        self.views.append(view)
+        return view
+
+    def rows_of(self, location: str) -> list[Row]:
+        """Find the rows of a location when an item of the listing is first there: other locations cost nothing."""
+        group = self._topology.group_at.get(location)
+        rows = NO_ROWS
+        if group is not None:
+            known = self._rows_by_group.get(group)
+            if known is None:
+                channels = self._topology.groups[group]
+                known = [row for row in self.rows if not row.is_stepwise and row.channel in channels]
+                self._rows_by_group[group] = known
+            rows = known
+        self.rows_at[location] = rows
+        return rows
+
+
+NO_ROWS: list[Row] = []
 
 
 class Policies:
@@ -191,6 +234,8 @@ def evaluate(
     found: dict[exceptions.Key, dict[str, int]] = {}
     for row in rows:
         row.total = 0
+    for view in listing.views:
+        view.begin()
     in_full = force is not None
     fields = _figures(item, listing, found, in_full) if item.policy is not None else _withdrawn(item, in_full)
     unhurried = item.cause in UNHURRIED
@@ -201,17 +246,23 @@ def evaluate(
         days: tuple[int, ...] | None = None
         shown: bytes | None = None
         if row.is_stepwise or breakdown:
-            steps = promise(item, channel, listing.policies, policies.topology, today)
+            view = row.view
+            if view.sums is None:
+                view.sums = sums_of(item, view, policies.topology, today)
+            steps = promise(item, channel, row.policy, listing.protecting, view, policies.topology, today)
             atp = steps.atp[0]
-            if row.policy.horizon_days:
-                days = tuple(steps.atp)
+            if view.horizon_days:
+                days = tuple(steps.by_day(steps.atp))
             if breakdown:
-                shown = orjson.dumps(_breakdown(steps))
+                available = {}
+                if len(item.places) * steps.days <= BREAKDOWN_MAX:
+                    available = available_by_day(item, channel, view, policies.topology, today)
+                shown = orjson.dumps(steps.written_out(available))
         else:
             # Steps 1, 2 and 5 for day 0: `total` is step 1 summed up.
             free = row.total
             if item.unlocated:
-                free = less_unlocated(free, item.unlocated, channel, row.sharing)
+                free = less_unlocated(free, item.unlocated, row.sharing)
             atp = allow(row, free)
         before = published.get(channel)
         is_forced = force is not None and (force == "" or force == channel)
@@ -340,9 +391,10 @@ def _figures(
         free -= safety.get(location, everywhere) if safety else everywhere
         if free > 0:
             rows = rows_at.get(location)
-            if rows is not None:
-                for row in rows:
-                    row.total += free
+            if rows is None:
+                rows = listing.rows_of(location)
+            for row in rows:
+                row.total += free
         if (
             everything
             or on_hand != place.shown_on_hand
@@ -432,10 +484,3 @@ def _exceptions(item: Item, found: dict[exceptions.Key, dict[str, int]], now: in
         item.is_dirty = True
         notes.append(ExceptionNote(key[0], item.code, key[1], key[2], {}, first_seen, now, False))
     return notes
-
-
-def _breakdown(steps: object) -> dict[str, object]:
-    return {
-        name: getattr(steps, name)
-        for name in ("available", "open", "promise", "withheld", "withheld_above", "free", "atp")
-    }

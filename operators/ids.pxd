@@ -4,7 +4,9 @@ from operators.rules cimport native
 ctypedef unsigned long long number_t
 
 cdef long long _HOUR, _SPLIT
-cdef Py_ssize_t ENTRY, CAPACITY_MIN, FULL_AT, FULL_OF, NEWS_KEPT
+cdef number_t _MAX, _WITH_DIGESTS
+cdef int _BITS
+cdef Py_ssize_t ENTRY, TRIPLE, CAPACITY_MIN, FULL_AT, FULL_OF, NEWS_KEPT
 
 cdef class RememberedIds:
     cdef Py_ssize_t _capacity, _size, _news_size
@@ -13,12 +15,13 @@ cdef class RememberedIds:
 
     @cython.locals(at=cython.Py_ssize_t)
     cpdef int judge(self, number_t unit, number_t content) except -1
-    @cython.locals(at=cython.Py_ssize_t, number=cython.longlong)
-    cpdef remember(self, number_t unit, number_t content, long long until)
-    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, news=number_t[::1])
+    cpdef number_t digest(self, number_t unit) except? 1
+    @cython.locals(at=cython.Py_ssize_t, number=number_t)
+    cpdef remember(self, number_t unit, number_t content, long long until, number_t digest=*)
+    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, number=number_t, news=number_t[::1])
     cpdef dict news(self)
-    @cython.locals(at=cython.Py_ssize_t, numbers=number_t[::1])
-    cpdef restore(self, number_t number, bytes pairs)
+    @cython.locals(at=cython.Py_ssize_t, number=number_t, numbers=number_t[::1])
+    cpdef restore(self, number_t name, bytes entries)
     @cython.locals(at=cython.Py_ssize_t, kept=cython.Py_ssize_t, floor=number_t, capacity=cython.Py_ssize_t)
     cpdef bint forget(self, long long horizon) except -1
     @cython.locals(mask=cython.Py_ssize_t, entry=cython.Py_ssize_t)
@@ -32,6 +35,8 @@ cpdef unit_fingerprint(str source, str event_id, str line_id, str item)
 cpdef content_fingerprint(bytes content)
 @cython.locals(at=cython.Py_ssize_t, size=cython.Py_ssize_t, longer=number_t[::1])
 cdef _longer(number_t[::1] numbers)
-@cython.locals(at=cython.Py_ssize_t, size=cython.Py_ssize_t, view=number_t[::1])
-cdef bytes _pairs_of(number_t[::1] news, Py_ssize_t end, number_t number)
+@cython.locals(at=cython.Py_ssize_t, size=cython.Py_ssize_t, number=number_t, has_digests=cython.bint,
+               view=number_t[::1])
+cdef bytes _numbers_of(number_t[::1] news, Py_ssize_t end, number_t name)
+cpdef number_t bucket_of(number_t name) except? 1
 cpdef long long first_kept(long long horizon) except? -1

@@ -4,9 +4,11 @@ A unit is known by a 60-bit fingerprint of (source, event_id, line_id, item), it
 ten million ids give a chance of 1e-11 an event that a new unit looks like a known one; it is then refused as a conflict
 and can be seen and replayed, not lost.
 
-They lie in one table of numbers (unit, content, bucket) with open addressing: 24 bytes an entry, three to six tenths
-of them used, so 40 to 80 bytes an id; a Python set and the pairs beside it took 86. A bucket is the hour after which
-nobody may repeat the id acceptably; it is forgotten as a whole.
+They lie in one table of numbers (unit, content, bucket and digest) with open addressing: 24 bytes an entry, three to
+six tenths of them used, so 40 to 80 bytes an id; a Python set and the pairs beside it took 86. A bucket is the hour
+after which nobody may repeat the id acceptably; it is forgotten as a whole. The digest decides nothing: it has a few
+bits of each field of the content, so that a conflict can say which differs. It fills what a bucket leaves free of its
+number.
 """
 
 from __future__ import annotations
@@ -23,8 +25,14 @@ MASK_60 = (1 << 60) - 1
 SPLIT = 16
 #: numbers an entry of the table takes
 ENTRY = 3
-#: bytes a pair of fingerprints takes in a snapshot
-PAIR = 16
+#: bytes a pair of fingerprints takes in a snapshot, and with the digest
+PAIR, TRIPLE = 16, 24
+#: Bits of an entry's third number that are its bucket: until the year 2209, and what is never forgotten is the last.
+BUCKET_BITS = 25
+BUCKET_MAX = (1 << BUCKET_BITS) - 1
+#: What a snapshot's name of a bucket has above its number where digests are with the pairs. Before there were digests,
+#: no number was that large (2^35 for what is never forgotten).
+WITH_DIGESTS = 1 << 40
 #: entries a table begins with: 384 bytes, times the shards
 CAPACITY_MIN = 16
 #: A table grows when this many tenths of it are used: then a look-up reads 1.5 entries on average.
@@ -36,6 +44,7 @@ NEW, DUPLICATE, CONFLICT = range(3)
 
 # As above: names that other modules import are objects, and these are plain numbers once compiled.
 _HOUR, _SPLIT = HOUR, SPLIT
+_BITS, _MAX, _WITH_DIGESTS = BUCKET_BITS, BUCKET_MAX, WITH_DIGESTS
 
 
 def unit_fingerprint(source: str, event_id: str, line_id: str, item: str) -> int:
@@ -74,9 +83,16 @@ class RememberedIds:
             return NEW
         return DUPLICATE if self._table[at + 1] == content else CONFLICT
 
-    def remember(self, unit: int, content: int, until: int) -> None:
+    def digest(self, unit: int) -> int:
+        """Give the digest of what a known unit said; 0 if it was remembered without."""
+        return self._table[self._place(unit) + 2] >> _BITS
+
+    def remember(self, unit: int, content: int, until: int, digest: int = 0) -> None:
         """Note an applied unit. `until`: when the id may be forgotten."""
         number = until // _HOUR * _SPLIT
+        if number > _MAX:
+            number = _MAX
+        number |= digest << _BITS
         self._insert(unit, content, number)
         at = self._news_size * ENTRY
         if at == len(self._news):
@@ -87,32 +103,43 @@ class RememberedIds:
         self._news_size += 1
 
     def news(self) -> dict[int, bytes]:
-        """Give, by bucket, the pairs (unit, content) remembered since this was last asked: a layer of the snapshot."""
+        """Give, by bucket, what was remembered since this was last asked: a layer of the snapshot.
+
+        Triples (unit, content, digest) under a bucket's number and WITH_DIGESTS; pairs where there is no digest.
+        """
         found: dict[int, bytes] = {}
         news, end = self._news, self._news_size * ENTRY
         numbers = set()
         for at in range(2, end, ENTRY):
-            if news[at] >= self._floor:
-                numbers.add(news[at])
+            number = news[at] & _MAX
+            if number >= self._floor:
+                numbers.add(number | _WITH_DIGESTS if news[at] > _MAX else number)
         for number in numbers:
-            found[number] = _pairs_of(news, end, number)
+            found[number] = _numbers_of(news, end, number)
         self._news_size = 0
         if len(news) > NEWS_KEPT * ENTRY:
             self._news = _numbers(CAPACITY_MIN)
         return found
 
-    def restore(self, number: int, pairs: bytes) -> None:
-        """Add what a snapshot kept of one bucket."""
-        numbers = array("Q", pairs)
-        for at in range(0, len(numbers), 2):
-            self._insert(numbers[at], numbers[at + 1], number)
+    def restore(self, name: int, entries: bytes) -> None:
+        """Add what a snapshot kept under the name of one bucket."""
+        numbers = array("Q", entries)
+        number = bucket_of(name)
+        if number > _MAX:
+            number = _MAX
+        if name < _WITH_DIGESTS:
+            for at in range(0, len(numbers), 2):
+                self._insert(numbers[at], numbers[at + 1], number)
+        else:
+            for at in range(0, len(numbers), 3):
+                self._insert(numbers[at], numbers[at + 1], number | numbers[at + 2] << _BITS)
 
     def forget(self, horizon: int) -> bool:
         """Drop every bucket whose hour ends at or before `horizon` (the slowest partition's clock)."""
         floor = first_kept(horizon)
         kept = 0
         for at in range(0, self._capacity * ENTRY, ENTRY):
-            if self._table[at] != 0 and self._table[at + 2] >= floor:
+            if self._table[at] != 0 and self._table[at + 2] & _MAX >= floor:
                 kept += 1
         if kept == self._size:
             return False
@@ -147,7 +174,7 @@ class RememberedIds:
         self._table = _numbers(capacity)
         self._capacity, self._size = capacity, 0
         for at in range(0, end, ENTRY):
-            if old[at] != 0 and old[at + 2] >= floor:
+            if old[at] != 0 and old[at + 2] & _MAX >= floor:
                 to = self._place(old[at])
                 self._table[to] = old[at]
                 self._table[to + 1] = old[at + 1]
@@ -167,17 +194,26 @@ def _longer(numbers: array[int]) -> array[int]:
     return longer
 
 
-def _pairs_of(news: array[int], end: int, number: int) -> bytes:
-    """Give the pairs of one bucket as bytes; the usual case is that all are of one."""
-    pairs = array("Q", bytes(PAIR * (end // ENTRY)))
-    view = pairs
+def _numbers_of(news: array[int], end: int, name: int) -> bytes:
+    """Give the entries of one bucket as bytes; the usual case is that all are of one."""
+    numbers = array("Q", bytes(TRIPLE * (end // ENTRY)))
+    view = numbers
+    number, has_digests = name & _MAX, name > _MAX
     size = 0
     for at in range(0, end, ENTRY):
-        if news[at + 2] == number:
+        if news[at + 2] & _MAX == number and (news[at + 2] > _MAX) == has_digests:
             view[size] = news[at]
             view[size + 1] = news[at + 1]
             size += 2
-    return pairs[:size].tobytes()
+            if has_digests:
+                view[size] = news[at + 2] >> _BITS
+                size += 1
+    return numbers[:size].tobytes()
+
+
+def bucket_of(name: int) -> int:
+    """Give the number of the bucket that a snapshot names."""
+    return name & (_WITH_DIGESTS - 1)
 
 
 def first_kept(horizon: int) -> int:

@@ -4,7 +4,8 @@ Each item is a handful of records (`c` a cell, `m` its journals, `l` a line, `t`
 word, `i` the item itself, `y` its policies). A snapshot is a chain of *layers*; each holds the records that changed
 since the one before, and the newest record of a key stands, except that an `m` record says how much of the journals
 so far stays and what is added: a journal of a day is not written again for every movement. Records are decoded when an
-item is first touched. These shapes are a storage format: FORMAT rises with every change that older code cannot read.
+item is first touched. These shapes are a storage format: FORMAT rises with every change that older code cannot read;
+FORMATS are those that this code reads. 2 has digests with the ids (`ids.WITH_DIGESTS`), 1 has none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from operators import position
 from operators.rules import native
 from schemas.state import NO_HANDLINGS, Cell, Item, Line, LineAt, Place, Receipt, Transfer
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)
 #: between the kind and the names in a record's key; no code or id can hold it
 SEPARATOR = "\x1f"
 #: the kind of a journal's record

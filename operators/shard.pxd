@@ -1,7 +1,7 @@
 cimport cython
 from operators cimport position
 from operators.evaluate cimport Policies, evaluate, measure_of
-from operators.ids cimport RememberedIds, content_fingerprint, unit_fingerprint
+from operators.ids cimport RememberedIds, bucket_of, content_fingerprint, unit_fingerprint
 from operators.position cimport Context
 from operators.rules cimport native
 from operators.rules.quantities cimport UnitsOfMeasure
@@ -18,7 +18,7 @@ cdef class Shard:
     cdef public RememberedIds ids
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
-    cdef public long long _parked_bytes, _window, _journal_horizon, _layers_size, _ids_floor, _snapshots
+    cdef public long long _parked_bytes, _turn_at, _window, _journal_horizon, _layers_size, _ids_floor, _snapshots
     cdef public bint _is_new, _is_filled, _owes_refill
     cdef public set _unsaid, _awaited
 
@@ -34,4 +34,5 @@ cdef class Shard:
     @cython.locals(item=Item, updates=list, by_type=list)
     cpdef _outcome(self, long long now, dict reached, dict forced)
 
+cpdef unsigned long long digest_of(Unit unit, long long quantity, object quarantined) except? 1
 cpdef bytes content_of(Unit unit, long long quantity, object quarantined)

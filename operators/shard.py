@@ -16,8 +16,17 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ledger, position
+from operators.conflicts import conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
-from operators.ids import CONFLICT, DUPLICATE, RememberedIds, content_fingerprint, first_kept, unit_fingerprint
+from operators.ids import (
+    CONFLICT,
+    DUPLICATE,
+    RememberedIds,
+    bucket_of,
+    content_fingerprint,
+    first_kept,
+    unit_fingerprint,
+)
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.quantities import QuantityError
@@ -40,6 +49,15 @@ DAY = 86_400 * SECOND
 #: 5 ms, before urgent work gets its turn again.
 SWEEP_SLICE = 8
 SWEEP_PAUSE = 2_000
+#: Locations of an item that weigh as much as another item in a slice: about what an item costs by itself.
+SWEEP_PLACES = 64
+#: Items at more locations than this are swept by turns over all shards of a process: 64 shards with one each at 10,000
+#: locations would else keep urgent work waiting for half a second.
+HEAVY_PLACES = 1_000
+#: How long after a heavy item the next may follow, by its locations: about twice what four channels take, compiled.
+TURN_US_A_PLACE = 2
+#: bytes that a location takes in a snapshot, to guess how many an item has that was not touched yet
+PLACE_BYTES = 64
 #: How many units may wait for reference data that may be on its way; what comes beyond is judged at once.
 PARKED_MAX = 1_000
 #: Bytes of the messages that they came with, keys included, for all shards together: while they wait, they stand in
@@ -60,6 +78,8 @@ RECEIPT_RETENTION = 180 * DAY
 #: When the id of a unit that was accepted late may be forgotten: never.
 FOREVER = 1 << 62
 
+#: how much of a sweep is taken where nothing else is to come
+ALL = 1 << 62
 #: in a sweep, behind the items that were to be said again for an emptied read model
 FILLED = ("", "refill", "")
 
@@ -83,6 +103,19 @@ class Segments(Protocol):
     def keep_only(self, shard: int, segments: Iterable[tuple[str, int, int]]) -> None: ...
 
 
+class Turns:
+    """When the next heavy item may be evaluated in a sweep; one for all shards of a process."""
+
+    def __init__(self) -> None:
+        self._free_at = 0
+
+    def take(self, now: int, places: int) -> int:
+        """Give when an item at so many locations has its turn."""
+        at = max(now, self._free_at)
+        self._free_at = at + places * TURN_US_A_PLACE
+        return at
+
+
 class Horizon(Protocol):
     """How far the slowest input partition has come: nothing recorded before it will be read again."""
 
@@ -100,6 +133,7 @@ class ShardConfig:
     closed_line_retention: int = 7 * DAY
     reference_grace: int = SECOND
     breakdown: bool = False
+    turns: Turns = field(default_factory=Turns, compare=False)
 
     @property
     def widest_window(self) -> int:
@@ -141,6 +175,8 @@ class Shard:
         #: (topology version, day) all items were last evaluated under, and will be when the sweep is through
         self._evaluated: tuple[int, int] = (0, 0)
         self._sweep_target: tuple[int, int] | None = None
+        #: when the heavy item that is next in the sweep has its turn; 0: none was asked for
+        self._turn_at = 0
         #: items to evaluate at the end of this activation, and to write with the next snapshot
         self._touched: list[Item] = []
         self._dirty: list[Item] = []
@@ -228,7 +264,7 @@ class Shard:
         self._retry_parked(now, final=True)
         if self._owes_refill:
             self._take_republish(Republish(cause="refill"), {})
-        forced = self._sweep_slice(now, len(self._sweep) + 1)
+        forced = self._sweep_slice(now, ALL)
         outcome = self._outcome(now, {}, forced)
         if outcome is None:
             outcome = Outcome(self.number, {}, [], [], [])
@@ -247,7 +283,7 @@ class Shard:
         if self._is_new or self.policies is None:
             return None
         if self._sweep:
-            return self.clock() + SWEEP_PAUSE
+            return max(self.clock() + SWEEP_PAUSE, self._turn_at)
         wakes = []
         if self._expiries:
             wakes.append(self._expiries[0][0])
@@ -298,7 +334,7 @@ class Shard:
             self._count("duplicate", unit)
             return
         if known == CONFLICT:
-            self._refuse(unit, "conflict", f"event_id {unit.event_id}: expected the content applied before, got other")
+            self._refuse(unit, "conflict", conflict_of(unit, amount, quarantine, self.ids.digest(identity)))
             self._notes.append(
                 ExceptionNote(
                     "conflict",
@@ -320,7 +356,7 @@ class Shard:
             return
         if unit.origin.late_accepted and until < unit.recorded_at:
             until = FOREVER  # its repeats are late too, and only this id tells them from new ones
-        self.ids.remember(identity, content, until)
+        self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
         item.cause = CAUSES[unit.type]
         item.correlation_id = unit.correlation_id
@@ -514,7 +550,15 @@ class Shard:
         forced: dict[str, str] = {}
         taken = 0
         while self._sweep and taken < most:
-            code, cause, channel = self._sweep.popleft()
+            code, cause, channel = self._sweep[0]
+            places = self._places_of(code)
+            if places > HEAVY_PLACES and most != ALL:
+                if not self._turn_at:
+                    self._turn_at = self.config.turns.take(now, places)
+                if self._turn_at > now:
+                    break
+                self._turn_at = 0
+            self._sweep.popleft()
             if cause == "tidy":
                 self._tidy_item(code)
             elif not code:
@@ -529,10 +573,19 @@ class Shard:
                     self._touch(item)
                     if channel is not None:
                         forced[code] = channel
-            taken += 1
+            taken += 1 + places // SWEEP_PLACES
         if taken and not self._sweep and self._sweep_target is not None:
             self._evaluated, self._sweep_target = self._sweep_target, None
         return forced
+
+    def _places_of(self, code: str) -> int:
+        """At how many locations an item is; of one that was not touched yet, about as many."""
+        item = self.items.get(code)
+        if item is None:
+            return 0
+        if type(item) is list:
+            return sum([len(raw) for raw in item]) // PLACE_BYTES
+        return len(item.places)  # type: ignore[union-attr]
 
     def _tidy(self, now: int) -> None:
         """Forget what the window allows; items in slices, behind everything else."""
@@ -707,7 +760,7 @@ class Shard:
             inline,
             parked,
         ) = msgspec.msgpack.decode(raw)
-        if version != ledger.FORMAT or shards != self.config.shards:
+        if version not in ledger.FORMATS or shards != self.config.shards:
             raise ValueError(
                 f"shard {self.number}: the state was written in format {version} for {shards} shards, this engine "
                 f"reads format {ledger.FORMAT} for {self.config.shards}: set shards={shards} or start with an empty "
@@ -737,9 +790,9 @@ class Shard:
             else:
                 assert type(known) is list
                 known.append(records)
-        for bucket, pairs in ids.items():
-            if bucket >= self._ids_floor:
-                self.ids.restore(bucket, pairs)
+        for name, entries in ids.items():
+            if bucket_of(name) >= self._ids_floor:
+                self.ids.restore(name, entries)
         wakes.update(due)
 
 
@@ -794,6 +847,32 @@ def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
         unit.to_location,
         unit.eta,
     )
+
+
+def digest_of(unit: Unit, quantity: int, quarantined: int | None) -> int:
+    """Give the digest of what a unit says, its quantities converted; what a repeat need not say again has no part."""
+    return native.digest(
+        unit.type,
+        unit.occurred_at,
+        quantity,
+        quarantined,
+        unit.location,
+        unit.lot,
+        unit.status,
+        unit.channel,
+        "" if unit.type == RETURN_RECEIVED else unit.order_id,
+        unit.transfer_id,
+        unit.receipt_id,
+        unit.to_location,
+        unit.eta,
+        unit.expires_at,
+        unit.requested_at,
+    )
+
+
+def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) -> str:
+    """Say what of a unit differs from the one that was applied first, whose digest is given."""
+    return conflict_message(unit, quantity, quarantined, first, digest_of(unit, quantity, quarantined))
 
 
 #: the types that orders' lines have

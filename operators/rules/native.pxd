@@ -146,6 +146,62 @@ cdef inline bytes packed_movement(int kind, long long occurred_at, long long qua
     return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
 
 
+# A few bits of each group of what a unit says: text as a number of base 256, the first byte the lowest, modulo 2^31 - 1.
+
+cdef inline unsigned long long bits_of(unsigned long long number, int bits) noexcept:
+    return number * <unsigned long long> 0x9E3779B97F4A7C15 >> (64 - bits)
+
+
+cdef inline unsigned long long add_number(unsigned long long number, unsigned long long* weight, str text) except? 1:
+    cdef const unsigned char* data
+    cdef Py_ssize_t size, at
+    cdef unsigned long long step = weight[0]
+    cdef bytes other
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        data = <const unsigned char*> PyUnicode_DATA(text)
+        size = PyUnicode_GET_LENGTH(text)
+    else:
+        other = text.encode()
+        data = <const unsigned char*> PyBytes_AS_STRING(other)
+        size = PyBytes_GET_SIZE(other)
+    for at in range(size):
+        number += data[at] * step
+        step = (step << 8 & 0x7fffffff) | step >> 23
+        if number >> 62:
+            number %= 0x7fffffff
+    weight[0] = step
+    return number
+
+
+cdef inline unsigned long long add_separator(unsigned long long number, unsigned long long* weight) noexcept:
+    number += 0x1f * weight[0]
+    weight[0] = (weight[0] << 8 & 0x7fffffff) | weight[0] >> 23
+    return number
+
+
+cdef inline unsigned long long digest(int kind, long long occurred_at, long long quantity, object quarantined,
+                                      str location, str lot, str status, str channel, str order_id, str transfer_id,
+                                      str receipt_id, str to_location, object eta, object expires_at,
+                                      object requested_at) except? 1:
+    cdef unsigned long long weight = 1, place, kept, names, days
+    place = add_number(0, &weight, location) % 0x7fffffff
+    weight = 1
+    kept = add_separator(add_number(0, &weight, lot), &weight)
+    kept = add_separator(add_number(kept, &weight, status), &weight)
+    kept = add_number(kept, &weight, channel) % 0x7fffffff
+    kept += 3 * <unsigned long long> (-1 if quarantined is None else <long long> quarantined)
+    weight = 1
+    names = add_separator(add_number(0, &weight, order_id), &weight)
+    names = add_separator(add_number(names, &weight, transfer_id), &weight)
+    names = add_separator(add_number(names, &weight, receipt_id), &weight)
+    names = add_number(names, &weight, to_location) % 0x7fffffff
+    days = 3 * <unsigned long long> (-1 if eta is None else <long long> eta)
+    days += 5 * <unsigned long long> (-1 if expires_at is None else <long long> expires_at)
+    days += 7 * <unsigned long long> (-1 if requested_at is None else <long long> requested_at)
+    return (kind | bits_of(<unsigned long long> quantity, 7) << 5 | bits_of(<unsigned long long> occurred_at, 7) << 12
+            | bits_of(place, 6) << 19 | bits_of(kept, 5) << 25 | bits_of(names, 5) << 30 | bits_of(days, 4) << 35)
+
+
 # Records of state. Their texts may be any; where they do not fit into a small buffer, a larger one is taken.
 
 DEF BUFFER = 2048

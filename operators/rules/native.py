@@ -73,6 +73,52 @@ def packed_movement(
     )
 
 
+#: bits of each group of fields in `digest`, the lowest first: type, quantity, occurred_at, location; lot, status,
+#: quarantined and channel; order_id, transfer_id, receipt_id and to_location; eta, expires_at and requested_at
+DIGEST_BITS = (5, 7, 7, 6, 5, 5, 4)
+_M31, _M64, _GOLDEN = (1 << 31) - 1, (1 << 64) - 1, 0x9E3779B97F4A7C15
+
+
+def digest(
+    kind: int,
+    occurred_at: int,
+    quantity: int,
+    quarantined: int | None,
+    location: str,
+    lot: str,
+    status: str,
+    channel: str,
+    order_id: str,
+    transfer_id: str,
+    receipt_id: str,
+    to_location: str,
+    eta: int | None,
+    expires_at: int | None,
+    requested_at: int | None,
+) -> int:
+    """Give a few bits of each group of what a unit says, as a number of 39 bits: part of the stored format."""
+    kept = -1 if quarantined is None else quarantined
+    days = 3 * (-1 if eta is None else eta) + 5 * (-1 if expires_at is None else expires_at)
+    days += 7 * (-1 if requested_at is None else requested_at)
+    return (
+        kind
+        | _bits(quantity, 7) << 5
+        | _bits(occurred_at, 7) << 12
+        | _bits(_number_of(location), 6) << 19
+        | _bits(_number_of(f"{lot}\x1f{status}\x1f{channel}") + 3 * kept, 5) << 25
+        | _bits(_number_of(f"{order_id}\x1f{transfer_id}\x1f{receipt_id}\x1f{to_location}"), 5) << 30
+        | _bits(days, 4) << 35
+    )
+
+
+def _bits(number: int, bits: int) -> int:
+    return (number * _GOLDEN & _M64) >> 64 - bits
+
+
+def _number_of(text: str) -> int:
+    return int.from_bytes(text.encode(), "little") % _M31
+
+
 def packed_text(text: str) -> bytes:
     """Give a text as MessagePack."""
     return _encode(text)

@@ -68,8 +68,23 @@ class Policy:
         return atp if atp >= self.minimum and atp > 0 else 0
 
 
-def effective(item: ItemFacts, channel: ChannelFacts, override: OverrideFacts | None) -> Policy:
-    """Merge the three records into what stands for the item in the channel."""
+def split_safety(safety_stock: tuple[tuple[str, int], ...]) -> tuple[dict[str, int], int]:
+    """Give the safety stock of each location that is named, and that of every other one."""
+    named = dict(safety_stock)
+    everywhere = named.pop("*", 0)
+    return named, everywhere
+
+
+def effective(
+    item: ItemFacts,
+    channel: ChannelFacts,
+    override: OverrideFacts | None,
+    safety: tuple[dict[str, int], int] | None = None,
+) -> Policy:
+    """Merge the three records into what stands for the item in the channel.
+
+    `safety`: the item's, where it is at hand: all its channels share one map, that may name every location.
+    """
     factor = 10**item.scale
     given = override or _NOTHING
 
@@ -84,9 +99,9 @@ def effective(item: ItemFacts, channel: ChannelFacts, override: OverrideFacts | 
     if threshold is None:
         threshold = item.low_stock_threshold or 0
     if given.safety_stock is not None:
-        safety = {location: ceil(quantity * factor) for location, quantity in given.safety_stock}
-    else:
-        safety = dict(item.safety_stock)
+        safety = split_safety(tuple((code, ceil(quantity * factor)) for code, quantity in given.safety_stock))
+    elif safety is None:
+        safety = split_safety(item.safety_stock)
     return Policy(
         buffer_quantity=scaled(given.buffer_quantity, channel.buffer_quantity) or 0,
         buffer_numerator=ratio.numerator,
@@ -97,8 +112,8 @@ def effective(item: ItemFacts, channel: ChannelFacts, override: OverrideFacts | 
         horizon_days=channel.horizon_days,
         promise_in_transit=channel.promise_in_transit,
         protected_quantity=scaled(given.protected_quantity, channel.protected_quantity) or 0,
-        safety_everywhere=safety.pop("*", 0),
-        safety_stock=safety,
+        safety_stock=safety[0],
+        safety_everywhere=safety[1],
     )
 
 
@@ -107,8 +122,9 @@ _NOTHING = OverrideFacts()
 
 def policies_of(item: ItemFacts, overrides: dict[str, OverrideFacts], topology: Topology) -> dict[str, Policy]:
     """The policy of every channel that lists the item."""
+    safety = split_safety(item.safety_stock)
     return {
-        code: effective(item, facts, overrides.get(code))
+        code: effective(item, facts, overrides.get(code), safety)
         for code, facts in topology.channels.items()
         if code not in overrides or overrides[code].listed
     }

@@ -5,17 +5,29 @@ Step 2  open[d]: their sum less the claims that name no location yet.
 Step 3  promise[d] = min over t >= d of open[t]: nothing given away today breaks a promise for tomorrow.
 Step 4  free[d]: what other channels' protected quantities leave.
 Step 5  atp[d]: buffer, percent, cap, minimum.
+
+What it costs: available(l, d) changes only on days on which a claim or a supply of l falls due. So locations are added
+up as *changes* by day, and every step is taken once for each *stretch* of days on which nothing changes: an item costs
+its locations, claims and supplies, and the days once where they are written out; never locations times days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from operators.rules.lots import physical
 from operators.rules.policy import Policy
 from operators.rules.topology import Topology
 from schemas.state import Item, Place
+
+#: day of the horizon -> by how much a quantity changes on it
+Changes = dict[int, int]
+#: a channel that protects: (priority, channel, protected quantity)
+Rival = tuple[int, str, int]
+#: above every safety stock that makes a difference: quantities are below 2^60, and a figure has room in 64 bits
+SAFETY_MAX = 1 << 62
 
 
 @dataclass(slots=True)
@@ -31,83 +43,279 @@ class Promise:
     free: list[int]
 
 
-def less_unlocated(total: int, unlocated: Mapping[str, int], channel: str, sharing: Iterable[str]) -> int:
-    """Step 2 for day 0: less the claims with no location of this channel and of those it shares a location with."""
-    total -= unlocated.get(channel, 0)
-    for other in sharing:
-        total -= unlocated.get(other, 0)
+@dataclass(slots=True)
+class Steps:
+    """The result of each step but the first, by stretch of days; `starts`: the first day of each."""
+
+    days: int
+    starts: list[int]
+    open: list[int]
+    promise: list[int]
+    withheld: list[int]
+    withheld_above: list[int]
+    free: list[int]
+    atp: list[int]
+
+    def by_day(self, quantities: list[int]) -> list[int]:
+        """Write out one of the lists by day."""
+        if len(self.starts) == 1:
+            return quantities * self.days
+        found: list[int] = []
+        for quantity, start, end in zip(quantities, self.starts, (*self.starts[1:], self.days), strict=True):
+            found += [quantity] * (end - start)
+        return found
+
+    def written_out(self, available: dict[str, list[int]]) -> Promise:
+        """Give all steps by day, as a breakdown shows them."""
+        return Promise(
+            atp=self.by_day(self.atp),
+            available=available,
+            open=self.by_day(self.open),
+            promise=self.by_day(self.promise),
+            withheld=self.by_day(self.withheld),
+            withheld_above=self.by_day(self.withheld_above),
+            free=self.by_day(self.free),
+        )
+
+
+class View:
+    """How channels see an item's locations: all that step 1 asks of a policy. Channels with one view share its sums."""
+
+    __slots__ = ("everywhere", "horizon_days", "in_transit", "safety", "shelves", "sums")
+
+    def __init__(self, policy: Policy) -> None:
+        self.horizon_days = policy.horizon_days
+        self.in_transit = policy.promise_in_transit and policy.horizon_days > 0
+        self.safety = bounded_map(policy.safety_stock)
+        self.everywhere = min(policy.safety_everywhere, SAFETY_MAX)
+        #: group of locations -> changes of the sum of step 1 over them, while an item is being evaluated
+        self.sums: dict[int, Changes] | None = None
+        #: groups at which the item is and that a channel sells from -> what follows from them, likewise
+        self.shelves: dict[tuple[int, ...], Shelf] = {}
+
+    @property
+    def days(self) -> int:
+        """How many days are promised: today alone where there is no horizon."""
+        return max(1, self.horizon_days)
+
+    def begin(self) -> None:
+        """Forget what was of the last item."""
+        self.sums = None
+        if self.shelves:
+            self.shelves = {}
+
+    def sees_as(self, policy: Policy) -> bool:
+        """Is step 1 the same under this policy?"""
+        return (
+            self.horizon_days == policy.horizon_days
+            and (policy.horizon_days == 0 or self.in_transit == policy.promise_in_transit)
+            and self.everywhere == min(policy.safety_everywhere, SAFETY_MAX)
+            and self.safety == policy.safety_stock
+        )
+
+
+def bounded_map(safety: dict[str, int]) -> dict[str, int]:
+    """Give safety stocks that have room in 64 bits and the same effect; usually the same object."""
+    if all([quantity <= SAFETY_MAX for quantity in safety.values()]):
+        return safety
+    return {code: min(quantity, SAFETY_MAX) for code, quantity in safety.items()}
+
+
+def less_unlocated(total: int, unlocated: dict[str, int], sharing: Container[str]) -> int:
+    """Step 2 for day 0: less the claims with no location of the channels that share a location, this one too."""
+    for claimant, quantity in unlocated.items():
+        if claimant in sharing:
+            total -= quantity
     return total if total > 0 else 0
 
 
-def promise(item: Item, channel: str, policies: Mapping[str, Policy], topology: Topology, today: int) -> Promise:
-    """All steps by day. `policies`: of every channel that lists the item. `today`: days since 1970, UTC."""
-    policy = policies[channel]
-    days = max(1, policy.horizon_days)
-    available = {
-        location: available_by_day(item.places.get(location), item, location, policy, today)
-        for location in topology.sells[channel]
-    }
-    opened = [sum(by_day[d] for by_day in available.values()) for d in range(days)]
-    sharing = topology.shared[channel]
-    for claimant in (channel, *sharing):
-        total = item.unlocated.get(claimant, 0)
-        if total:
-            due = due_by_day(total, item.unlocated_by_day.get(claimant), today, policy.horizon_days)
-            opened = [opened[d] - due[d] for d in range(days)]
-    opened = [max(0, quantity) for quantity in opened]
-    promised = opened.copy()
-    for d in range(days - 2, -1, -1):
-        promised[d] = min(promised[d], promised[d + 1])
-    withheld, withheld_above = [0] * days, [0] * days
-    for other, shared in sharing.items():
-        rival = policies.get(other)
-        if rival is None or not rival.protected_quantity:
+def sums_of(item: Item, view: View, topology: Topology, today: int) -> dict[int, Changes]:
+    """Step 1, added up over each group of locations. `today`: days since 1970, UTC."""
+    sums: dict[int, Changes] = {}
+    group_at, has_days, in_transit = topology.group_at, view.horizon_days > 0, view.in_transit
+    safety, everywhere = view.safety, view.everywhere
+    for location, place in item.places.items():
+        group = group_at.get(location)
+        if group is None:
             continue
-        above = topology.outranks(other, channel)
-        for d in range(days):
-            kept = min(rival.protected_quantity, sum(available[location][d] for location in shared))
-            withheld[d] += kept
-            if above:
-                withheld_above[d] += kept
-    own = policy.protected_quantity
-    free = [max(promised[d] - withheld[d], min(own, promised[d] - withheld_above[d]), 0) for d in range(days)]
-    return Promise([policy.allow(q) for q in free], available, opened, promised, withheld, withheld_above, free)
+        if place.lots:
+            on_hand, quarantined = physical(item, location, place)
+        else:
+            on_hand, quarantined = place.on_hand, place.quarantined
+        free = on_hand - quarantined - place.hard_reserved - place.soft_allocated
+        free -= safety.get(location, everywhere) if safety else everywhere
+        changes = sums.get(group)
+        if changes is None:
+            changes = sums[group] = {0: 0}
+        if has_days and (place.soft_by_day or place.expected_by_day or (in_transit and place.in_transit_by_day)):
+            _add_by_day(changes, free, dues(place, view, today))
+        elif free > 0:
+            changes[0] += free
+    return sums
 
 
-def available_by_day(place: Place | None, item: Item, location: str, policy: Policy, today: int) -> list[int]:
-    """Step 1 at one location, for each day of the channel's horizon (one day without a horizon)."""
-    days = max(1, policy.horizon_days)
-    if place is None:
-        return [0] * days
-    on_hand, quarantined = physical(item, location, place)
-    base = on_hand - quarantined - place.hard_reserved - policy.safety_at(location)
-    if policy.horizon_days == 0:
-        return [max(0, base - place.soft_allocated)]
-    due = due_by_day(place.soft_allocated, place.soft_by_day, today, days)
-    supply = supply_by_day(place.expected_by_day, today, days)
-    if policy.promise_in_transit:
-        supply = [a + b for a, b in zip(supply, supply_by_day(place.in_transit_by_day, today, days), strict=True)]
-    return [max(0, base - due[d] + supply[d]) for d in range(days)]
+def dues(place: Place, view: View, today: int) -> Changes:
+    """What falls due at a location by day: supply, and claims of a later day, which day 0 is then free of."""
+    changes: Changes = {}
+    if place.soft_by_day:
+        _add_claims(changes, place.soft_by_day, today, view.horizon_days)
+    if place.expected_by_day:
+        _add_supply(changes, place.expected_by_day, today, view.horizon_days)
+    if view.in_transit and place.in_transit_by_day:
+        _add_supply(changes, place.in_transit_by_day, today, view.horizon_days)
+    return changes
 
 
-def due_by_day(total: int, by_day: dict[int, int] | None, today: int, horizon_days: int) -> list[int]:
-    """Soft claims due up to each day: undated and past ones today, those after the last day on the last day."""
-    days = max(1, horizon_days)
-    due = [total] * days
-    if by_day:
-        for day, quantity in by_day.items():
-            for d in range(min(max(0, day - today), days - 1)):
-                due[d] -= quantity
-    return due
+def _add_claims(changes: Changes, by_day: dict[int, int], today: int, horizon_days: int) -> None:
+    """Undated and past claims are due today, those after the last day on the last day; all count for today so far."""
+    for day, quantity in by_day.items():
+        due = min(day - today, horizon_days - 1)
+        if due > 0:
+            changes[0] = changes.get(0, 0) + quantity
+            changes[due] = changes.get(due, 0) - quantity
 
 
-def supply_by_day(by_day: dict[int, int] | None, today: int, days: int) -> list[int]:
-    """Supply due in today..d for each day d; what is overdue or undated does not count."""
-    supply = [0] * days
-    if by_day:
-        for day, quantity in by_day.items():
-            if 0 <= day - today < days:
-                supply[day - today] += quantity
-        for d in range(1, days):
-            supply[d] += supply[d - 1]
-    return supply
+def _add_supply(changes: Changes, by_day: dict[int, int], today: int, horizon_days: int) -> None:
+    """What is overdue, undated or beyond the horizon does not count."""
+    for day, quantity in by_day.items():
+        if 0 <= day - today < horizon_days:
+            changes[day - today] = changes.get(day - today, 0) + quantity
+
+
+def _add_by_day(total: Changes, free: int, changes: Changes) -> None:
+    """Add a location's quantity, never below zero, to a sum."""
+    free += changes.pop(0, 0)
+    before = max(0, free)
+    total[0] += before
+    for day in sorted(changes):
+        free += changes[day]
+        after = max(0, free)
+        if after != before:
+            total[day] = total.get(day, 0) + after - before
+            before = after
+
+
+class Shelf:
+    """Steps 1 and 4 of all channels that see the same groups alike: what those that protect keep, ranked by priority.
+
+    `kept[n]`: by stretch, what the first n of `protecting` keep together. So a channel's rivals cost it two look-ups.
+    """
+
+    __slots__ = ("available", "kept", "starts")
+
+    def __init__(
+        self, own: dict[int, Changes], starts: list[int], protecting: Iterable[Rival], topology: Topology
+    ) -> None:
+        groups = topology.groups
+        self.starts = starts
+        self.available = _levels(_sum(own.values()), starts)
+        sums = {tuple(own): self.available}
+        self.kept = [[0] * len(starts)]
+        for _, channel, most in protecting:
+            both = tuple([number for number in own if channel in groups[number]])
+            shared = sums.get(both)
+            if shared is None:
+                shared = sums[both] = _levels(_sum([own[number] for number in both]), starts)
+            self.kept.append([kept + min(most, level) for kept, level in zip(self.kept[-1], shared, strict=True)])
+
+
+def promise(
+    item: Item,
+    channel: str,
+    policy: Policy,
+    protecting: list[Rival],
+    view: View,
+    topology: Topology,
+    today: int,
+) -> Steps:
+    """All steps. `protecting`: the channels with a protected quantity that list the item, highest priority first.
+
+    `view`: the channel's, with its sums.
+    """
+    assert view.sums is not None, "step 1 comes first"
+    groups, sharing = topology.groups, topology.sharing[channel]
+    seen = tuple([number for number in view.sums if channel in groups[number]])
+    shelf = view.shelves.get(seen)
+    if shelf is None:
+        own = {number: view.sums[number] for number in seen}
+        days = {0}.union(*own.values())
+        if item.unlocated:  # of every claimant: a stretch more is no harm, and channels may share different ones
+            days.update(*[_unlocated(item, (code,), today, policy.horizon_days) for code in item.unlocated])
+        shelf = view.shelves[seen] = Shelf(own, sorted(days), protecting, topology)
+    starts = shelf.starts
+    opened = shelf.available.copy()
+    if item.unlocated:
+        claimed = _levels(_unlocated(item, sharing, today, policy.horizon_days), starts)
+        opened = [a - b for a, b in zip(opened, claimed, strict=True)]
+    opened = [quantity if quantity > 0 else 0 for quantity in opened]
+    promised = opened.copy()
+    for at in range(len(starts) - 2, -1, -1):
+        promised[at] = min(promised[at], promised[at + 1])
+    rank = (topology.channels[channel].priority, channel)
+    place = bisect_left(protecting, rank, key=_rank)
+    withheld, withheld_above = shelf.kept[-1], shelf.kept[place]
+    most = policy.protected_quantity
+    if most:
+        upto = shelf.kept[place + 1]
+        withheld = [w - b + a for w, a, b in zip(withheld, withheld_above, upto, strict=True)]
+    free = [
+        max(quantity - kept, min(most, quantity - kept_above), 0)
+        for quantity, kept, kept_above in zip(promised, withheld, withheld_above, strict=True)
+    ]
+    atp = [policy.allow(quantity) for quantity in free]
+    return Steps(view.days, starts, opened, promised, withheld, withheld_above, free, atp)
+
+
+def _rank(rival: Rival) -> tuple[int, str]:
+    return rival[:2]
+
+
+def _sum(parts: Iterable[Changes]) -> Changes:
+    total: Changes = {}
+    for changes in parts:
+        for day, quantity in changes.items():
+            total[day] = total.get(day, 0) + quantity
+    return total
+
+
+def _unlocated(item: Item, sharing: Container[str], today: int, horizon_days: int) -> Changes:
+    """What is claimed from no location yet by channels that share one."""
+    total: Changes = {}
+    for claimant, quantity in item.unlocated.items():
+        if claimant in sharing:
+            total[0] = total.get(0, 0) + quantity
+            by_day = item.unlocated_by_day.get(claimant)
+            if horizon_days and by_day:
+                later: Changes = {}
+                _add_claims(later, by_day, today, horizon_days)
+                for day, change in later.items():
+                    total[day] = total.get(day, 0) - change
+    return total
+
+
+def _levels(changes: Changes, starts: list[int]) -> list[int]:
+    """Give the quantity itself in each stretch."""
+    level = 0
+    levels = []
+    for start in starts:
+        level += changes.get(start, 0)
+        levels.append(level)
+    return levels
+
+
+def available_by_day(item: Item, channel: str, view: View, topology: Topology, today: int) -> dict[str, list[int]]:
+    """Step 1 written out: for each location of the channel at which the item ever was, each day of its horizon."""
+    found: dict[str, list[int]] = {}
+    for location, place in sorted(item.places.items()):
+        group = topology.group_at.get(location)
+        if group is None or channel not in topology.groups[group]:
+            continue
+        on_hand, quarantined = physical(item, location, place)
+        level = on_hand - quarantined - place.hard_reserved - place.soft_allocated
+        level -= view.safety.get(location, view.everywhere)
+        changes = dues(place, view, today) if view.horizon_days else {}
+        found[location] = []
+        for day in range(max(1, view.horizon_days)):
+            level += changes.get(day, 0)
+            found[location].append(max(0, level))
+    return found

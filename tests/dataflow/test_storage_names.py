@@ -21,7 +21,7 @@ from flows.state_folder import StateFolder
 from flows.store import Store
 from flows.wiring import Worker
 from flows.worker import recovery_folder
-from operators.ledger import FORMAT
+from operators.ledger import FORMAT, FORMATS
 from operators.route import DESKS, shard_of
 from schemas import topics
 from schemas.codes import REFUSAL_CODES
@@ -37,7 +37,7 @@ from schemas.messages import (
     to_values,
 )
 from schemas.outputs import CAUSES, EXCEPTION_CODES
-from schemas.settings import Settings, load_settings
+from schemas.settings import Settings, SettingsError, load_settings
 from schemas.state import POSITION_FIELDS
 from schemas.units import UNIT_FIELDS, EventType, Unit
 
@@ -69,7 +69,7 @@ def test_the_keys_of_state() -> None:
 
 
 def test_the_format_of_state() -> None:
-    assert FORMAT == 1
+    assert (FORMAT, FORMATS) == (2, (1, 2))
     assert POSITION_FIELDS == (
         "on_hand",
         "quarantined",
@@ -149,12 +149,28 @@ def test_the_state_directory(settings: Settings) -> None:
     folder.keep_token(7)
     folder.close()
     assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
-    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":1,"shards":64,"token":7}'
+    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":2,"shards":64,"token":7}'
     folder.keep_token(8, Inputs("cluster", {"inventory.items": TopicFacts("id", 1)}))
     inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
-    expected = b'{"format":1,"shards":64,"token":8,"inputs":' + inputs + b"}"
+    expected = b'{"format":2,"shards":64,"token":8,"inputs":' + inputs + b"}"
     assert (settings.state.dir / "engine.json").read_bytes() == expected
     assert recovery_folder(settings.state.dir).name == "recovery"
+
+
+def test_a_state_directory_of_the_format_before_is_read_and_is_of_this_one_from_then_on(settings: Settings) -> None:
+    settings.state.dir.mkdir(parents=True, exist_ok=True)
+    facts = settings.state.dir / "engine.json"
+    facts.write_bytes(b'{"format":1,"shards":64,"token":7}')
+    folder = StateFolder(settings)
+    folder.open()
+    assert facts.read_bytes() == b'{"format":1,"shards":64,"token":7}', "nothing is written in it yet"
+    folder.keep_token(8)
+    assert facts.read_bytes() == b'{"format":2,"shards":64,"token":8}'
+    folder.close()
+    facts.write_bytes(b'{"format":3,"shards":64,"token":9}')
+    with pytest.raises(SettingsError, match="format 3"):
+        folder.open()
+    folder.close()
 
 
 def test_the_topics() -> None:

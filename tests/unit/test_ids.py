@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 
 from operators.ids import (
+    BUCKET_MAX,
     CONFLICT,
     DUPLICATE,
     HOUR,
@@ -12,14 +15,19 @@ from operators.ids import (
     NEW,
     PAIR,
     SPLIT,
+    TRIPLE,
+    WITH_DIGESTS,
     RememberedIds,
+    bucket_of,
     content_fingerprint,
     unit_fingerprint,
 )
+from operators.rules import native
 
 TEN = 10 * HOUR
 PICK, SHIP = 1001, 1002
 SAID, OTHER = 77, 78
+DIGEST = 74687366433
 
 
 def known(*units: tuple[int, int, int]) -> RememberedIds:
@@ -170,3 +178,54 @@ def test_fingerprints_are_part_of_the_stored_format() -> None:
     assert (HOUR, PAIR, SPLIT) == (3_600_000_000, 16, 16)
     assert unit_fingerprint("wms", "e1", "1", "SHOVEL") == 691444788500124928
     assert content_fingerprint(b"a") == 16629034431890738719
+
+
+# Digests: which field of a conflict differs
+
+
+def test_the_digest_of_a_known_unit_is_at_hand() -> None:
+    ids = known((PICK, SAID, TEN))
+    ids.remember(SHIP, SAID, TEN, (1 << 39) - 1)
+    assert (ids.digest(PICK), ids.digest(SHIP), ids.digest(3)) == (0, (1 << 39) - 1, 0)
+    assert ids.judge(SHIP, SAID) == DUPLICATE and ids.judge(SHIP, OTHER) == CONFLICT, "it decides nothing"
+
+
+def test_a_digest_does_not_keep_an_id_from_being_forgotten() -> None:
+    ids = known()
+    ids.remember(PICK, SAID, TEN, 12345)
+    assert not ids.forget(TEN)
+    assert ids.forget(TEN + HOUR) and len(ids) == 0
+
+
+def test_digests_are_restored_and_ids_of_before_there_were_any_are_known_without() -> None:
+    ids = known((PICK, SAID, TEN))
+    ids.remember(SHIP, OTHER, TEN, 99)
+    ids.remember(9, 9, TEN + HOUR, 98)
+    found = ids.news()
+    assert [(bucket_of(name) // SPLIT, name >= WITH_DIGESTS, len(kept)) for name, kept in sorted(found.items())] == [
+        (10, False, PAIR),
+        (10, True, TRIPLE),
+        (11, True, TRIPLE),
+    ]
+    again = RememberedIds()
+    for name, kept in found.items():
+        again.restore(name, bytes(kept))
+    assert [again.digest(unit) for unit in (PICK, SHIP, 9)] == [0, 99, 98]
+    assert [again.judge(*unit) for unit in ((PICK, SAID), (SHIP, OTHER), (9, 9))] == [DUPLICATE] * 3
+    assert again.forget(TEN + HOUR) and len(again) == 1
+
+
+@pytest.mark.parametrize("name", [(1 << 62) // HOUR * SPLIT, BUCKET_MAX])
+def test_what_is_never_forgotten_stays_so_whatever_bucket_it_was_stored_in(name: int) -> None:
+    ids = RememberedIds()
+    ids.restore(name, array("Q", [PICK, SAID]).tobytes())
+    ids.remember(SHIP, SAID, 1 << 62, 7)
+    assert not ids.forget(10**6 * HOUR), "a hundred years on"
+    assert (ids.judge(PICK, SAID), ids.judge(SHIP, SAID), ids.digest(SHIP)) == (DUPLICATE, DUPLICATE, 7)
+
+
+def test_digests_are_part_of_the_stored_format() -> None:
+    assert (TRIPLE, BUCKET_MAX, WITH_DIGESTS, native.DIGEST_BITS) == (24, 2**25 - 1, 2**40, (5, 7, 7, 6, 5, 5, 4))
+    said = (1, 10**15, 7, None, "DC1", "L1", "available", "", "SO-1", "", "PO-1", "", 10**15, None, None)
+    assert native.digest(*said) == DIGEST
+    assert native.digest(*said[:2], -8, *said[3:]) >> 12 == DIGEST >> 12

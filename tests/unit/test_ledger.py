@@ -281,7 +281,7 @@ def test_a_journal_without_its_older_layers_is_not_guessed() -> None:
 # The stored format
 
 
-def test_these_records_are_format_1() -> None:
+def test_these_records_are_format_2_and_were_format_1s() -> None:
     """State on disk must stay readable: whoever changes a shape raises FORMAT, and this test with it."""
     house = Warehouse()
     house.did(EventType.STOCK_COUNTED, 9, 5, lot="L1", counted_quarantined=2)
@@ -294,7 +294,7 @@ def test_these_records_are_format_1() -> None:
     house.item.published = {"web": (5, (5, 6))}
     house.item.open_exceptions = {("oversold", "DC1", ""): 11}
     house.item.has_new_policies = True
-    assert FORMAT == 1
+    assert FORMAT == 2
     assert house.snapshot() == {
         "c DC1 L1": [9, 2, [5, "e1", "wms"], [5, "e1", "wms"], None],
         "c DC1 ": [-4, 0, None, None, [0] * 7],

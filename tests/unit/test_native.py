@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from operators import ids, ledger
 from operators.rules import native
 from operators.scan import Event, Scanner
-from operators.shard import content_of
+from operators.shard import content_of, digest_of
 from schemas.codes import parse_time
 from schemas.state import Cell, Item, Line, LineAt, Place
 from schemas.units import EventType, Origin, Unit
@@ -42,6 +42,20 @@ def test_what_a_unit_says_is_packed_as_messagepack_has_it(
     assert content_of(unit, quantity, None) == msgspec.msgpack.encode(
         (unit.type, at, quantity, location, order, code, one, other)
     )
+
+
+@given(NUMBERS, NUMBERS, MAYBE, MAYBE, CODES, CODES, IDS, st.text(max_size=200))
+def test_the_digest_of_a_unit_is_the_same_compiled_and_not(
+    at: int, quantity: int, one: int | None, other: int | None, location: str, code: str, name: str, any_text: str
+) -> None:
+    unit = Unit(EventType.TRANSFER_SHIPPED, "SHOVEL", "wms", "e1", "", at, at, ORIGIN, location=location, lot=code)
+    unit.order_id, unit.transfer_id, unit.eta, unit.status, unit.channel = name, any_text, other, "available", code
+    unit.receipt_id, unit.to_location, unit.expires_at, unit.requested_at = name, location, one, at
+    names = (location, code, "available", code, name, any_text, name, location)
+    said = native.digest(unit.type, at, quantity, one, *names, other, one, at)
+    assert digest_of(unit, quantity, one) == said
+    assert 0 < said < 1 << 39
+    assert sum(native.DIGEST_BITS) == 39 == 64 - ids.BUCKET_BITS
 
 
 TEXTS = st.one_of(st.just(""), CODES, st.text(max_size=9), st.text("\u20acx", min_size=60, max_size=900))

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from operators import reference
 from operators.evaluate import item_facts, override_facts
 from operators.reference import ReferenceTables, unpack_topology
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts
 from schemas.messages import ItemRecord
+from schemas.reference import HORIZON_DAYS_MAX
 from schemas.units import Origin, Refusal
 
 NOON = 1_750_000_000_000_000
@@ -424,3 +426,81 @@ def test_a_deep_tree_sent_upside_down_comes_into_force_whole() -> None:
     _, refused, _ = desk.judge(*reversed(records))
     assert refused == []
     assert set(desk.tables.locations) == set(names)
+
+
+# How much there may be
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that a test reaches."""
+    for name, most in (("LOCATIONS_MAX", 3), ("CHANNELS_MAX", 2), ("PAIRS_MAX", 5)):
+        monkeypatch.setattr(reference, name, most)
+
+
+def test_what_is_too_much_is_refused_with_the_number_that_stands_for_it(small: None) -> None:
+    desk = Desk()
+    said = [desk.say("locations", location=f"L{number}") for number in range(4)]
+    _, refused, _ = desk.tables.judge(said, NOON, 0)
+    assert [one.message for one in refused] == ["location: expected at most 3 locations, got one more (L3)"]
+    _, refused, _ = desk.tables.judge(
+        [desk.say("channels", channel=f"C{number}", locations=[]) for number in range(3)], NOON, 0
+    )
+    assert [one.message for one in refused] == [
+        "channel: expected at most 5 locations x channels, got 6 with this one",
+        "channel: expected at most 5 locations x channels, got 6 with this one",
+    ]
+    desk.tables.judge([desk.delete("locations", "L0"), desk.delete("locations", "L1")], NOON, 0)
+    _, refused, _ = desk.tables.judge(
+        [desk.say("channels", channel=f"C{number}", locations=[]) for number in range(1, 3)], NOON, 0
+    )
+    assert [one.message for one in refused] == ["channel: expected at most 2 channels, got one more (C2)"]
+    _, refused, _ = desk.tables.judge([desk.say("locations", location=f"L{number}") for number in (3, 4)], NOON, 0)
+    assert [one.message for one in refused] == [
+        "location: expected at most 5 locations x channels, got 6 with this one"
+    ]
+    assert sorted(desk.tables.locations) == ["L2", "L3"] and sorted(desk.tables.channels) == ["C0", "C1"]
+
+
+def test_what_is_known_may_always_be_said_anew(small: None) -> None:
+    desk = Desk()
+    desk.tables.judge([desk.say("locations", location=f"L{number}") for number in range(3)], NOON, 0)
+    _, refused, changed = desk.tables.judge([desk.say("locations", location="L1", sellable=False)], NOON, 0)
+    assert (refused, changed) == ([], True)
+
+
+def test_four_channels_of_ten_thousand_locations_and_180_days_are_far_below_the_limits() -> None:
+    assert reference.LOCATIONS_MAX >= 10 * 10_000
+    assert reference.PAIRS_MAX >= 10 * 4 * 10_000
+    assert HORIZON_DAYS_MAX == 180
+
+
+def test_large_tables_are_handed_on_and_kept_compressed_and_mean_the_same() -> None:
+    tables = ReferenceTables()
+    tables.locations = {f"location-{number}": LocationFacts() for number in range(2_000)}
+    tables.channels = {"web": ChannelFacts(tuple(tables.locations))}
+    packed = tables.pack()
+    assert len(packed) < tables.size / 4 and tables.pack() is packed
+    assert unpack_topology(packed).locations == tables.locations
+    again = ReferenceTables(packed)
+    assert (again.locations, again.channels) == (tables.locations, tables.channels)
+    assert again.pack() == packed
+
+
+def test_tables_stored_as_they_are_have_the_version_they_had() -> None:
+    tables = ReferenceTables()
+    tables.locations = {f"location-{number}": LocationFacts() for number in range(2_000)}
+    plain = reference.packed((tables.locations, {}))
+    assert ReferenceTables(plain).locations == tables.locations
+    tables.locations = dict(sorted(tables.locations.items()))
+    plain = reference.packed((tables.locations, {}))
+    assert unpack_topology(plain).version == unpack_topology(tables.pack()).version
+
+
+def test_a_change_is_in_what_is_packed_next() -> None:
+    desk = Desk()
+    desk.tables.judge([desk.say("locations", location="DC1")], NOON, 0)
+    before = desk.tables.pack()
+    desk.tables.judge([desk.delete("locations", "DC1")], NOON, 0)
+    assert desk.tables.pack() != before
+    assert unpack_topology(desk.tables.pack()).locations == {}

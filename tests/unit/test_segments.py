@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from flows.segments import FileTicket, Segment, SegmentError, SegmentFiles, merge_layers
+from operators.ids import WITH_DIGESTS
 from operators.ledger import SEPARATOR
 
 encode = msgspec.msgpack.encode
@@ -162,6 +163,18 @@ def test_ids_of_an_hour_are_put_together_and_those_below_the_floor_left_out() ->
     assert merged(*layers)[1] == {1: HOUR_1, 2: HOUR_1 + HOUR_2, 3: HOUR_2}
     assert merged(*layers, floor=2)[1] == {2: HOUR_1 + HOUR_2, 3: HOUR_2}
     assert merged(*layers, floor=3)[1] == {3: HOUR_2}
+
+
+def test_ids_with_digests_are_put_together_apart_from_those_without_and_forgotten_with_them() -> None:
+    told = {hour: hour + WITH_DIGESTS for hour in (1, 2)}
+    layers = (
+        layer(ids={2: HOUR_1, told[1]: b"t" * 24}),
+        layer(ids={told[2]: b"u" * 24}),
+        layer(ids={told[2]: b"v" * 24}),
+    )
+    assert merged(*layers)[1] == {2: HOUR_1, told[1]: b"t" * 24, told[2]: b"u" * 24 + b"v" * 24}
+    assert merged(*layers, floor=2)[1] == {2: HOUR_1, told[2]: b"u" * 24 + b"v" * 24}
+    assert merged(*layers, floor=3)[1] == {}
 
 
 def test_the_newest_wake_of_an_item_stands() -> None:

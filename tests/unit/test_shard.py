@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +13,8 @@ import msgspec
 import pytest
 
 from operators import shard as shard_module
+from operators.conflicts import conflict_message
+from operators.ids import content_fingerprint, unit_fingerprint
 from operators.reference import ReferenceTables
 from operators.rules.lanes import BULK, NORMAL
 from operators.rules.policy import ItemFacts, OverrideFacts
@@ -25,10 +29,12 @@ from operators.shard import (
     Shard,
     ShardConfig,
     content_of,
+    digest_of,
     first_to_merge,
     number_in,
 )
 from schemas.messages import Inbound, ItemRecord, ItemUpdate, Outcome, Republish, TopologyRecord, UnitBatch
+from schemas.state import Item, Place
 from schemas.units import EventType, Origin, Refusal, Unit
 from tests.engine import MemorySegments
 
@@ -254,6 +260,69 @@ def test_a_conflict_is_refused_and_reported_and_the_first_stands(floor: Floor) -
     assert (refusal.code, refusal.origin, refusal.line_id) == ("conflict", ORIGIN, None)
     assert outcome.counts == {("conflict", "stock_received", "wms"): 1}
     assert floor.atp == 4
+
+
+STANDS = "expected what event once of wms said first, which stands"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"quantity": 5}, r"quantity: {stands} \(hash ..\), got 5 \(hash ..\)"),
+        ({"quantity": Decimal("0.5"), "uom": "case"}, r"quantity: {stands} \(hash ..\), got 6 \(hash ..\)"),
+        ({"at": NOON + SECOND}, r"occurred_at: {stands} \(hash ..\), got 2024-10-04T12:00:01.000000Z \(hash ..\)"),
+        ({"location": "DC2"}, r"location: {stands} \(hash ..\), got DC2 \(hash ..\)"),
+        ({"kind": EventType.STOCK_ADJUSTED}, r"type: {stands} \(stock_received\), got stock_adjusted"),
+        (
+            {"lot": "L1"},
+            r"lot or status or quarantined: {stands} \(hash ..\), got L1 available \(hash ..\)",
+        ),
+        (
+            {"receipt_id": "PO-7"},
+            r"order_id or transfer_id or receipt_id or to_location: {stands} \(hash ..\), got PO-7 \(hash ..\)",
+        ),
+        (
+            {"quantity": 5, "location": "DC2"},
+            r"quantity, location: {stands} \(hash .., hash ..\), got 5 \(hash ..\), DC2 \(hash ..\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_conflict_names_the_field_that_differs_and_what_stands(
+    floor: Floor, change: dict[str, Any], message: str, is_resumed: bool
+) -> None:
+    floor.hears(unit(event_id="once", quantity=4))
+    if is_resumed:
+        floor.open(floor.shard.snapshot())
+        floor.takes(topology(2))
+    (refusal,) = floor.hears(unit(**{"event_id": "once", "quantity": 4, **change})).refusals
+    assert re.fullmatch(message.format(stands=STANDS), refusal.message), refusal.message
+
+
+def test_a_conflict_of_an_orders_line_names_what_orders_have(floor: Floor) -> None:
+    floor.hears(order(event_id="once", expires_at=NOON + HOUR))
+    (refusal,) = floor.hears(order(event_id="once", channel="shop", expires_at=NOON + 2 * HOUR)).refusals
+    assert refusal.message.startswith(f"channel, expires_at or requested_at: {STANDS}")
+    assert "got shop (hash" in refusal.message and "2024-10-04T14:00:00.000000Z (hash" in refusal.message
+
+
+def test_a_conflict_with_an_id_of_before_digests_says_that_the_field_is_not_known(floor: Floor) -> None:
+    said = unit(event_id="once", quantity=4)
+    floor.hears(said)
+    name = unit_fingerprint("wms", "once", "", "SHOVEL")
+    floor.shard.ids.remember(name, content_fingerprint(content_of(said, 4, None)), NOON + WINDOW)
+    (refusal,) = floor.hears(unit(event_id="once", quantity=5)).refusals
+    assert refusal.message == (
+        f"event_id: {STANDS}, got other content (the first is from before fields were told apart)"
+    )
+
+
+def test_a_conflict_whose_field_looks_alike_says_so() -> None:
+    said = unit(event_id="once", quantity=4)
+    digest = digest_of(said, 4, None)
+    assert conflict_message(said, 4, None, digest, digest) == (
+        f"event_id: {STANDS}, got other content (what differs looks alike)"
+    )
 
 
 def test_only_an_orders_lines_are_named_in_a_refusal(floor: Floor) -> None:
@@ -1233,3 +1302,55 @@ def test_the_first_event_of_an_item_is_said_also_where_no_number_changed(
     floor.open(floor.shard.snapshot())
     floor.takes(topology())
     assert not any(said.is_first for said in floor.hears(unit(**first, at=NOON + 2)).updates), "it was said before"
+
+
+# Items at thousands of locations
+
+
+def spread(code: str, places: int) -> Item:
+    item = Item(code)
+    item.policy = EACH
+    item.places = {f"L{number}": Place() for number in range(places)}
+    return item
+
+
+def sweeping(floor: Floor, shard: Shard, *items: Item) -> None:
+    """A shard that has to look at all of its items again, as after a change of channels."""
+    shard.process([topology(2)])
+    shard.items = {item.code: item for item in items}
+    shard.process([topology(2, web=ChannelFacts(("DC1",)))])
+    assert shard.is_sweeping
+
+
+def test_an_item_at_many_locations_fills_its_slice_of_a_sweep() -> None:
+    floor = Floor()
+    sweeping(floor, floor.shard, *(spread(f"item-{number}", 256) for number in range(8)))
+    slices = 0
+    while floor.shard.is_sweeping:
+        floor.shard.wake()
+        slices += 1
+    assert slices == 4, "eight small items are one slice; at 256 locations each, two are"
+
+
+def test_items_at_thousands_of_locations_take_turns_over_all_shards_of_a_process() -> None:
+    floor = Floor()
+    other = Shard(2, floor.config, floor.segments, lambda: floor.now, floor)
+    for shard in (floor.shard, other):
+        sweeping(floor, shard, spread("WIDE", 5_000), spread("NARROW", 1))
+        shard.wake()
+    assert other.is_sweeping, "the other's wide item waits until the first shard's is through"
+    due = other.next_wake()
+    assert due is not None and floor.now < due <= floor.now + 5_000 * 10
+    floor.now = due
+    other.wake()
+    floor.now += SECOND
+    while floor.shard.is_sweeping or other.is_sweeping:
+        floor.shard.wake()
+        other.wake()
+
+
+def test_nothing_waits_for_its_turn_when_all_input_has_ended() -> None:
+    floor = Floor()
+    sweeping(floor, floor.shard, *(spread(f"WIDE-{number}", 2_000) for number in range(3)))
+    outcome = floor.shard.finish()
+    assert outcome is not None and not floor.shard.is_sweeping

@@ -399,7 +399,7 @@ def test_channels_of_one_item_may_be_plain_protected_and_by_day_side_by_side(sho
 
 @pytest.mark.parametrize(("total", "open_today"), [(9, 1), (8, 0), (7, 0)])
 def test_claims_with_no_location_leave_nothing_below_zero_the_short_way_too(total: int, open_today: int) -> None:
-    assert less_unlocated(total, {"web": 5, "shop": 3, "far": 100}, "web", ("shop", "quiet")) == open_today
+    assert less_unlocated(total, {"web": 5, "shop": 3, "far": 100}, {"web", "shop", "quiet"}) == open_today
 
 
 def test_what_is_free_is_never_below_zero_also_where_more_is_withheld_than_there_is(shop: Shop) -> None:

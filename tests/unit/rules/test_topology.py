@@ -49,22 +49,40 @@ def test_a_location_that_was_deleted_is_not_sold_but_what_is_beneath_it_is() -> 
     assert Topology(1, without, {"web": selling("DE")}).sells["web"] == ("DE-2",)
 
 
+def shared(topology: Topology, one: str, other: str) -> set[str]:
+    """What two channels share, by the groups that both are in."""
+    return {code for code, group in topology.group_at.items() if {one, other} <= topology.groups[group]}
+
+
 def test_channels_share_the_locations_that_both_sell() -> None:
     found = world(web=selling("EU"), shop=selling("FR", "US"), edi=selling("DE", "US"), none=selling("DE-1"))
-    assert found.shared["web"] == {"shop": ("FR",), "edi": ("DE", "DE-2")}
-    assert found.shared["shop"] == {"web": ("FR",), "edi": ("US",)}
-    assert found.shared["edi"] == {"web": ("DE", "DE-2"), "shop": ("US",)}
-    assert found.shared["none"] == {}
+    assert found.sharing == {"web": ALL, "shop": ALL, "edi": ALL, "none": frozenset()}
+    assert shared(found, "web", "shop") == {"FR"}
+    assert shared(found, "web", "edi") == {"DE", "DE-2"}
+    assert shared(found, "shop", "edi") == {"US"}
+
+
+ALL = frozenset({"web", "shop", "edi"})
 
 
 def test_channels_under_one_parent_do_not_share_what_only_one_of_them_sells() -> None:
-    found = world(web=selling("DE"), shop=selling("FR"))
-    assert found.shared == {"web": {}, "shop": {}}
+    assert world(web=selling("DE"), shop=selling("FR")).sharing == {"web": {"web"}, "shop": {"shop"}}
+
+
+def test_locations_that_the_same_channels_sell_are_one_group() -> None:
+    found = world(web=selling("EU", "US"), shop=selling("FR"))
+    assert found.group_at["DE"] == found.group_at["DE-2"] == found.group_at["US"] != found.group_at["FR"]
+    assert [found.groups[found.group_at[code]] for code in ("US", "FR")] == [{"web"}, {"web", "shop"}]
 
 
 def test_a_location_that_no_channel_names_is_sold_through_none() -> None:
-    assert world(web=selling("FR"), shop=selling("FR", "US")).sold == {"FR", "US"}
-    assert world().sold == frozenset()
+    assert world(web=selling("FR"), shop=selling("FR", "US")).group_at.keys() == {"FR", "US"}
+    assert world().group_at == {}
+
+
+def test_channels_with_the_same_neighbors_have_one_set_of_them() -> None:
+    found = world(web=selling("US"), shop=selling("US"), edi=selling("US"))
+    assert found.sharing["web"] is found.sharing["shop"] is found.sharing["edi"]
 
 
 def test_priority_is_the_lower_number_and_on_a_tie_the_code_that_sorts_first() -> None:

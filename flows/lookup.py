@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from schemas.setting_values import mask_url
+from flows.redis_problem import redis_problem
 from schemas.settings import Settings
 
 TIMEOUT_S = 5
@@ -56,9 +56,7 @@ def read(settings: Settings, item: str) -> tuple[dict[str, str], dict[str, str]]
             pipeline.hgetall(f"{settings.redis.prefix}{kind}:{item}")
         promises, position = pipeline.execute()
     except (redis.RedisError, OSError) as error:
-        raise LookupProblem(
-            f"Redis at {mask_url(settings.redis.url)} does not answer ({error}): start it, or set redis.url"
-        ) from error
+        raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
     return promises, position

@@ -20,13 +20,13 @@ from flows.endpoint import Endpoint
 from flows.kafka import KafkaProblem, input_ends, partitions_of
 from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
+from flows.redis_problem import redis_problem
 from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
 from flows.worker import INCURABLE, Errand
 from flows.worker_report import Correspondent
-from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS
 
@@ -250,10 +250,7 @@ class _Supervisor:
         try:
             return store.claim(self._folder.facts().token)
         except Outage as error:
-            raise StartError(
-                f"Redis at {mask_url(settings.redis.url)} cannot be used ({error}): start Redis 7.0 or later "
-                "or Valkey there, or set redis.url"
-            ) from error
+            raise StartError(str(redis_problem(settings, error))) from error
         except StoreError as error:
             raise StartError(f"Redis did not give a run token: {error}") from error
         finally:

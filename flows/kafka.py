@@ -92,7 +92,7 @@ _UNREACHABLE = (
     (
         "tls",
         "and we do not agree about certificates",
-        "set ssl.ca.location, and where it wants one of ours ssl.certificate.location, in kafka.options, and the key in "
+        "set ssl.ca.location in kafka.options, ssl.certificate.location too where it wants one of ours, with the key in "
         "kafka.option_files",
     ),
     ("port", "does not answer: nothing listens there", "start it, or set kafka.bootstrap_servers to where it runs"),

@@ -18,6 +18,7 @@ from schemas.setting_values import mask_url
 from schemas.settings import Settings
 
 DEFAULT_PORT = 6379
+START = "start Redis 7.0 or later or Valkey there, or set redis.url"
 
 
 class RedisProblem(NamedTuple):
@@ -41,9 +42,7 @@ def redis_problem(settings: Settings, error: BaseException) -> RedisProblem:
         or _nowhere(where, settings, errors)
         or _other_language(where, settings, errors)
         or _silent(where, errors, text)
-        or RedisProblem(
-            f"{where} cannot be used ({text})", "start Redis 7.0 or later or Valkey there, or set redis.url"
-        )
+        or RedisProblem(f"{where} cannot be used ({text})", START)
     )
 
 
@@ -125,10 +124,8 @@ def _nowhere(where: str, settings: Settings, errors: list[BaseException]) -> Red
         )
     if any(isinstance(one, ConnectionRefusedError) for one in errors):
         return RedisProblem(
-            f"{where}: nothing listens on port {port} of {host}"
-            if host
-            else f"{where}: nothing listens on that socket",
-            "start Redis 7.0 or later or Valkey there, or set redis.url to where it runs",
+            f"{where} does not answer: nothing listens on {f'port {port} of {host}' if host else 'that socket'}",
+            f"{START} to where it runs",
         )
     if any(isinstance(one, FileNotFoundError) for one in errors):
         return RedisProblem(f"{where}: there is no such socket", "start it, or name the socket it has in redis.url")

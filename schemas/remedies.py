@@ -20,14 +20,13 @@ REMEDIES: Final[dict[str, str]] = {
         "the sender corrects the field type (the message names the nearest, atp schema lists all), and sends it again"
     ),
     codes.UNSUPPORTED_VERSION: (
-        "the sender leaves schema_version out or writes 1; if its version is newer than this engine, update the engine, "
-        "then replay"
+        "the sender leaves schema_version out or writes 1; if this engine is too old for it, update it and replay"
     ),
     codes.MISSING_FIELD: (
         "the sender adds the field that the message names (atp schema TYPE shows which it needs), and sends it again"
     ),
     codes.BAD_VALUE: (
-        "the sender corrects the field that the message names (atp schema TYPE shows what it may be), and sends it again"
+        "the sender corrects the field that the message names (atp schema TYPE says what it may be), and sends it again"
     ),
     codes.TOO_LARGE: (
         "the sender splits it into several events with ids of their own; or raise max_message_bytes, restart and replay"
@@ -50,12 +49,11 @@ REMEDIES: Final[dict[str, str]] = {
         "if the source may say this, add it to its section [sources.NAME], restart and replay; if not, ask its owner"
     ),
     codes.LATE: (
-        "ask why it came so late; count what matters with stock_counted, or replay with --accept-late what is proved new"
+        "ask why it came so late; count what matters with stock_counted, or replay what is new with --accept-late"
     ),
     codes.IN_THE_FUTURE: "the sender's clock is set right, and the event sent again with its true occurred_at",
     codes.CONFLICT: (
-        "atp dead-letters show NAME says what differs from the event that stands; a correction is sent under an event_id "
-        "of its own"
+        "atp dead-letters show NAME says what differs from the event that stands; a correction needs a new event_id"
     ),
 }
 """By code of refusal, all of them."""

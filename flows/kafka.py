@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,6 +10,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from flows.log import Foreign
 from flows.probe import speaks_tls
 from schemas.settings import Settings, SettingsError
 from schemas.topics import ALL, INPUTS, REFERENCE
@@ -21,6 +23,14 @@ CONNECT_TIMEOUT_S = 5.0
 #: What a partition answers while it has no leader.
 NO_LEADER = frozenset(
     {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
+
+
+_log = logging.getLogger("librdkafka")
+_log.addFilter(
+    Foreign(
+        "kafka_client", "the client goes on trying by itself; if this stays, see whether the brokers run: atp check"
+    )
 )
 
 
@@ -92,7 +102,7 @@ _UNREACHABLE = (
     (
         "tls",
         "and we do not agree about certificates",
-        "set ssl.ca.location in kafka.options, ssl.certificate.location too where it wants one of ours, with the key in "
+        "set ssl.ca.location (and ssl.certificate.location, where it wants one of ours) in kafka.options, the key in "
         "kafka.option_files",
     ),
     ("port", "does not answer: nothing listens there", "start it, or set kafka.bootstrap_servers to where it runs"),
@@ -125,6 +135,8 @@ def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": "atp-engine",
+        # Its lines are lines of our log, in our form, and not of standard error.
+        "logger": _log,
         "log.connection.close": False,
         "socket.nagle.disable": True,
         **options,

@@ -209,7 +209,7 @@ def input_ends(settings: Settings) -> dict[str, int]:
     try:
         for name, count in parts.items():
             for partition in range(count):
-                ends[f"{name}/{partition}"] = _end_of(consumer, TopicPartition(name, partition))
+                ends[f"{name}/{partition}"] = span_of(consumer, TopicPartition(name, partition))[1]
     except KafkaException as error:
         raise KafkaProblem(
             f"Kafka does not tell where {settings.topics.prefix}inventory.* end ({_text(error)})"
@@ -219,13 +219,13 @@ def input_ends(settings: Settings) -> dict[str, int]:
     return dict(sorted(ends.items()))
 
 
-def _end_of(consumer: Consumer, place: TopicPartition) -> int:
-    """Ask for a partition's end, again where it just has no leader: it was made this moment, or leaders change."""
+def span_of(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Ask for a partition's first offset and end, again where it just has no leader: it is new, or leaders change."""
     deadline = time.monotonic() + CONNECT_TIMEOUT_S
     while True:
         try:
-            end: int = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)[1]
-            return end
+            span: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
+            return span
         except KafkaException as error:
             if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
                 raise

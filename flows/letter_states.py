@@ -105,11 +105,11 @@ def read_marks(settings: Settings) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
     with TopicReader(settings) as reader:
         for message in reader.read(spans):
+            name = (message.key() or b"").decode("utf-8", "replace")
             try:
-                mark = _decode(message.value() or b"")
+                marks[name] = _decode(message.value() or b"")
             except msgspec.DecodeError:
-                continue  # somebody else's
-            marks[(message.key() or b"").decode("utf-8", "replace")] = mark
+                marks.pop(name, None)  # taken back, or somebody else's
     return marks
 
 

@@ -23,7 +23,7 @@ class StopSignals:
         os.set_blocking(self._writes, False)
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def _note(self, number: int, _: object) -> None:
+    def _note(self, number: int = signal.SIGTERM, *_: object) -> None:
         self._is_set = True
         self.name = self.name or signal.Signals(number).name
         with contextlib.suppress(BlockingIOError):  # full of earlier signals: it wakes whoever waits all the same

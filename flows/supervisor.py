@@ -19,6 +19,7 @@ from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.diary import Diary
 from flows.endpoint import Endpoint
 from flows.kafka import KafkaProblem, input_ends, partitions_of
+from flows.known_replay import KnownReplay
 from flows.log import configure, get_log, is_json
 from flows.monitor import Member, Monitor
 from flows.redis_problem import redis_problem
@@ -66,10 +67,13 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
     signals = StopSignals()
     monitor = Monitor(settings)
     endpoint = Endpoint(settings, monitor)
+    again = KnownReplay(settings)
     code = 1
     try:
         folder.open()
         endpoint.start()
+        if settings.dead_letters.replay_known and not until_caught_up:
+            again.start()
         code = _Supervisor(settings, folder, signals, monitor, until_caught_up, wait, worker, diary).run()
     except SettingsError as error:
         code = 2
@@ -79,6 +83,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
     except Exception as error:
         diary.breaks(error)
     finally:
+        again.close()
         endpoint.close()
         monitor.close()
         signals.restore()

@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
+from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of, span_of
 from schemas.settings import Settings
 
 SILENCE_S = 20.0
@@ -29,8 +29,7 @@ def bounds(settings: Settings, names: list[str]) -> dict[Part, Span]:
     try:
         for topic, count in partitions_of(settings, names).items():
             for partition in range(count):
-                place = TopicPartition(topic, partition)
-                found[topic, partition] = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
+                found[topic, partition] = span_of(consumer, TopicPartition(topic, partition))
     except KafkaException as error:
         raise KafkaProblem(f"Kafka does not tell what {', '.join(names)} hold: {error}") from error
     finally:

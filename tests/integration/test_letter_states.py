@@ -15,7 +15,7 @@ import pytest
 from schemas.remedies import REMEDIES
 from tests.integration.test_dead_letters import atp, know, letters, wait_for_letters
 from tests.running import Engine, until
-from tests.shop import ago, clock, open_shop, placed, received, wait_for
+from tests.shop import ago, clock, open_shop, placed, received, take_in, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -124,6 +124,57 @@ def test_the_list_is_newest_first_and_as_long_as_was_asked_for(shop: Any) -> Non
     text = atp(shop, "dead-letters", "list", "--limit", "1").stdout
     assert " s6 " in text and "newest first" not in text and f"unknown_item: {REMEDIES['unknown_item']}" in text
     assert "newest first" in atp(shop, "dead-letters", "list").stdout
+
+
+def test_where_that_is_set_the_engine_sends_again_by_itself_what_has_become_known_and_only_that(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = world.env(reference_grace=0, dead_letters__replay_known="true")
+    monkeypatch.setattr(world, "env", lambda **_: {**env, "ATP_TEST_REPLAY_KNOWN_EVERY_S": "0.2"})
+    open_shop(world, items=1)
+    with Engine(world) as engine:
+        take_in(world, 0, 1)
+        wait_for(world, 1)
+        world.send("inventory.warehouse", received(7, 5))
+        world.send("inventory.warehouse", received(8, 5))
+        world.flush()
+        wait_for_letters(world, 2)
+        know(world, 7)
+        wait_for(world, 5, 7)
+        engine.kill_everything()
+    # A kill between the sending and its mark: it is sent once more, and is a duplicate.
+    for record in world.read("inventory.replays"):
+        world.send("inventory.replays", None, key=record.key)
+    with Engine(world) as engine:
+        world.send("inventory.items", {"item": clock(9)}, key=clock(9))
+        world.flush()
+        until(lambda: len(world.read("inventory.warehouse")) >= 5, 60, "what is sent again")
+        world.send("inventory.warehouse", received(7, 1))
+        world.flush()
+        wait_for(world, 6, 7)
+        assert engine.stop() == 0, engine.text()
+    assert len(world.read("inventory.dead_letters")) == 2
+    assert sum(clock(8).encode() in (one.value or b"") for one in world.read("inventory.warehouse")) == 1
+
+
+def test_by_itself_no_message_is_tried_for_ever(world: Any) -> None:
+    from confluent_kafka import Producer
+
+    from flows.known_replay import TRIES_MAX, KnownReplay
+
+    open_shop(world, items=1)
+    told = {"code": "unknown_item", "message": "m", "topic": world.topic("inventory.warehouse"), "partition": "0"}
+    producer = Producer({"bootstrap.servers": world.servers.bootstrap_servers})
+    again = KnownReplay(world.settings())
+    for attempt in range(1, TRIES_MAX + 2):  # an engine that refuses it every time
+        headers = [(name, value.encode()) for name, value in told.items()]
+        headers += [("offset", str(attempt).encode()), ("attempts", str(attempt).encode())]
+        producer.produce(
+            world.topic("inventory.dead_letters"), json.dumps(received(0, 1, event_id="e")), None, 0, headers=headers
+        )
+        assert producer.flush(20) == 0
+        assert again.look() == (attempt < TRIES_MAX)
+    assert again.look() == 0
 
 
 def test_it_follows_what_comes(shop: Any) -> None:

@@ -47,9 +47,9 @@ def test_a_healthy_life_is_four_lines(world: Any) -> None:
     open_shop(world, items=2)
     port = free_port()
     with Engine(world, log__format="json", metrics__port=port, workers=2) as engine:
+        wait_for_kind(engine, "ready")
         take_in(world, 0, 5)
         wait_for(world, 5)
-        wait_for_kind(engine, "ready")
         assert engine.stop() == 0
     start, ready, stopping, stopped = lines(engine)
     assert [one["kind"] for one in (start, ready, stopping, stopped)] == ["starting", "ready", "stopping", "stopped"]

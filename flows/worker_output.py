@@ -29,6 +29,10 @@ MESSAGE_MAX = 16_384
 #: librdkafka's own: level, time, what it is about, which client, the text.
 _librdkafka = re.compile(r"%([0-7])\|[0-9.]+\|([A-Z_0-9]+)\|([^|]*)\| ?(.*)").fullmatch
 CRITICAL_MAX, WARNING_MAX = 3, 5
+#: What workers of a cluster say while one of them is not there yet: so it is at every healthy start.
+_meeting = re.compile(
+    r"worker \d+:\s+(error connecting to worker \d+: .*; retrying|connection (to|from) worker \d+)"
+).match
 
 
 class WorkerOutput:
@@ -68,6 +72,9 @@ class WorkerOutput:
         if line.startswith("{") and _is_object(line):
             self._say_loose()
             print(line, file=sys.stderr, flush=True)
+            return
+        if _meeting(line):
+            log.debug(line, kind="workers_meet", pid=self._process.pid)
             return
         told = _librdkafka(line)
         if told is None:

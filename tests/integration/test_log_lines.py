@@ -121,6 +121,7 @@ def test_what_is_no_json_becomes_json_and_what_was_said_in_one_breath_stays_toge
     program = (
         "import os, sys, time, warnings\n"
         'print(\'{"event": "ours", "level": "info", "timestamp": "now"}\', flush=True)\n'
+        "os.write(2, b'worker 1:\\terror connecting to worker 0: Connection refused (os error 111); retrying\\n')\n"
         "os.write(2, b'%3|1700000000.1|FAIL|atp-engine#producer-1| [thrd:x]: it is away\\n')\n"
         "time.sleep(0.3)\n"
         "os.write(2, b'thread panicked at src/x.rs\\n   0: somewhere\\n   1: else\\n')\n"

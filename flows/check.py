@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config, resume_points
+from flows.redis_problem import redis_problem
 from flows.store import Store, StoreError, library_version
 from flows.topics import plan
 from operators.ledger import FORMAT, FORMATS
@@ -109,8 +110,8 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
         cluster = admin.list_topics(timeout=CONNECT_TIMEOUT_S)
         known = cluster.topics
     except KafkaException as error:
-        said, _, remedy = str(reasons.unreachable(settings, admin, error)).partition("): ")
-        yield Finding("kafka", False, f"{said})", remedy)
+        problem = reasons.unreachable(settings, admin, error)
+        yield Finding("kafka", False, problem.seen, problem.remedy)
         return
     yield Finding("kafka", True, f"{settings.kafka.bootstrap_servers} answers")
     wanted = plan(settings)
@@ -245,14 +246,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         facts: dict[str, Any] = client.info()
     except (redis.RedisError, OSError) as error:
-        remedy = "start Redis 7.0 or later or Valkey, or set redis.url"
-        if isinstance(error, redis.AuthenticationError):
-            remedy = "set redis.username and redis.password_file"
-        elif isinstance(error, redis.exceptions.NoPermissionError):
-            remedy = "give the user the rights that docs/security.md lists"
-        elif "certificate" in str(error):
-            remedy = "set redis.tls_ca_file to the certificate of who vouches for the server"
-        yield Finding("redis", False, f"{where} does not answer ({error})", remedy)
+        problem = redis_problem(settings, error)
+        yield Finding("redis", False, problem.seen, problem.remedy)
         return
     name, version = _product(facts)
     if int(str(facts.get("redis_version", "0")).partition(".")[0]) < REDIS_MAJOR_MIN:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from flows.dead_letters import DeadLetter, Wanted
+    from flows.dead_letters import Wanted
     from schemas.settings import Settings
 
 FAILED = 1
@@ -24,10 +23,11 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="For a script: JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="For a script: one JSON object a line.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Names as `list` gives them, such as 3:17.")]
 Code = Annotated[str | None, typer.Option(help="Only this code, such as unknown_item.")]
 Item = Annotated[str | None, typer.Option(help="Only what names this item.")]
+Source = Annotated[str | None, typer.Option(help="Only what this source sent.")]
 Since = Annotated[str | None, typer.Option(help="Only what was written since: 2h, or 2026-03-01T00:00:00Z.")]
 
 letters_app = typer.Typer(
@@ -56,25 +56,47 @@ def list_letters(
     code: Code = None,
     item: Item = None,
     since: Since = None,
+    source: Source = None,
+    only_open: Annotated[bool, typer.Option("--open", help="Only what nobody sent again.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Instead of the newest first.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what comes, until Ctrl-C.")] = False,
     config: Config = None,
     kafka: Kafka = None,
     settings: Set = None,
     as_json: Json = False,
 ) -> None:
-    """List what could not be used, oldest first."""
+    """List what could not be used, newest first (--oldest-first turns it round)."""
     with _reporting():
-        wanted = _wanted(None, code, item, since)
-        found = [letter for letter in _read(config, kafka, settings) if wanted.has(letter)]
-        if as_json:
-            # The bytes of a message once: a thousand lines of one order would be as many copies of it.
-            print(json.dumps([_facts(letter, letter.is_light) for letter in found], indent=2))
-            return
-        for letter in found:
-            topic, partition, offset = letter.origin
-            line = f" line {letter.line_id}" if letter.line_id is not None else ""
-            tried = f" (tried {letter.attempts} times)" if letter.attempts > 1 else ""
-            print(f"{letter.name:<8} {letter.code:<20} {topic}/{partition}/{offset}{line}{tried}  {letter.message}")
-        print(f"{len(found)} dead letters")
+        from flows import letter_output
+
+        loaded = _load(config, kafka, settings=settings)
+        wanted = _wanted(None, code, item, since, source)
+        if follow:
+            if limit is not None or oldest_first or only_open:
+                raise typer.BadParameter("--follow goes without --limit, --oldest-first and --open")
+            letter_output.follow_list(loaded, wanted, as_json)
+        else:
+            letter_output.print_list(loaded, wanted, limit, oldest_first, only_open, as_json)
+
+
+@letters_app.command("summary")
+def sum_up(
+    code: Code = None,
+    item: Item = None,
+    since: Since = None,
+    source: Source = None,
+    config: Config = None,
+    kafka: Kafka = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Count what could not be used by code and source: how much is open and how old, and what could go again now."""
+    with _reporting():
+        from flows import letter_output
+
+        loaded = _load(config, kafka, settings=settings)
+        letter_output.print_summary(loaded, _wanted(None, code, item, since, source), as_json)
 
 
 @letters_app.command("show")
@@ -83,16 +105,16 @@ def show_letter(
     config: Config = None,
     kafka: Kafka = None,
     settings: Set = None,
+    as_json: Json = False,
 ) -> None:
-    """Show one of them whole: all that is known of it, and its original bytes."""
+    """Show one of them whole: what is known of it, what would do, its bytes; of a conflict the event that stands."""
     with _reporting():
-        wanted = _wanted([name], None, None, None)
-        for letter in _read(config, kafka, settings):
-            if wanted.has(letter):
-                print(json.dumps(_facts(letter), indent=2))
-                return
-        typer.echo(f"atp: there is no dead letter {name}; `atp dead-letters list` names them", err=True)
-        raise typer.Exit(FAILED)
+        from flows import letter_output
+
+        loaded = _load(config, kafka, settings=settings)
+        if not letter_output.print_letter(loaded, name, as_json):
+            typer.echo(f"atp: there is no dead letter {name}; `atp dead-letters list` names them", err=True)
+            raise typer.Exit(FAILED)
 
 
 @letters_app.command("replay")
@@ -101,6 +123,10 @@ def replay_letters(
     code: Code = None,
     item: Item = None,
     since: Since = None,
+    source: Source = None,
+    known: Annotated[
+        bool, typer.Option("--known", help="Only what is open and named what was unknown then, and is known now.")
+    ] = False,
     everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
     accept_late: Annotated[
         bool, typer.Option("--accept-late", help="Count also what is late by now, where it is proved new.")
@@ -111,17 +137,23 @@ def replay_letters(
     settings: Set = None,
 ) -> None:
     """Send them again: same id, bytes, key and event time. What was applied already is a duplicate."""
-    if not (names or code or item or since or everything):
-        raise typer.BadParameter("say which: names, --code, --item, --since, or --all")
+    if not (names or code or item or since or source or known or everything):
+        raise typer.BadParameter("say which: names, --known, --code, --item, --source, --since, or --all")
     with _reporting():
+        from msgspec.structs import replace
+
+        from flows.dead_letters import read
+        from flows.letter_states import states_of, worth_sending
         from flows.replaying import judge, now_us, send
 
-        wanted = _wanted(names, code, item, since)
+        wanted = _wanted(names, code, item, since, source)
         loaded = _load(config, kafka, settings=settings)
-        from flows.dead_letters import read
-
         letters = read(loaded)
         missing = wanted.names - {letter.name for letter in letters}
+        if known:
+            worth = worth_sending(loaded, letters, states_of(loaded, letters))
+            chosen = frozenset(letter.name for letter in worth if wanted.has(letter))
+            wanted = replace(wanted, names=chosen or frozenset({"none"}))
         fates = judge(loaded, letters, wanted, accept_late, now_us())
         for fate in fates:
             accepted = f" (late, accepted: {len(fate.late_accepted)} units)" if fate.late_accepted else ""
@@ -156,21 +188,16 @@ def republish(
         print("the engine has taken the request")
 
 
-def _read(config: Path | None, kafka: str | None, settings: list[str] | None) -> list[DeadLetter]:
-    loaded = _load(config, kafka, settings=settings)
-    from flows.dead_letters import read
-
-    return read(loaded)
-
-
-def _wanted(names: list[str] | None, code: str | None, item: str | None, since: str | None) -> Wanted:
+def _wanted(
+    names: list[str] | None, code: str | None, item: str | None, since: str | None, source: str | None
+) -> Wanted:
     from flows.dead_letters import Wanted
     from schemas.codes import REFUSAL_CODES, near_match
 
     if code is not None and code not in REFUSAL_CODES:
         expected = ", ".join(REFUSAL_CODES)
         raise typer.BadParameter(f"--code: expected one of {expected}, got {code}{near_match(code, REFUSAL_CODES)}")
-    return Wanted(frozenset(names or ()), code, item, _moment_ms(since) if since is not None else 0)
+    return Wanted(frozenset(names or ()), code, item, _moment_ms(since) if since is not None else 0, source)
 
 
 def _moment_ms(since: str) -> int:
@@ -186,23 +213,3 @@ def _moment_ms(since: str) -> int:
     except ValueError:
         expected = "a duration (2h) or a time (2026-03-01T00:00:00Z)"
         raise typer.BadParameter(f"--since: expected {expected}, got {since}") from None
-
-
-def _facts(letter: DeadLetter, is_brief: bool = False) -> dict[str, Any]:
-    """Give what is known of a letter; briefly: without the bytes, which another letter of the message has."""
-    from datetime import UTC, datetime
-
-    topic, partition, offset = letter.origin
-    return {
-        "name": letter.name,
-        "written_at": datetime.fromtimestamp(letter.written_ms / 1000, UTC).isoformat(),
-        "code": letter.code,
-        "message": letter.message,
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
-        "line_id": letter.line_id,
-        "attempts": letter.attempts,
-        "key": None if letter.key is None else letter.key.decode("utf-8", "backslashreplace"),
-        "value": None if is_brief or letter.value is None else letter.value.decode("utf-8", "backslashreplace"),
-    }

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
-from flows.originals import with_bytes
+from flows.known_codes import Need, needs_of
+from flows.originals import ask
+from flows.progress_line import ProgressLine
+from flows.topic_reader import Part, Place, Span, TopicReader, bounds, read_topics
 from schemas.codes import parse_json
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
 
-SILENCE_S = 20.0
-POLL_MAX = 1000
+__all__ = ["DeadLetter", "Place", "Wanted", "bounds", "follow", "newest", "read", "read_topics", "with_values"]
 
-Place = tuple[str, int, int]
-"""(full topic name, partition, offset)"""
+#: Messages of a partition that are read at once from the newest back.
+CHUNK = 500
+#: What --follow shows of what is there already.
+FOLLOW_SHOWS = 10
+
+
+class _Head(msgspec.Struct):
+    source: str = ""
+
+
+_read_head = msgspec.json.Decoder(_Head).decode
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -37,13 +46,30 @@ class DeadLetter(msgspec.Struct, frozen=True):
     attempts: int
     key: bytes | None
     value: bytes | None
-    #: its bytes are kept in another letter of the same message, and were found there
+    #: when Kafka logged the original, UTC milliseconds; 0: it does not say
+    logged_ms: int = 0
+    #: who sent the original, as far as it can be read
+    source: str = ""
+    #: of the original's value
+    digest: bytes = b""
+    #: what it named that was not known
+    needs: tuple[Need, ...] = ()
+    #: its bytes are kept in another letter of the same message
     is_light: bool = False
 
     @property
     def name(self) -> str:
         """Give the name under which `show` and `replay` find it."""
         return f"{self.partition}:{self.offset}"
+
+    @property
+    def content(self) -> tuple[str, bytes | None, bytes]:
+        """Give what is the same of a message however often it is sent again."""
+        return (self.origin[0], self.key, self.digest)
+
+    def speaks_of(self, line_id: str | None) -> bool:
+        """Is it about that line? What is about all of an event is about each of its lines."""
+        return None in (line_id, self.line_id) or line_id == self.line_id
 
     def items(self) -> set[str]:
         """Give the items that the original names, as far as it can be read."""
@@ -75,6 +101,7 @@ class Wanted(msgspec.Struct, frozen=True):
     item: str | None = None
     #: written at or after, UTC milliseconds
     since_ms: int = 0
+    source: str | None = None
 
     def has(self, letter: DeadLetter) -> bool:
         """Is it one of those?"""
@@ -82,83 +109,140 @@ class Wanted(msgspec.Struct, frozen=True):
             (not self.names or letter.name in self.names)
             and self.code in (None, letter.code)
             and letter.written_ms >= self.since_ms
+            and self.source in (None, letter.source)
             and (self.item is None or self.item in letter.items())
         )
 
 
-def read(settings: Settings) -> list[DeadLetter]:
-    """Give all dead letters there are, oldest first, each with its message's bytes."""
-    letters = [letter for message in read_topics(settings, [DEAD_LETTERS]) if (letter := _letter(message)) is not None]
-    return with_bytes(settings, sorted(letters, key=lambda one: (one.written_ms, one.partition, one.offset)))
+def read(settings: Settings, keeps_values: bool = True) -> list[DeadLetter]:
+    """Give all dead letters there are, oldest first; for counting without their bytes, which may be gigabytes."""
+    spans = bounds(settings, [DEAD_LETTERS])
+    line = ProgressLine("reading dead letters", sum(end - low for low, end in spans.values()))
+    try:
+        with TopicReader(settings) as reader:
+            found = [
+                letter if keeps_values else msgspec.structs.replace(letter, value=None)
+                for message in reader.read(spans, line.add)
+                if (letter := parse(message)) is not None
+            ]
+    finally:
+        line.end()
+    return in_order(with_values(settings, found))
 
 
-def _letter(message: Any) -> DeadLetter | None:
+def newest(settings: Settings, wanted: Wanted, limit: int) -> list[DeadLetter]:
+    """Give the newest that are wanted, at most so many, and all that are newer than the last of them; oldest first.
+
+    Read from the ends back: a topic of millions answers as fast as a small one.
+    """
+    spans = bounds(settings, [DEAD_LETTERS])
+    line = ProgressLine("reading dead letters, from the newest back")
+    found: list[DeadLetter] = []
+    hits: dict[Part, int] = dict.fromkeys(spans, 0)
+    left: dict[Part, Span] = dict(spans)
+    try:
+        with TopicReader(settings) as reader:
+            for chunks in reader.read_back(left, max(CHUNK, limit), line.add):
+                for part, messages in chunks.items():
+                    fresh = [letter for message in messages if (letter := parse(message)) is not None]
+                    found += fresh
+                    # An empty value is found in an older letter of the same message.
+                    hits[part] += sum(wanted.has(letter) for letter in fresh)
+                    is_old = bool(fresh) and fresh[-1].written_ms < wanted.since_ms
+                    if is_old or (hits[part] >= limit and (not fresh or not fresh[-1].is_light)):
+                        left.pop(part, None)
+    finally:
+        line.end()
+    return in_order(with_values(settings, found))
+
+
+def follow(settings: Settings, wanted: Wanted) -> Iterator[DeadLetter]:
+    """Give what is wanted of the newest there are, then each as it comes, for ever."""
+    starts = {part: end for part, (_, end) in bounds(settings, [DEAD_LETTERS]).items()}
+    before = [letter for letter in newest(settings, wanted, FOLLOW_SHOWS) if wanted.has(letter)]
+    known: dict[Place, DeadLetter] = {}
+    yield from (letter for letter in before[-FOLLOW_SHOWS:] if letter.offset < starts[_part(settings, letter)])
+    with TopicReader(settings) as reader:
+        for message in reader.follow(starts):
+            letter = parse(message)
+            if letter is None:
+                continue
+            if not letter.is_light:
+                known = {letter.origin: letter}  # letters of one message come one after the other
+            [letter] = with_values(settings, [letter], known)
+            if wanted.has(letter):
+                yield letter
+
+
+def in_order(letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+    """Give them oldest first."""
+    return sorted(letters, key=lambda letter: (letter.written_ms, letter.partition, letter.offset))
+
+
+def with_values(
+    settings: Settings, letters: list[DeadLetter], known: dict[Place, DeadLetter] | None = None
+) -> list[DeadLetter]:
+    """Give each its message's bytes: of several about one message some leave them to another of them.
+
+    Where that one is gone, the message itself is asked for; KafkaProblem if Kafka cannot be asked. What is nowhere any
+    more keeps its empty value.
+    """
+    whole = {**(known or {}), **{letter.origin: letter for letter in letters if not letter.is_light}}
+    lost = {letter.origin for letter in letters if letter.is_light} - whole.keys()
+    told = ask(settings, lost) if lost else {}
+    filled = []
+    for letter in letters:
+        if letter.is_light and letter.origin in whole:
+            one = whole[letter.origin]
+            letter = _filled(letter, one.key, one.value, one.source, one.digest)
+        elif letter.is_light and letter.origin in told:
+            key, value = told[letter.origin]
+            letter = _filled(letter, key, value, _source_of(value), _digest_of(value))
+        filled.append(letter)
+    return filled
+
+
+def _filled(letter: DeadLetter, key: bytes | None, value: bytes | None, source: str, digest: bytes) -> DeadLetter:
+    needs = needs_of(letter.code, letter.origin[0], letter.line_id, value)
+    return msgspec.structs.replace(letter, key=key, value=value, source=source, digest=digest, needs=needs)
+
+
+def parse(message: Any) -> DeadLetter | None:
+    """Give a message of the topic as a letter; None where it is somebody else's."""
     try:
         said = {name: (value or b"").decode("utf-8", "replace") for name, value in message.headers() or ()}
+        code, topic, line_id, value = said["code"], said["topic"], said.get("line_id"), message.value()
         return DeadLetter(
             message.partition(),
             message.offset(),
             message.timestamp()[1],
-            said["code"],
+            code,
             said["message"],
-            (said["topic"], int(said["partition"]), int(said["offset"])),
-            said.get("line_id"),
+            (topic, int(said["partition"]), int(said["offset"])),
+            line_id,
             int(said.get("attempts", "1")),
             message.key(),
-            message.value(),
+            value,
+            int(said.get("timestamp", "0")),
+            _source_of(value),
+            _digest_of(value),
+            needs_of(code, topic, line_id, value),
+            value == b"",
         )
     except (KeyError, ValueError):
-        return None  # somebody else's
+        return None
 
 
-def bounds(settings: Settings, names: list[str]) -> dict[tuple[str, int], tuple[int, int]]:
-    """Map each partition of the topics to its first offset and its end."""
-    consumer = Consumer(consumer_config(settings, log_level=0))
-    found = {}
+def _source_of(value: bytes | None) -> str:
     try:
-        for topic, count in partitions_of(settings, names).items():
-            for partition in range(count):
-                place = TopicPartition(topic, partition)
-                found[topic, partition] = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
-    except KafkaException as error:
-        raise KafkaProblem(f"Kafka does not tell what {', '.join(names)} hold: {error}") from error
-    finally:
-        consumer.close()
-    return found
+        return _read_head(value or b"").source
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
 
 
-def read_topics(settings: Settings, names: list[str]) -> Iterator[Any]:
-    """Give every message that topics hold at the call, by partition in order of offset."""
-    spans = bounds(settings, names)
-    unread = {place: end for place, (low, end) in spans.items() if low < end}
-    consumer = Consumer(
-        consumer_config(settings, **{"group.id": f"{settings.kafka.group}-dead-letters", "auto.offset.reset": "error"})
-    )
-    try:
-        consumer.assign([TopicPartition(*place, spans[place][0]) for place in unread])
-        heard_at = time.monotonic()
-        while unread:
-            messages: list[Any] = consumer.consume(POLL_MAX, 0.2)
-            for message in messages:
-                place = (message.topic(), message.partition())
-                error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        unread.pop(place, None)
-                        continue
-                    if error.code() == KafkaError._AUTO_OFFSET_RESET:
-                        raise KafkaProblem(
-                            f"{place[0]}/{place[1]} lost its oldest messages while it was read: try again"
-                        )
-                    continue
-                heard_at = time.monotonic()
-                if place in unread and message.offset() < unread[place]:
-                    yield message
-                    if message.offset() + 1 >= unread[place]:
-                        del unread[place]
-                else:
-                    unread.pop(place, None)
-            if time.monotonic() - heard_at > SILENCE_S:
-                raise KafkaProblem(f"{', '.join(names)} could not be read to their ends: Kafka is silent")
-    finally:
-        consumer.close()
+def _digest_of(value: bytes | None) -> bytes:
+    return hashlib.blake2b(value or b"", digest_size=16).digest()
+
+
+def _part(settings: Settings, letter: DeadLetter) -> Part:
+    return settings.topic(DEAD_LETTERS), letter.partition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from functools import lru_cache
@@ -10,6 +11,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.errors import PlainError
+from flows.log import Foreign
+from flows.probe import speaks_tls
 from schemas.settings import Settings, SettingsError
 from schemas.topics import ALL, INPUTS, REFERENCE
 
@@ -24,33 +27,102 @@ NO_LEADER = frozenset(
 )
 
 
+_log = logging.getLogger("librdkafka")
+_log.addFilter(
+    Foreign(
+        "kafka_client", "the client goes on trying by itself; if this stays, see whether the brokers run: atp check"
+    )
+)
+
+
 class KafkaProblem(PlainError):
     """Kafka cannot be used as configured; the text says why and what would do."""
+
+
+class Unreachable(KafkaProblem):
+    """Kafka does not answer, or does not let us in."""
+
+    def __init__(self, seen: str, remedy: str) -> None:
+        super().__init__(f"{seen}: {remedy}")
+        self.seen, self.remedy = seen, remedy
 
 
 class Reasons:
     """Keeps what a client says of its connections: a refused password or certificate else looks like a lost network."""
 
     def __init__(self) -> None:
-        self.refused = ""
+        #: kind -> librdkafka's first words of that kind
+        self._said: dict[str, str] = {}
 
     def __call__(self, error: KafkaError) -> None:
         """Take what librdkafka calls back with, which may be anything."""
-        if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
-            self.refused = error.str()
+        text = error.str()
+        if "PLAINTEXT broker listener" in text:
+            kind = "plain"
+        elif error.code() == KafkaError._AUTHENTICATION:
+            kind = "authentication"
+        elif error.code() == KafkaError._SSL:
+            kind = "tls"
+        elif error.code() == KafkaError._RESOLVE:
+            kind = "name"
+        elif "Connection refused" in text:
+            kind = "port"
+        else:
+            return
+        self._said.setdefault(kind, text)
 
-    def unreachable(self, settings: Settings, client: Any, error: KafkaException) -> KafkaProblem:
-        """Give the sentence for a Kafka that does not answer this client."""
+    def unreachable(self, settings: Settings, client: Any, error: KafkaException) -> Unreachable:
+        """Give the sentence for a Kafka that does not answer this client. May ask a broker once more what it speaks."""
         client.poll(0)  # lets librdkafka call back
-        servers = settings.kafka.bootstrap_servers
-        if self.refused:
-            return KafkaProblem(
-                f"Kafka at {servers} does not let us in ({self.refused}): set its security in kafka.options, and what "
-                "is secret in kafka.option_files"
-            )
-        return KafkaProblem(
-            f"Kafka at {servers} does not answer ({_text(error)}): start it, or set kafka.bootstrap_servers"
-        )
+        where = f"Kafka at {settings.kafka.bootstrap_servers}"
+        for kind, seen, remedy in _UNREACHABLE:
+            if kind in self._said:
+                return Unreachable(f"{where} {seen} ({self._said[kind]})", remedy)
+        if "ssl" not in settings.kafka.client_options().get("security.protocol", "").lower():
+            for host, port in _places(settings.kafka.bootstrap_servers):
+                if speaks_tls(host, port):
+                    return Unreachable(
+                        f"{where} speaks TLS, and we are not told to ({_text(error)})",
+                        "set security.protocol to SSL or SASL_SSL in kafka.options, with ssl.ca.location",
+                    )
+        return Unreachable(f"{where} does not answer ({_text(error)})", "start it, or set kafka.bootstrap_servers")
+
+
+#: What librdkafka says of a connection, as it weighs: some brokers of a cluster may be away while one refuses us.
+_UNREACHABLE = (
+    (
+        "authentication",
+        "does not let us in",
+        "set sasl.mechanism and sasl.username in kafka.options, and sasl.password in kafka.option_files",
+    ),
+    (
+        "plain",
+        "answers without TLS, and we are told to use it",
+        "leave SSL out of security.protocol in kafka.options, or name a port with TLS in kafka.bootstrap_servers",
+    ),
+    (
+        "tls",
+        "and we do not agree about certificates",
+        "set ssl.ca.location (and ssl.certificate.location, where it wants one of ours) in kafka.options, the key in "
+        "kafka.option_files",
+    ),
+    ("port", "does not answer: nothing listens there", "start it, or set kafka.bootstrap_servers to where it runs"),
+    (
+        "name",
+        "has a name that cannot be resolved",
+        "correct it in kafka.bootstrap_servers, or have this machine's DNS know it",
+    ),
+)
+
+
+def _places(servers: str) -> list[tuple[str, int]]:
+    """Give host and port of each server that is named; its scheme, which librdkafka allows, is left out."""
+    places = []
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition("://")[2].rpartition(":")
+        if host and port.isdigit():
+            places.append((host.strip("[]"), int(port)))
+    return places
 
 
 def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
@@ -64,6 +136,8 @@ def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
     return {
         "bootstrap.servers": settings.kafka.bootstrap_servers,
         "client.id": "atp-engine",
+        # Its lines are lines of our log, in our form, and not of standard error.
+        "logger": _log,
         "log.connection.close": False,
         "socket.nagle.disable": True,
         **options,
@@ -136,7 +210,7 @@ def input_ends(settings: Settings) -> dict[str, int]:
     try:
         for name, count in parts.items():
             for partition in range(count):
-                ends[f"{name}/{partition}"] = _end_of(consumer, TopicPartition(name, partition))
+                ends[f"{name}/{partition}"] = span_of(consumer, TopicPartition(name, partition))[1]
     except KafkaException as error:
         raise KafkaProblem(
             f"Kafka does not tell where {settings.topics.prefix}inventory.* end ({_text(error)})"
@@ -146,13 +220,13 @@ def input_ends(settings: Settings) -> dict[str, int]:
     return dict(sorted(ends.items()))
 
 
-def _end_of(consumer: Consumer, place: TopicPartition) -> int:
-    """Ask for a partition's end, again where it just has no leader: it was made this moment, or leaders change."""
+def span_of(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """Ask for a partition's first offset and end, again where it just has no leader: it is new, or leaders change."""
     deadline = time.monotonic() + CONNECT_TIMEOUT_S
     while True:
         try:
-            end: int = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)[1]
-            return end
+            span: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
+            return span
         except KafkaException as error:
             if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
                 raise

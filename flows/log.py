@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import MutableMapping
@@ -65,9 +66,35 @@ class Limiter:
         return line
 
 
+class Foreign(logging.Filter):
+    """Gives the lines of a library that has a word for everything a kind and advice, and lets few of them through."""
+
+    def __init__(self, kind: str, next: str) -> None:
+        super().__init__()
+        self._kind, self._next = kind, next
+        self._limiter = Limiter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Be a filter of a logger."""
+        before = self._limiter.admit(self._kind, time.monotonic())
+        if before is None:
+            return False
+        record.kind, record.next = self._kind, self._next
+        if before:
+            record.left_out = before
+        return True
+
+
+def is_json(settings: Settings) -> bool:
+    """Does every line have to be JSON?"""
+    return settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
+
+
 def configure(settings: Settings, **always: Any) -> None:
-    """Set up the process's log on standard error; `always` is in every line."""
-    is_json = settings.log.format == "json" or (settings.log.format == "auto" and not sys.stderr.isatty())
+    """Set up the process's log on standard error; `always` is in every line.
+
+    Python's warnings and what nobody caught go there too: a log that is half JSON is no JSON.
+    """
 
     def sign(_: Any, __: str, line: Line) -> Line:
         return {**line, **always}
@@ -75,7 +102,7 @@ def configure(settings: Settings, **always: Any) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(allow=("kind", "next")),
+        structlog.stdlib.ExtraAdder(allow=("kind", "next", "left_out")),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         sign,
         structlog.processors.format_exc_info,
@@ -92,7 +119,9 @@ def configure(settings: Settings, **always: Any) -> None:
         cache_logger_on_first_use=False,
     )
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if is_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if is_json(settings)
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -104,3 +133,21 @@ def configure(settings: Settings, **always: Any) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log.level.upper())
+    logging.captureWarnings(True)
+    if is_json(settings):
+        sys.excepthook = _uncaught
+        threading.excepthook = lambda told: _uncaught(
+            told.exc_type, told.exc_value, told.exc_traceback, told.thread.name if told.thread is not None else ""
+        )
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: Any, thread: str = "main") -> None:
+    if issubclass(kind, SystemExit):
+        return
+    get_log(__name__).critical(
+        f"nobody caught {kind.__name__}: {error}",
+        kind="uncaught",
+        thread=thread,
+        exc_info=(kind, error, trace),
+        next="this is a fault of the engine: keep the log and the state directory, and report it",
+    )

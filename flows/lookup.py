@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from flows.errors import PlainError
-from schemas.setting_values import mask_url
+from flows.redis_problem import redis_problem
 from schemas.settings import Settings
 
 TIMEOUT_S = 5
@@ -97,9 +97,7 @@ def read(settings: Settings, items: list[str]) -> dict[str, Hashes]:
             pipeline.hgetall(f"{settings.redis.prefix}position:{item}")
         answers = pipeline.execute()
     except (redis.RedisError, OSError) as error:
-        raise LookupProblem(
-            f"Redis at {mask_url(settings.redis.url)} does not answer ({error}): start it, or set redis.url"
-        ) from error
+        raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
     return dict(zip(items, zip(answers[::2], answers[1::2], strict=True), strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 from flows.log import get_log
 from flows.metrics import STALE, Metrics
 from schemas.messages import ExceptionNote
+from schemas.remedies import REMEDIES
 from schemas.units import Refusal
 
 log = get_log(__name__)
@@ -48,7 +49,7 @@ class Notices:
             partition=origin.partition,
             offset=origin.offset,
             **more,
-            next="its message in inventory.dead_letters names the field: have the sender corrected, then send it again",
+            next=REMEDIES[refusal.code],
         )
 
     def noted(self, note: ExceptionNote, known: dict[str, int]) -> None:

@@ -10,38 +10,20 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
-    from flows.dead_letters import DeadLetter, Place
+    from flows.topic_reader import Place
 
 #: How long Kafka may take to give one message; it took no longer than 20 ms where it was there.
 PATIENCE_S = 10.0
 
 
-def with_bytes(settings: Settings, letters: list[DeadLetter]) -> list[DeadLetter]:
-    """Give the letters, each with the key and value of its message where these are to be had, in their order.
-
-    KafkaProblem: Kafka could not be asked. What is nowhere any more keeps its empty value.
-    """
-    bytes_of = {letter.origin: (letter.key, letter.value) for letter in letters if letter.value != b""}
-    lost = {letter.origin for letter in letters} - bytes_of.keys()
-    if lost:
-        bytes_of |= _ask(settings, lost)
-    return [
-        msgspec.structs.replace(letter, key=bytes_of[letter.origin][0], value=bytes_of[letter.origin][1], is_light=True)
-        if letter.value == b"" and letter.origin in bytes_of
-        else letter
-        for letter in letters
-    ]
-
-
-def _ask(settings: Settings, places: Iterable[Place]) -> dict[Place, tuple[bytes | None, bytes | None]]:
-    """Read messages where they were read first; what is not there any more is left out."""
+def ask(settings: Settings, places: Iterable[Place]) -> dict[Place, tuple[bytes | None, bytes | None]]:
+    """Map places to key and value of what is there; what is not there any more is left out. KafkaProblem: no answer."""
     found: dict[Place, tuple[bytes | None, bytes | None]] = {}
     consumer = Consumer(
         consumer_config(settings, **{"group.id": f"{settings.kafka.group}-dead-letters", "auto.offset.reset": "error"})

@@ -179,6 +179,8 @@ class Publisher:
         self._is_compared = False
         #: shards that said something since the last snapshot
         self._spoken: set[int] = set()
+        #: shards that were held back and are through, and their items that differ: one line when all are
+        self._through = [0, 0]
         self._tail: Tail | None = None
         #: what waited for Kafka when the last run's snapshots were taken
         self._restored: list[Outgoing] = []
@@ -493,6 +495,7 @@ class Publisher:
     def _release_held(self) -> None:
         if not self._is_compared:
             return
+        released = False
         for number, shard in self._shards.items():
             held = shard.held
             if held is None or not shard.has_spoken or not held.is_through(self._progress.has_passed):
@@ -513,8 +516,17 @@ class Publisher:
                 self._is_clean = False
             if number in self._uncertain:
                 self._fill([number])
+            self._through[0] += 1
+            self._through[1] += len(updates)
+            released = True
+        if released and not self.held_shards():
+            shards, items = self._through
+            self._through = [0, 0]
             log.info(
-                f"shard {number} has caught up with what is published: {len(updates)} items differ", kind="caught_up"
+                f"caught up with what was published before: {items} items of {shards} shards differ",
+                kind="caught_up",
+                shards=shards,
+                items=items,
             )
 
     def _read_tail(self) -> Tail:

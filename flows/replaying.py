@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -20,11 +21,13 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 
 from flows.dead_letters import DeadLetter, Place, Wanted, bounds, read_topics
 from flows.kafka import KafkaProblem, client_config
+from flows.letter_states import Mark, encode_mark
 from flows.replay import Replay, header, read_header
+from flows.topics import create
 from schemas import codes
 from schemas.codes import parse_json, parse_time
 from schemas.settings import Settings
-from schemas.topics import INPUTS, REFERENCE
+from schemas.topics import INPUTS, REFERENCE, REPLAYS
 
 #: Refusals of all of an event, where they name no line.
 WHOLE = frozenset(
@@ -46,6 +49,8 @@ SEND_TIMEOUT_S = 60.0
 
 Named = tuple[str, str]
 """(line_id, item)"""
+Content = tuple[str, bytes | None, bytes]
+"""(topic, key, digest of the value)"""
 
 
 class Fate(NamedTuple):
@@ -55,6 +60,8 @@ class Fate(NamedTuple):
     attempts: int
     refusal: str = ""
     late_accepted: tuple[Named, ...] = ()
+    #: the letters that speak of it
+    names: tuple[str, ...] = ()
 
 
 class _Event(NamedTuple):
@@ -69,11 +76,13 @@ class _Event(NamedTuple):
 
 def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_late: bool, now_us: int) -> list[Fate]:
     """Say of each message that is asked for what becomes of it."""
-    chosen: dict[tuple[str, bytes | None, bytes | None], DeadLetter] = {}
-    attempts: Counter[tuple[str, bytes | None, bytes | None]] = Counter()
+    chosen: dict[Content, DeadLetter] = {}
+    attempts: Counter[Content] = Counter()
+    names: dict[Content, list[str]] = defaultdict(list)
     for letter in letters:  # oldest first: the newest word on a message stands
-        message = (letter.origin[0], letter.key, letter.value)
+        message = letter.content
         attempts[message] = max(attempts[message], letter.attempts)
+        names[message].append(letter.name)
         if wanted.has(letter):
             chosen[message] = letter
     references = {settings.topic(name) for name in REFERENCE}
@@ -81,7 +90,7 @@ def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_
     fates: list[Fate] = []
     late: list[tuple[int, _Event]] = []
     for message, letter in chosen.items():
-        fate = Fate(letter, attempts[message] + 1)
+        fate = Fate(letter, attempts[message] + 1, names=tuple(names[message]))
         if letter.origin[0] in references:
             if newest.get((letter.origin[0], letter.key)) != letter.origin[2]:
                 fate = fate._replace(refusal="a newer record of its key is there: it would undo that one")
@@ -105,40 +114,69 @@ def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_
     return fates
 
 
-def send(settings: Settings, fates: Iterable[Fate]) -> None:
-    """Send what is not refused, and wait until Kafka has it; KafkaProblem says what it did not take."""
+def send(settings: Settings, fates: Iterable[Fate], tell: Callable[[int], None] = lambda _: None) -> None:
+    """Send what is not refused, wait until Kafka has it, and mark its letters; KafkaProblem says what was not taken."""
     failed: list[str] = []
-
-    def report(error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            failed.append(f"{message.topic()}: {error.str()}")
-
+    sent: list[tuple[Fate, Mark]] = []
     producer = Producer(
-        client_config(
-            settings,
-            **{"acks": "all", "enable.idempotence": True, "message.max.bytes": 1_000_000_000, "on_delivery": report},
-        )
+        client_config(settings, **{"acks": "all", "enable.idempotence": True, "message.max.bytes": 1_000_000_000})
     )
     counts: Counter[str] = Counter(topic for topic, _ in bounds(settings, [*INPUTS, *REFERENCE]))
-    at = datetime.now(UTC).isoformat()
+    at = datetime.now(UTC)
+
+    def report(fate: Fate, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            failed.append(f"{message.topic()}: {error.str()}")
+            return
+        place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
+        sent.append((fate, Mark(fate.attempts, int(at.timestamp() * 1000), *place)))
+        tell(1)
+
     for fate in fates:
         if fate.refusal:
             continue
         letter = fate.letter
         topic, partition, _ = letter.origin
-        of = f"{letter.partition}:{letter.offset}"
-        mark = header(Replay(fate.attempts, of, at, list(fate.late_accepted)))
+        mark = header(Replay(fate.attempts, letter.name, at.isoformat(), list(fate.late_accepted)))
         place = partition if partition < counts[topic] else -1
         try:
-            producer.produce(topic, letter.value, letter.key, place, headers=[mark])
+            producer.produce(topic, letter.value, letter.key, place, headers=[mark], on_delivery=partial(report, fate))
         except KafkaException as error:
             failed.append(f"{letter.name}: {error}")
         producer.poll(0)
     left = producer.flush(SEND_TIMEOUT_S)
+    _mark(settings, sent)
     if left or failed:
         raise KafkaProblem(
             f"not all was sent ({left} not acknowledged; {'; '.join(failed[:5]) or 'none refused'}): try again, what "
             "arrived is a duplicate then"
+        )
+
+
+def _mark(settings: Settings, sent: list[tuple[Fate, Mark]]) -> None:
+    """Write down where letters were sent to. After the sending: a mark without a message would hide an open letter."""
+    if not sent:
+        return
+    create(settings, [REPLAYS])
+    failed: list[str] = []
+    producer = Producer(
+        client_config(
+            settings,
+            **{
+                "acks": "all",
+                "enable.idempotence": True,
+                "on_delivery": lambda error, _: failed.append(error.str()) if error is not None else None,
+            },
+        )
+    )
+    for fate, mark in sent:
+        for name in fate.names or (fate.letter.name,):
+            producer.produce(settings.topic(REPLAYS), encode_mark(mark), name)
+            producer.poll(0)
+    if producer.flush(SEND_TIMEOUT_S) or failed:
+        raise KafkaProblem(
+            f"it was sent, and its letters could not be marked ({failed[0] if failed else 'not acknowledged'}): they "
+            "still count as open; sent again they are duplicates"
         )
 
 

@@ -12,8 +12,9 @@ import uuid
 import msgspec
 
 from flows.log import get_log
+from flows.redis_problem import redis_problem
 from flows.runtime import now, shard_key
-from flows.store import Store, StoreError
+from flows.store import Outage, Store, StoreError
 from operators.route import shard_of
 from schemas.messages import Republish
 from schemas.settings import Settings
@@ -54,6 +55,8 @@ def ask_to_republish(settings: Settings, item: str, channel: str) -> None:
                     f"redis.prefix ({settings.redis.prefix or 'none'})?"
                 )
             time.sleep(ASK_EVERY_S)
+    except Outage as error:
+        raise RequestError(str(redis_problem(settings, error))) from error
     finally:
         store.close()
 

@@ -17,12 +17,15 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._is_set = False
+        #: the name of the first that came
+        self.name = ""
         self._reads, self._writes = os.pipe()
         os.set_blocking(self._writes, False)
         self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def _note(self, *_: object) -> None:
+    def _note(self, number: int = signal.SIGTERM, *_: object) -> None:
         self._is_set = True
+        self.name = self.name or signal.Signals(number).name
         with contextlib.suppress(BlockingIOError):  # full of earlier signals: it wakes whoever waits all the same
             os.write(self._writes, b"!")
 

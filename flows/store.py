@@ -90,7 +90,7 @@ class Store:
             decode_responses=False,
             socket_timeout=ANSWER_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_keepalive=True,
+            **({} if url.startswith("unix:") else {"socket_keepalive": True}),
             client_name=f"atp-engine-{writer}",
         )
         self._connection: Any = None

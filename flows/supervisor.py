@@ -17,18 +17,21 @@ from pathlib import Path
 
 from flows.alive import Alive
 from flows.belonging import Inputs, inputs_now, mismatch, notices
+from flows.diary import Diary
 from flows.endpoint import Endpoint
 from flows.errors import PlainError
 from flows.kafka import KafkaProblem, input_ends, partitions_of
-from flows.log import configure, get_log
+from flows.known_replay import KnownReplay
+from flows.log import configure, get_log, is_json
 from flows.monitor import Member, Monitor
+from flows.redis_problem import redis_problem
 from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
 from flows.worker import CUT_SHORT, INCURABLE, Errand
+from flows.worker_output import WorkerOutput
 from flows.worker_report import Correspondent
-from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS
 
@@ -41,6 +44,8 @@ HEALTHY_AFTER_S = 60.0
 CATCH_UP_TRIES = 5
 WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
+#: What a worker wrote last is passed on within this; somebody else may hold the pipe of a dead one open.
+OUTPUT_PATIENCE_S = 2.0
 #: How often it is looked whether an input topic got more partitions.
 PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
 #: What runs one worker; its errand comes on the standard input.
@@ -58,33 +63,43 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
     worker process.
     """
     configure(settings)
+    diary = Diary(settings)
+    diary.starts(until_caught_up)
     folder = StateFolder(settings)
     signals = StopSignals()
     monitor = Monitor(settings)
     endpoint = Endpoint(settings, monitor)
+    again = KnownReplay(settings)
     alive = Alive(settings, monitor)
+    code = 1
     try:
         folder.open()
         endpoint.start()
-        return _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker).run()
+        if settings.dead_letters.replay_known and not until_caught_up:
+            again.start()
+        code = _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker, diary).run()
     except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+        code = 2
+        diary.refuses(error)
     except (StartError, Busy) as error:
-        print(error, file=sys.stderr)
-        return 1
+        diary.refuses(error)
+    except Exception as error:
+        diary.breaks(error)
     finally:
+        again.close()
         endpoint.close()
         alive.close()
         monitor.close()
         signals.restore()
         folder.close()
+    diary.stopped(code)
+    return code
 
 
 class _Recruit:
     """A worker's process that does not know yet what it will run."""
 
-    def __init__(self, command: Sequence[str], lock_descriptor: int) -> None:
+    def __init__(self, command: Sequence[str], lock_descriptor: int, is_json: bool = False) -> None:
         root = str(Path(__file__).resolve().parent.parent)
         paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self._ours, theirs = socket.socketpair()
@@ -96,6 +111,8 @@ class _Recruit:
                 self.process = subprocess.Popen(
                     command,
                     stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE if is_json else None,
+                    stderr=subprocess.STDOUT if is_json else None,
                     env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                     pass_fds=(lock_descriptor, self._descriptor),
                     # Signals of a terminal go to the supervisor alone, which passes one on.
@@ -103,6 +120,7 @@ class _Recruit:
                 )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._output = WorkerOutput(self.process) if is_json else None
 
     def told(self, errand: Errand) -> socket.socket:
         """Hand it what to run; gives our end of the pair that it is asked through."""
@@ -117,6 +135,8 @@ class _Recruit:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        if self._output is not None:
+            self._output.join(OUTPUT_PATIENCE_S)
         self._ours.close()
         if self.process.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
@@ -134,7 +154,9 @@ class _Supervisor:
         until_caught_up: bool,
         wait: bool,
         worker: Sequence[str],
+        diary: Diary,
     ) -> None:
+        self._diary = diary
         self._monitor = monitor
         self._alive = alive
         self._settings = settings
@@ -214,7 +236,7 @@ class _Supervisor:
     def _recruit(self, count: int) -> None:
         """Start processes of the next cluster: they load what they need while it is found out what to run."""
         while len(self._recruits) < count:
-            self._recruits.append(_Recruit(self._worker, self._folder.lock_descriptor))
+            self._recruits.append(_Recruit(self._worker, self._folder.lock_descriptor, is_json(self._settings)))
 
     def _prepare(self) -> list[Errand]:
         """Take a token and find out what there is to read."""
@@ -267,10 +289,7 @@ class _Supervisor:
         try:
             return store.claim(self._folder.facts().token)
         except Outage as error:
-            raise StartError(
-                f"Redis at {mask_url(settings.redis.url)} cannot be used ({error}): start Redis 7.0 or later "
-                "or Valkey there, or set redis.url"
-            ) from error
+            raise StartError(str(redis_problem(settings, error))) from error
         except StoreError as error:
             raise StartError(f"Redis did not give a run token: {error}") from error
         finally:
@@ -291,8 +310,11 @@ class _Supervisor:
                 members[errand.run.worker] = Member(recruit.process.pid, Correspondent(recruit.told(errand)))
             self._monitor.begins(run.token, run.ends, members)
             self._alive.begins(run.token)
+            if not self._until_caught_up:
+                self._diary.awaits(self._monitor.ready)
             return self._watch(children)
         finally:
+            self._diary.awaits(None)
             self._monitor.ends("the workers have ended and are started again, or the engine ends")
             for member in members.values():
                 member.correspondent.close()
@@ -310,6 +332,7 @@ class _Supervisor:
             if self._asked.is_set():
                 if asked_at is None:
                     asked_at = time.monotonic()
+                    self._diary.stopping(self._asked.name)
                     for child in children:
                         child.send_signal(signal.SIGTERM)
                 elif time.monotonic() - asked_at > END_PATIENCE_S:

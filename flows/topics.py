@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -10,7 +11,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from schemas.settings import Settings
-from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, UPDATES
+from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, REPLAYS, UPDATES
 
 CREATE_TIMEOUT_S = 30.0
 #: Kafka limits a batch, not a value: room for the key, headers and framing of the largest message.
@@ -45,14 +46,15 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
-    return {settings.topic(name): topics[name] for name in ALL}
+    topics[REPLAYS] = (1, {"cleanup.policy": "compact,delete", "retention.ms": str(KEPT_MS)})
+    return {settings.topic(name): topics[name] for name in (*ALL, REPLAYS)}
 
 
-def create(settings: Settings) -> list[str]:
-    """Make what is missing; give the full names of what was made. KafkaProblem says what went wrong."""
+def create(settings: Settings, only: Collection[str] = ()) -> list[str]:
+    """Make what is missing (of `only`, if given); give the full names of what was made. KafkaProblem if that fails."""
     reasons = Reasons()
     admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))  # what fails is said once, by us
-    wanted = plan(settings)
+    wanted = {name: how for name, how in plan(settings).items() if not only or name in map(settings.topic, only)}
     try:
         known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:

@@ -199,6 +199,13 @@ class LogSettings(_Section):
     """Also log what was refused, byte for byte."""
 
 
+class DeadLetterSettings(_Section):
+    """What is done about what could not be used."""
+
+    replay_known: Switch = False
+    """Send again by itself what named an unknown code once that code is known: 100 a second, 5 tries at most."""
+
+
 class SourceSettings(_Section):
     """What one source may do. A source that is not named is not bound."""
 
@@ -244,6 +251,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     lanes: LaneSettings = LaneSettings()
     updates: UpdateSettings = UpdateSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 

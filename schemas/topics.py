@@ -14,4 +14,6 @@ UPDATES: Final = tuple(f"atp.updates.{lane}" for lane in LANES)
 POSITIONS: Final = "inventory.positions"
 EXCEPTIONS: Final = "inventory.exceptions"
 DEAD_LETTERS: Final = "inventory.dead_letters"
+#: which dead letters were sent again, and where to: written and read by commands, compacted; the engine needs it not
+REPLAYS: Final = "inventory.replays"
 ALL: Final = (*INPUTS, *REFERENCE, *UPDATES, POSITIONS, EXCEPTIONS, DEAD_LETTERS)

@@ -15,6 +15,7 @@ import pytest
 from flows.belonging import Inputs, TopicFacts
 from flows.encode import pack_slice
 from flows.input_source import REFERENCE_PART
+from flows.letter_states import Mark, encode_mark
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
 from flows.runtime import Run, desk_key, shard_key
 from flows.state_folder import StateFolder
@@ -190,6 +191,13 @@ def test_the_topics() -> None:
         "inventory.exceptions",
         "inventory.dead_letters",
     )
+    assert topics.REPLAYS == "inventory.replays"
+
+
+def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:
+    mark = Mark(2, 1_700_000_000_123, "inventory.warehouse", 1, 17)
+    expected = b'{"attempts":2,"at_ms":1700000000123,"topic":"inventory.warehouse","partition":1,"offset":17}'
+    assert encode_mark(mark) == expected
 
 
 def test_the_keys_and_fields_in_redis() -> None:

@@ -33,8 +33,7 @@ def atp(world: Any, *arguments: str, **overrides: object) -> Done:
 def letters(world: Any, *arguments: str) -> list[dict[str, Any]]:
     done = atp(world, "dead-letters", "list", "--json", *arguments)
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def wait_for_letters(world: Any, count: int) -> list[dict[str, Any]]:
@@ -74,7 +73,7 @@ def test_after_a_fix_what_was_refused_counts_once_however_often_it_is_sent_again
     assert [one["name"] for one in letters(shop, "--item", clock(7))] == [letter["name"]]
     assert [one["code"] for one in letters(shop, "--code", "not_json")] == ["not_json"]
     assert letters(shop, "--since", "2050-01-01T00:00:00Z") == []
-    shown = atp(shop, "dead-letters", "show", letter["name"])
+    shown = atp(shop, "dead-letters", "show", letter["name"], "--json")
     assert json.loads(shown.stdout) == letter
 
     again = atp(shop, "dead-letters", "replay", letter["name"])  # too early: nothing was mended

@@ -91,7 +91,7 @@ class KnownReplay:
                 if letter is not None:
                     letters.append(letter)
         self._read_to = {part: end for part, (_, end) in fresh.items()}
-        for letter in with_values(letters):
+        for letter in with_values(self._settings, letters):
             if letter.needs and letter.attempts < TRIES_MAX:
                 self._waiting[letter.name] = replace(letter, value=None)
         for name in list(self._waiting)[: max(0, len(self._waiting) - WAITING_MAX)]:
@@ -135,4 +135,4 @@ class KnownReplay:
         spans = {part: (min(of), max(of) + 1) for part, of in offsets.items()}
         with TopicReader(self._settings) as reader:
             found = [one for message in reader.read(spans) if (one := parse(message)) is not None]
-        return in_order(with_values([letter for letter in found if letter.origin in origins]))
+        return in_order(with_values(self._settings, [letter for letter in found if letter.origin in origins]))

@@ -224,11 +224,12 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
             end: int = message.offset()
             return max(position, end)  # what lies between are transaction markers
         if code == KafkaError._AUTO_OFFSET_RESET:
-            problem = self._source.stop.failure = KafkaProblem(
+            problem = KafkaProblem(
                 f"{self._part}: offset {position}, where this engine has to go on, is not in Kafka any more "
                 f"({message.error().str()}): raise the topic's retention; to go on without what is lost, start with "
                 "an empty state.dir and replay"
             )
+            self._source.stop.fail(problem)
             raise problem
         log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
         return position

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from operators import decode
@@ -58,11 +59,19 @@ class Stop:
         self.since = 0.0
         #: what a part of this process died of: of a cluster Bytewax tells only that threads panicked
         self.failure: BaseException | None = None
+        #: called with it at once, on the thread that fails: a dataflow to which nothing comes would never look
+        self.on_failure: Callable[[BaseException], None] | None = None
 
     def set(self) -> None:
         """Ask for the end."""
         self.since = time.monotonic()
         self._event.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Note what a part of this process died of, and tell who wants to know; may not come back."""
+        self.failure = error
+        if self.on_failure is not None:
+            self.on_failure(error)
 
     def is_set(self) -> bool:
         """Was the end asked for?"""

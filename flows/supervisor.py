@@ -24,7 +24,7 @@ from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
-from flows.worker import INCURABLE, Errand
+from flows.worker import FENCED, INCURABLE, Errand
 from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
 from schemas.settings import Settings, SettingsError
@@ -171,6 +171,15 @@ class _Supervisor:
             codes = self._cluster(errands)
             if all(code == 0 for code in codes):
                 return 0
+            if FENCED in codes:
+                log.error(
+                    f"a newer run of the engine has taken over from run {errands[0].run.token}: this one ends, nothing "
+                    "of it was written since",
+                    kind="fenced",
+                    next="find the other engine that uses this Redis and prefix, and stop one of the two; leave this "
+                    "one stopped",
+                )
+                return 1
             if INCURABLE in codes or (self._asked.is_set() and self._until_caught_up):
                 return 1
             if self._asked.is_set():

@@ -45,10 +45,12 @@ class Run:
     worker: int = 0
     workers: int = 1
     until_caught_up: bool = False
-    #: input partition "topic/partition" -> end offset when the run began
+    #: input partition, named as `flows.parts` says -> end offset when the run began
     ends: dict[str, int] = field(default_factory=dict)
     #: topic -> Kafka's id of it, which another topic of the same name would not have
     topic_ids: dict[str, str] = field(default_factory=dict)
+    #: partitions of topics that were made again since, which recovered state still holds
+    ended: tuple[str, ...] = ()
 
 
 class Stop:

@@ -9,21 +9,22 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from flows.accepting import accept_now, take_request
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.endpoint import Endpoint
-from flows.kafka import KafkaProblem, input_ends, partitions_of
+from flows.kafka import KafkaProblem, input_ends
 from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
 from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
+from flows.topic_watch import TopicWatch
 from flows.worker import FENCED, INCURABLE, Errand
 from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
@@ -39,8 +40,8 @@ HEALTHY_AFTER_S = 60.0
 CATCH_UP_TRIES = 5
 WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
-#: How often it is looked whether an input topic got more partitions.
-PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
+#: How often it is looked whether somebody left a request.
+REQUESTS_EVERY_S = 0.5
 #: What runs one worker; its errand comes on the standard input.
 WORKER = (sys.executable, "-m", "flows.worker")
 
@@ -140,20 +141,22 @@ class _Supervisor:
         #: processes that wait for their errand
         self._recruits: list[_Recruit] = []
         self._ends: dict[str, int] | None = None
-        self._look_at = time.monotonic() + PARTITIONS_EVERY_S
-        #: topic -> partitions that were spoken of
-        self._told: dict[str, int] = {}
+        self._look_at = 0.0
+        #: the workers are to end and to be started again, for another topic in the place of one that they read
+        self._is_anew = False
+        self._topics = TopicWatch(settings, monitor.loses)
 
     def run(self) -> int:
         """Run clusters one after another until one ends well; gives the exit code."""
         try:
             return self._run()
         finally:
+            self._topics.close()
             for recruit in self._recruits:
                 recruit.dismiss()
 
     def _run(self) -> int:
-        deaths = 0
+        deaths, has_run = 0, False
         # No more than can load side by side: whether so many can run at all is still to be found out.
         early = min(self._settings.workers, os.cpu_count() or 1)
         while not self._asked.is_set():
@@ -161,15 +164,18 @@ class _Supervisor:
             try:
                 errands = self._prepare()
             except StartError as error:
-                if not (self._wait or deaths):
+                if not (self._wait or has_run):
                     raise
                 self._monitor.waits(str(error))
                 log.warning(f"{error}; trying again", kind="start", next="it starts as soon as that is there")
                 self._asked.wait(WAIT_PAUSE_S)
+                self._look_at_requests()
+                self._is_anew = False  # it starts anew in any case
                 continue
-            started = time.monotonic()
+            started, has_run = time.monotonic(), True
             codes = self._cluster(errands)
-            if all(code == 0 for code in codes):
+            is_anew, self._is_anew = self._is_anew and not self._asked.is_set(), False
+            if all(code == 0 for code in codes) and not is_anew:
                 return 0
             if FENCED in codes:
                 log.error(
@@ -184,6 +190,8 @@ class _Supervisor:
                 return 1
             if self._asked.is_set():
                 return 1
+            if is_anew:
+                continue
             deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
             if self._until_caught_up and deaths >= CATCH_UP_TRIES:
                 log.error(
@@ -216,7 +224,7 @@ class _Supervisor:
         # Earlier runs can write no more: what they have read ends here.
         if self._ends is None or not self._until_caught_up:
             try:
-                self._ends = input_ends(settings)
+                self._ends = inputs.named(input_ends(settings))
             except KafkaProblem as error:
                 raise StartError(str(error)) from error
         ends, workers = self._ends, settings.workers
@@ -232,9 +240,11 @@ class _Supervisor:
                 f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
                 "whether it is mounted for writing"
             ) from error
+        self._topics.begin(inputs)
+        ended = inputs.ended(map(settings.topic, INPUTS))
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
         return [
-            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids()), addresses)
+            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended), addresses)
             for worker in range(workers)
         ]
 
@@ -251,6 +261,7 @@ class _Supervisor:
                 raise SettingsError(str(wrong))
             for notice in notices(self._settings, known, inputs):
                 log.warning(notice, kind="topics_changed")
+        inputs.carry(known)
         return inputs
 
     def _claim(self) -> int:
@@ -299,7 +310,7 @@ class _Supervisor:
                 return [code for code in codes if code is not None]
             if any(code not in (None, 0) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
-            if self._asked.is_set():
+            if self._asked.is_set() or self._is_anew:
                 if asked_at is None:
                     asked_at = time.monotonic()
                     for child in children:
@@ -313,32 +324,25 @@ class _Supervisor:
                     return [1]
                 time.sleep(0.02)
             else:
-                self._look_at_partitions()
+                self._look_at_requests()
+                if self._until_caught_up and self._topics.lost:
+                    return [INCURABLE]  # what is not there cannot be caught up with; which topic is said
                 self._asked.wait(0.05)
 
-    def _look_at_partitions(self) -> None:
-        """Say once when an input topic has got partitions that nobody reads. Beside the watch: Kafka may be slow."""
-        if self._until_caught_up or time.monotonic() < self._look_at:
+    def _look_at_requests(self) -> None:
+        """Accept a topic that somebody wants to go on with."""
+        if time.monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + PARTITIONS_EVERY_S
-        read = {part.rpartition("/")[0] for part in self._ends or ()}
+        self._look_at = time.monotonic() + REQUESTS_EVERY_S
+        take_request(self._folder.path, self._accept)
 
-        def look() -> None:
-            try:
-                counts = partitions_of(self._settings, INPUTS)
-            except KafkaProblem:
-                return  # the workers say so, and more often
-            for name, count in counts.items():
-                known = self._told.get(name, sum(part.startswith(f"{name}/") for part in self._ends or ()))
-                if name in read and count > known:
-                    self._told[name] = count
-                    log.warning(
-                        f"{name} has {count} partitions now, {known} when this run began: nobody reads the new ones",
-                        kind="new_partitions",
-                        next="restart the engine; what is in them waits in Kafka",
-                    )
-
-        threading.Thread(target=look, name="partitions", daemon=True).start()
+    def _accept(self, topic: str) -> str:
+        text, others = accept_now(self._settings, self._folder, topic)
+        if others:
+            return f"{text}; the engine starts its workers again when that is done for the others too: {others}"
+        log.info(f"{text}; the workers are started again", kind="topic_accepted")
+        self._is_anew, self._ends = True, None
+        return f"{text}; the engine starts its workers again"
 
 
 def free_ports(count: int) -> list[int]:

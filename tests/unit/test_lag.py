@@ -58,3 +58,27 @@ def test_what_is_remembered_is_bounded_and_its_oldest_stays(lag: PartitionLag) -
         lag.saw(number + 2, NOON + number)
     assert len(lag._seen) <= SEEN_MAX
     assert lag.lag(Row(1, NOON), NOON + 5_000) == Lag(3 * SEEN_MAX, 5_000.0)
+
+
+def test_of_another_topic_in_its_place_all_is_unread(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    assert lag.lag(Row(100, 990.0), 1000.0) == Lag(0, 0.0)
+    lag.saw(3, 1010.0)  # it got shorter: no topic does
+    assert lag.lag(Row(100, 990.0), 1011.0) == Lag(3, 1.0)
+    lag.saw(200, 1012.0)
+    assert lag.lag(Row(100, 990.0), 1013.0) == Lag(200, 3.0)
+
+
+def test_a_topic_that_is_told_to_be_another_has_no_known_end_until_kafka_is_asked(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    lag.is_another(1001.0)
+    assert lag.lag(Row(100, 990.0), 1001.0) is None
+    lag.saw(150, 1002.0)
+    lag.is_another(1003.0)
+    assert lag.lag(Row(100, 990.0), 1004.0) == Lag(150, 3.0)
+
+
+def test_of_a_topic_that_is_gone_no_lag_is_told(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    lag.is_gone()
+    assert lag.lag(Row(100, 990.0), 1001.0) is None

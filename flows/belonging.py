@@ -6,6 +6,7 @@ another id. Without this, the engine would begin in its middle and say nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,15 +14,35 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config, partitions_of
+from flows.parts import part_name, place_of
 from schemas.settings import Settings
 from schemas.topics import ALL, INPUTS, REFERENCE
 
 
-class TopicFacts(msgspec.Struct):
+class Earlier(msgspec.Struct):
+    """A topic of the same name that was read before: what it was, and when (UTC microseconds) its heir was accepted."""
+
+    id: str
+    partitions: int
+    accepted_at: int
+
+
+class TopicFacts(msgspec.Struct, omit_defaults=True):
     """What tells a topic from another of its name. An empty id: the brokers gave none."""
 
     id: str
     partitions: int
+    #: the topics of this name before it, oldest first: as many as there are generations below its own
+    earlier: list[Earlier] = []
+
+    @property
+    def generation(self) -> int:
+        """How often the topic was made again, and that accepted."""
+        return len(self.earlier)
+
+    def is_another(self, other: TopicFacts) -> bool:
+        """Is the other one certainly not this topic?"""
+        return bool(self.id and other.id and self.id != other.id)
 
 
 class Inputs(msgspec.Struct):
@@ -33,6 +54,32 @@ class Inputs(msgspec.Struct):
     def ids(self) -> dict[str, str]:
         """Map each topic to its id."""
         return {name: topic.id for name, topic in self.topics.items()}
+
+    def carry(self, known: Inputs | None) -> None:
+        """Take over what was kept of the topics' generations."""
+        for name, topic in self.topics.items():
+            before = known.topics.get(name) if known is not None else None
+            if before is not None:
+                topic.earlier = before.earlier
+
+    def named(self, places: Mapping[str, int]) -> dict[str, int]:
+        """Map parts, named with their generations, to what "topic/partition" is mapped to."""
+        named = {}
+        for place, value in places.items():
+            topic, partition = place_of(place)
+            known = self.topics.get(topic)
+            named[part_name(topic, partition, known.generation if known is not None else 0)] = value
+        return named
+
+    def ended(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Name the parts of these topics' earlier generations, which recovered state still speaks of."""
+        return tuple(
+            part_name(name, partition, generation)
+            for name in names
+            if name in self.topics
+            for generation, before in enumerate(self.topics[name].earlier)
+            for partition in range(before.partitions)
+        )
 
 
 def inputs_now(settings: Settings) -> Inputs:
@@ -50,7 +97,12 @@ def inputs_now(settings: Settings) -> Inputs:
             f"Kafka at {settings.kafka.bootstrap_servers} does not describe its topics ({error}): run `atp topics "
             "create`, and allow Describe on them"
         ) from error
-    return Inputs(cluster, {name: TopicFacts(_id(one), len(one.partitions)) for name, one in found.items()})
+    return Inputs(cluster, {name: facts_of(one) for name, one in found.items()})
+
+
+def facts_of(topic: Any) -> TopicFacts:
+    """Give what Kafka's description of a topic says."""
+    return TopicFacts(_id(topic), len(topic.partitions))
 
 
 def _id(topic: Any) -> str:
@@ -84,11 +136,16 @@ def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
         before, after = known.topics.get(name), now.topics[name]
         if before is None:
             continue
-        if before.id and after.id and before.id != after.id:
+        if before.is_another(after):
             seen = (
                 f"topic {name} was deleted and made again since {folder} was written, whose offsets mean other records"
             )
-            return Mismatch("state.dir", seen, "name an empty one, and count from what the topics hold now")
+            return Mismatch(
+                "state.dir",
+                seen,
+                f"`atp topics accept {name}` reads the new one from its beginning and keeps all that is counted; or "
+                "name an empty state.dir, and count from what the topics hold now",
+            )
         if after.partitions < before.partitions:
             seen = (
                 f"topic {name} had {before.partitions} partitions when {folder} was written, and has {after.partitions}"
@@ -106,6 +163,6 @@ def notices(settings: Settings, known: Inputs, now: Inputs) -> list[str]:
             continue
         if after.partitions > before.partitions:
             said.append(f"{name} has {after.partitions} partitions now, {before.partitions} before: all are read")
-        if before.id and after.id and before.id != after.id:
+        if before.is_another(after):
             said.append(f"{name} was deleted and made again: it is read from its beginning")
     return said

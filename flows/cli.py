@@ -98,6 +98,22 @@ def create_topics(config: Config = None, kafka: Kafka = None, settings: Set = No
         print(f"{len(made)} created, {len(topics.plan(loaded)) - len(made)} were there")
 
 
+@topics_app.command("accept")
+def accept_topic(
+    topic: Annotated[str, typer.Argument(help="Such as inventory.orders.")],
+    config: Config = None,
+    kafka: Kafka = None,
+    state_dir: StateDir = None,
+    settings: Set = None,
+) -> None:
+    """Go on with an input topic that was deleted and made again: read it from its beginning, keep what is counted."""
+    with reporting():
+        loaded = load(config, kafka, state_dir=state_dir, settings=settings)
+        from flows.accepting import accept
+
+        print(accept(loaded, topic))
+
+
 @app.command()
 def check(
     config: Config = None,

@@ -24,13 +24,15 @@ from confluent_kafka import (
 
 from flows.control import Control
 from flows.early_layers import EarlyLayers
-from flows.kafka import KafkaProblem, consumer_config
+from flows.kafka import Complaints, KafkaProblem, consumer_config
 from flows.log import get_log
 from flows.metrics import Metrics
+from flows.parts import place_of
 from flows.progress import PartProgress, Progress
 from flows.reference_source import SOURCES_KEY
 from flows.replay import note_replay
 from flows.runtime import Book, Run, Stop, now, shard_key
+from flows.topic_watch import Doubts
 from operators.decode import Decoder, DecoderConfig
 from operators.route import split
 from schemas.messages import SourcesSeen, UnitBatch
@@ -66,6 +68,7 @@ class EventReader:
         self._queues: dict[tuple[str, int], list[Any]] = {}
         self._commits: dict[tuple[str, int], int] = {}
         self._committed_at = 0
+        self.complaints = Complaints()
 
     def open(self, topic: str, partition: int, offset: int) -> None:
         """Begin to read a partition at an offset."""
@@ -100,8 +103,10 @@ class EventReader:
             where = (message.topic(), message.partition())
             if where != last:
                 if where not in self._queues:
-                    if message.error() is not None and message.error().code() != KafkaError._PARTITION_EOF:
-                        log.warning(f"kafka: {message.error()}", kind="kafka_read", next=READ_HELP)
+                    error = message.error()
+                    is_wrong = error is not None and error.code() != KafkaError._PARTITION_EOF
+                    if is_wrong and self.complaints.is_new(where, error):
+                        log.warning(f"kafka: {error}", kind="kafka_read", next=READ_HELP)
                     continue  # of a partition that has ended for us
                 last, queue = where, self._queues[where]
             queue.append(message)
@@ -143,8 +148,9 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
     def __init__(self, source: EventInput, part: str, state: bytes | None) -> None:
         self._source = source
         self._part = part
-        topic, _, partition = part.rpartition("/")
-        self._topic, self._partition = topic, int(partition)
+        self._topic, self._partition = place_of(part)
+        #: the parts of earlier topics of this name, until their clocks are known here
+        self._before: tuple[str, ...] = ()
         self._end = source.run.ends.get(part) if source.run.until_caught_up else None
         self._position, self._clock = -1, 0
         self._parked: list[tuple[int, Origin, int]] = []
@@ -152,6 +158,8 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         if state is not None:
             self._position, self._clock, self._parked = _state.decode(state)
             self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
+        if not self._clock:
+            self._before = tuple(name for name in source.run.ended if place_of(name)[0] == self._topic)
         self._is_open = False
         self._caught_up = False
         self._log_append = False
@@ -159,16 +167,21 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._is_due = False
         self._snapped: PartProgress | None = None
         self._seen: dict[str, int] = {}
-        source.reader.open(topic, self._partition, self._position if self._position >= 0 else OFFSET_BEGINNING)
-        if self._position < 0:
-            self._position = 0
+        #: why this partition cannot be gone on with, if that was seen
+        self._gap = ""
+        self._open()
+
+    def _open(self) -> None:
+        start = self._position if self._position >= 0 else OFFSET_BEGINNING
+        self._source.reader.open(self._topic, self._partition, start)
+        self._position = max(self._position, 0)
 
     def next_batch(self) -> Iterable[tuple[str, Any]]:
         """Give what came since, one batch a shard."""
         source = self._source
         if source.stop.is_set():
             return self._last_words()
-        if not self._is_open:
+        if not self._is_open or (self._before and not self._follows()):
             return []
         out: list[tuple[str, Any]] = []
         if self._snapped is not None:
@@ -178,7 +191,9 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         refusals: list[Refusal] = []
         if self._parked:
             self._retry_parked(units, refusals)
-        messages = source.reader.take(self._topic, self._partition)
+        if self._gap:
+            self._judge_gap()
+        messages = self._take()
         if messages:
             self._decode(messages, units, refusals)
         if units or refusals:
@@ -186,6 +201,18 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         elif not out and self._end is not None and self._position >= self._end and not self._parked:
             return self._last_words()
         return out
+
+    def _take(self) -> list[Any]:
+        return self._source.reader.take(self._topic, self._partition)
+
+    def _follows(self) -> bool:
+        """Begin with the clock of the topic before: ids that it let the shards forget must be late here as well."""
+        rows = self._source.progress.rows()
+        if any(part not in rows for part in self._before):
+            return False  # another worker has it, and tells within a second
+        self._clock = max(self._clock, *(rows[part].clock for part in self._before))
+        self._before = ()
+        return True
 
     def _last_words(self) -> list[tuple[str, Any]]:
         """Tell who spoke since the last snapshot, and end."""
@@ -225,17 +252,25 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         code = message.error().code()
         if code == KafkaError._PARTITION_EOF:
             self._caught_up = True
+            self._source.reader.complaints.forget(self._part)
             end: int = message.offset()
             return max(position, end)  # what lies between are transaction markers
         if code == KafkaError._AUTO_OFFSET_RESET:
-            problem = self._source.stop.failure = KafkaProblem(
+            self._gap = (
                 f"{self._part}: offset {position}, where this engine has to go on, is not in Kafka any more "
                 f"({message.error().str()}): raise the topic's retention; to go on without what is lost, start with "
                 "an empty state.dir and replay"
             )
-            raise problem
-        log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
+        elif self._source.reader.complaints.is_new(self._part, message.error()):
+            log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
         return position
+
+    def _judge_gap(self) -> None:
+        """End where records were lost. Not where the topic is another one: the supervisor says so, the others go on."""
+        if self._source.doubts.is_another(self._topic) is False:
+            problem = KafkaProblem(self._gap)
+            self._source.stop.fail(problem)
+            raise problem
 
     def _park(self, origin: Origin, clock: int, units: list[Unit], refusals: list[Refusal]) -> None:
         grace = self._source.run.settings.reference_grace
@@ -305,6 +340,25 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._source.reader.close(self._topic, self._partition)
 
 
+class EndedPart(EventPart):
+    """A partition of a topic that is no more: tells its clock and what it parked, and ends. Nothing is read."""
+
+    def _open(self) -> None:
+        self._position = self._end = max(self._position, 0)
+        self._source.progress.note(self._part, PartProgress(self._position, self._clock, True))
+
+    def _take(self) -> list[Any]:
+        return []
+
+    def snapshot(self) -> bytes:
+        """Give what is still parked."""
+        self._is_open = True
+        return msgspec.msgpack.encode((self._position, self._clock, self._parked))
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 class EventInput:
     """What all event partitions of a process share."""
 
@@ -324,6 +378,7 @@ class EventInput:
         self.timekeeper = ""
         self.run, self.book, self.progress, self.control, self.stop = run, book, progress, control, stop
         self.early = early
+        self.doubts = Doubts(settings, run.topic_ids)
         self.reader = EventReader(run, early)
         self.decoder = Decoder(decoder_config(settings), book)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)

@@ -1,7 +1,8 @@
 """Decides whether the engine is alive, and whether its numbers can be trusted now; says why where not.
 
-Alive: a restart would not help. Ready: all workers answer, the input is read to within half a minute, Redis and Kafka
-take what is written, epochs end, each within seconds, and no newer run has taken over.
+Alive: a restart would not help. Ready: all workers answer, the topics are those that the run began with, the input is
+read to within half a minute, Redis and Kafka take what is written, epochs end, each within seconds, and no newer run
+has taken over.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from flows.lag import Lag
+from flows.topic_watch import remedy, sentence
 
 #: A worker that has not answered for so long hangs: nothing but a restart would help.
 HANGS_AFTER_S = 60.0
@@ -52,6 +54,8 @@ class Facts:
     told: frozenset[str] = frozenset()
     parts: frozenset[str] = frozenset()
     epoch_interval_s: float = 1.0
+    #: topics that were deleted, or made again, since the run began
+    lost: Mapping[str, str] = field(default_factory=dict)
 
 
 def alive(facts: Facts) -> list[Check]:
@@ -65,6 +69,7 @@ def ready(facts: Facts) -> list[Check]:
     """Can the published numbers be trusted now?"""
     return [
         Check("workers", _workers(facts)),
+        Check("topics", _topics(facts)),
         Check("caught_up", _caught_up(facts)),
         Check("writing", _writing(facts)),
         Check("not_fenced", _fenced(facts)),
@@ -85,6 +90,10 @@ def _workers(facts: Facts) -> str:
         return facts.phase
     silent = [str(number) for number, state in sorted(facts.states.items()) if state is None]
     return f"no answer from worker {', '.join(silent)}" if silent else ""
+
+
+def _topics(facts: Facts) -> str:
+    return "; ".join(f"{sentence(name, fate)} ({remedy(name, fate)})" for name, fate in sorted(facts.lost.items()))
 
 
 def _states(facts: Facts) -> list[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from flows.event_source import EventInput, EventPart
+from flows.event_source import EndedPart, EventInput, EventPart
 from flows.reference_source import ReferencePart
 
 REFERENCE_PART = "reference"
@@ -25,7 +25,8 @@ class InputSource(FixedPartitionedSource[tuple[str, Any], bytes]):
 
     def list_parts(self) -> list[str]:
         """Name the partitions as the run found them: all workers must see the same ones."""
-        return [REFERENCE_PART, *self._events.run.ends]
+        # What recovered state holds has to be named, or Bytewax does not start.
+        return [REFERENCE_PART, *self._events.run.ends, *self._events.run.ended]
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: bytes | None
@@ -33,4 +34,6 @@ class InputSource(FixedPartitionedSource[tuple[str, Any], bytes]):
         """Go on where the last snapshot was."""
         if for_part == REFERENCE_PART:
             return ReferencePart(self._events.run, self._events.stop, resume_state)
+        if for_part in self._events.run.ended:
+            return EndedPart(self._events, for_part, resume_state)
         return EventPart(self._events, for_part, resume_state)

@@ -125,6 +125,25 @@ def _places(servers: str) -> list[tuple[str, int]]:
     return places
 
 
+class Complaints:
+    """What a consumer says of a place is logged once, and not at every poll, until something comes from there again."""
+
+    def __init__(self) -> None:
+        self._made: set[tuple[Any, int]] = set()
+
+    def is_new(self, place: Any, error: KafkaError) -> bool:
+        """Was that not said yet?"""
+        made = (place, error.code())
+        is_new = made not in self._made
+        self._made.add(made)
+        return is_new
+
+    def forget(self, place: Any) -> None:
+        """It can be read again."""
+        if self._made:
+            self._made = {made for made in self._made if made[0] != place}
+
+
 def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
     """Give the settings all clients share, then the user's own (security), then `more`.
 

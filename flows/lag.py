@@ -19,10 +19,12 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]  # not in its list of exports
 
 from flows.kafka import client_config
+from flows.parts import place_of
+from flows.topic_watch import DELETED
 from schemas.settings import Settings
 
 EVERY_S = 2.0
@@ -58,6 +60,8 @@ class PartitionLag:
         self._was_at_end = False
         self._since: float | None = None
         self._told_at = self._at_end_at = 0.0
+        #: since when another topic is in the place of the one that was read; None: it is the same
+        self._another_since: float | None = None
 
     def saw(self, end: int, moment: float) -> None:
         """Take the partition's end (wall clock, seconds)."""
@@ -68,12 +72,26 @@ class PartitionLag:
             self._seen.append((end, moment))
             if len(self._seen) > SEEN_MAX:
                 self._seen = deque(entry for number, entry in enumerate(self._seen) if not number % 2)
+        elif end < self.end:
+            self.is_another(moment)  # a topic does not get shorter
         self.end = end
+
+    def is_another(self, moment: float) -> None:
+        """Another topic is in its place: nothing of that one was read, and its end is not known yet."""
+        if self._another_since is None:
+            self._another_since = moment
+            self.end = None
+
+    def is_gone(self) -> None:
+        """There is no such partition: nothing can be said of it."""
+        self.end = None
 
     def lag(self, row: Row | None, moment: float) -> Lag | None:
         """Give the lag; None while the end is not known."""
         if self.end is None or self._since is None:
             return None
+        if self._another_since is not None:
+            return Lag(self.end, max(0.0, moment - self._another_since))
         position = row.position if row is not None else 0
         if position >= self.end:
             self._was_at_end = row is not None or self._was_at_end
@@ -99,6 +117,7 @@ class PartitionLag:
     def begin_again(self) -> None:
         """The workers start anew: what they have not read is a backlog until they were at its end."""
         self._was_at_end = False
+        self._another_since = None
 
 
 class LagWatch:
@@ -122,10 +141,16 @@ class LagWatch:
         if not self._thread.is_alive() and not self._ended.is_set():
             self._thread.start()
 
-    def lags(self, rows: Mapping[str, Row]) -> dict[str, Lag]:
-        """Give each partition's lag, as far as it is known."""
+    def lags(self, rows: Mapping[str, Row], lost: Mapping[str, str]) -> dict[str, Lag]:
+        """Give each partition's lag, as far as it is known. `lost`: topics that were deleted, or made again."""
         moment = time.time()
         with self._lock:
+            for part, known in self._parts.items():
+                fate = lost.get(place_of(part)[0])
+                if fate == DELETED:
+                    known.is_gone()
+                elif fate is not None:
+                    known.is_another(moment)
             found = {part: known.lag(rows.get(part), moment) for part, known in self._parts.items()}
         return {part: lag for part, lag in found.items() if lag is not None}
 
@@ -165,16 +190,27 @@ class LagWatch:
     def _ask(self, admin: Any) -> None:
         with self._lock:
             wanted = list(self._parts)
-        places = [TopicPartition(topic, int(number)) for topic, _, number in (part.rpartition("/") for part in wanted)]
+        places = {place_of(part): part for part in wanted}
         answers = admin.list_offsets(
-            dict.fromkeys(places, OffsetSpec.latest()),  # type: ignore[no-untyped-call]  # it has no types
+            {TopicPartition(*place): OffsetSpec.latest() for place in places},  # type: ignore[no-untyped-call]
             isolation_level=IsolationLevel.READ_COMMITTED,
             request_timeout=TIMEOUT_S,
         )
-        ends = {f"{at.topic}/{at.partition}": self._wait_for(answer).offset for at, answer in answers.items()}
+        ends: dict[str, int | None] = {}
+        for at, answer in answers.items():
+            try:
+                ends[places[at.topic, at.partition]] = self._wait_for(answer).offset
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+                ends[places[at.topic, at.partition]] = None
         moment = time.time()
         with self._lock:
             for part, end in ends.items():
-                if part in self._parts:
+                if part not in self._parts:
+                    continue
+                if end is None:
+                    self._parts[part].is_gone()
+                else:
                     self._parts[part].saw(end, moment)
         self.told_at = moment

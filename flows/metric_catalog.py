@@ -94,6 +94,12 @@ GROUPS: Final = (
                 "atp_input_lag_messages", GAUGE, "topic partition", "Messages that no finished epoch holds yet."
             ),
             _of_engine(
+                "atp_input_topic_lost",
+                GAUGE,
+                "topic reason",
+                "1 while a topic that the engine reads is deleted, or was made_again, since it began to read it.",
+            ),
+            _of_engine(
                 "atp_input_ends_timestamp_seconds", GAUGE, "", "When Kafka last told where the input topics end."
             ),
             _of_worker(
@@ -187,8 +193,8 @@ _HEAD = """\
 
 `atp run` serves them for all of its worker processes at `http://<metrics.host>:<metrics.port>/metrics`
 (default `127.0.0.1:9464`; port 0 switches it off), as text for Prometheus or as OpenMetrics. Beside them: `/healthz`
-(alive) and `/readyz` (caught up, writing, not fenced), which answer 200 or 503 with the reasons in JSON; `atp health`
-asks the first, `atp health --ready` the second.
+(alive) and `/readyz` (topics, caught up, writing, not fenced), which answer 200 or 503 with the reasons in JSON;
+`atp health` asks the first, `atp health --ready` the second.
 
 What the dashboard in `docker/grafana` shows and the alerts in `docker/prometheus` watch is made of these. The
 [runbook](runbook.md) says what to do about each alert. A test asks a real Prometheus, which scrapes a running engine,

@@ -19,6 +19,7 @@ from flows import health
 from flows.lag import LagWatch, Row
 from flows.memory import share_of
 from flows.metric_catalog import SPECS, WORKER
+from flows.parts import place_of
 from schemas.settings import Settings
 
 #: Within what a scrape (10 s by default) and a health check (3 s in the container) must have their answer.
@@ -68,6 +69,8 @@ class Monitor:
         self._parts: frozenset[str] = frozenset()
         self._token = 0
         self._restarts = 0
+        #: input topics that were deleted, or made again
+        self._lost: Mapping[str, str] = {}
         self._lag = LagWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
         self._size: tuple[float, int] = (-SIZE_EVERY_S, 0)
@@ -99,6 +102,10 @@ class Monitor:
     def restarts(self) -> None:
         """They will be started again."""
         self._restarts += 1
+
+    def loses(self, topics: Mapping[str, str]) -> None:
+        """These topics are not what they were when the run began; what became of each."""
+        self._lost = topics
 
     def close(self) -> None:
         """Look and ask no more."""
@@ -147,7 +154,8 @@ class Monitor:
             phase=self._phase,
             states={number: report["state"] if report else None for number, report in reports.items()},
             silence_s=silence,
-            lags=self._lag.lags(rows),
+            lags=self._lag.lags(rows, self._lost),
+            lost=self._lost,
             told=frozenset(rows) & self._parts,
             parts=self._parts,
             epoch_interval_s=self._settings.state.epoch_interval / 1e6,
@@ -174,10 +182,12 @@ class Monitor:
         self, reports: Mapping[int, Report | None], facts: health.Facts
     ) -> Iterator[tuple[str, dict[str, str], float]]:
         for part, lag in sorted(facts.lags.items()):
-            topic, _, partition = part.rpartition("/")
-            labels = {"topic": topic, "partition": partition}
+            topic, partition = place_of(part)
+            labels = {"topic": topic, "partition": str(partition)}
             yield "atp_input_lag_messages", labels, lag.messages
             yield "atp_input_lag_seconds", labels, lag.seconds
+        for topic, fate in sorted(self._lost.items()):
+            yield "atp_input_topic_lost", {"topic": topic, "reason": fate}, 1
         if self._lag.told_at is not None:
             yield "atp_input_ends_timestamp_seconds", {}, self._lag.told_at
         for check in health.ready(facts):

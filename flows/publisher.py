@@ -320,8 +320,7 @@ class Publisher:
                     self._settle()
         except BaseException as error:  # handed to the dataflow's thread, which raises it
             self._metrics.is_fenced = isinstance(error, Fenced)
-            self._stop.failure = error
-            log.error(f"the writer ended: {error}", kind="writer", next="the worker ends, and says why")
+            self._stop.fail(error)
             with self._condition:
                 self._failure = error
                 self._condition.notify_all()

@@ -15,14 +15,14 @@ import msgspec
 from bytewax.inputs import StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka import KafkaProblem, consumer_config
+from flows.kafka import Complaints, KafkaProblem, consumer_config
 from flows.log import get_log
 from flows.replay import note_replay
 from flows.runtime import Run, Stop, now, shard_key
 from operators.reference import ReferenceTables
 from operators.route import shard_of
 from schemas.codes import TOO_LARGE
-from schemas.messages import SourcesSeen, TopologyRecord, UnitBatch
+from schemas.messages import ItemRecord, SourcesSeen, TopologyRecord, UnitBatch
 from schemas.topics import REFERENCE
 from schemas.units import Origin, Refusal
 
@@ -62,16 +62,18 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._kinds = {settings.topic(name): name.removeprefix("inventory.") for name in REFERENCE}
         self._positions: dict[str, int] = {}
         self._tables = ReferenceTables()
+        #: what waited of a topic that was made again since: older than all that comes, whatever its offset says
+        self._left: list[tuple[str, Origin]] = []
+        self._complaints = Complaints()
         if state is not None:
             saved = _state.decode(state)
-            # A topic made again under its name is read from its beginning: its offsets are other records.
-            self._positions = {
-                topic: position
-                for topic, position in saved.positions.items()
-                if saved.topic_ids.get(topic, "") in ("", run.topic_ids.get(topic))
-            }
+            # A topic made again under its name is read from its beginning: its offsets are other records. What it does
+            # not hold stays until a tombstone comes: that a record is not there says nothing.
+            again = {topic for topic, id in saved.topic_ids.items() if id and id != run.topic_ids.get(topic)}
+            self._positions = {topic: at for topic, at in saved.positions.items() if topic not in again}
             self._tables = ReferenceTables(saved.tables)
-            self._tables.waiting = saved.waiting
+            self._tables.waiting = [entry for entry in saved.waiting if entry[1].topic not in again]
+            self._left = [(kind, origin) for kind, origin, _ in saved.waiting if origin.topic in again]
         self._is_first = True
         #: locations or channels changed and were not handed on yet; when they may be (monotonic seconds)
         self._is_held = False
@@ -103,7 +105,7 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
                 return []
             grace = self._run.settings.reference_grace
         too_large = self._too_large(records)
-        accepted, refusals, changed = self._tables.judge(records, now(), grace)
+        accepted, refusals, changed = self._judge(records, grace)
         refusals += too_large
         out: list[tuple[str, Any]] = []
         shards = self._run.settings.shards
@@ -122,6 +124,16 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         if refusals:
             out.append((shard_key(0), UnitBatch("", -1, [], refusals)))
         return out
+
+    def _judge(self, records: list[tuple[str, Origin]], grace: int) -> tuple[list[ItemRecord], list[Refusal], bool]:
+        accepted: list[ItemRecord] = []
+        refusals: list[Refusal] = []
+        changed = False
+        if self._left:
+            accepted, refusals, changed = self._tables.judge(self._left, now(), 0)
+            self._left = []
+        more, refused, changes = self._tables.judge(records, now(), grace)
+        return accepted + more, refusals + refused, changed or changes
 
     def _too_large(self, records: list[tuple[str, Origin]]) -> list[Refusal]:
         """Take out what is larger than any message may be."""
@@ -166,8 +178,9 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
             if error is not None:
                 if error.code() == KafkaError._PARTITION_EOF:
                     ended.add(topic)
+                    self._complaints.forget(topic)
                     self._positions[topic] = message.offset()
-                else:
+                elif self._complaints.is_new(topic, error):
                     log.warning(
                         f"reference data: {error}",
                         kind="reference_read",

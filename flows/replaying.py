@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
+from flows.accepting import accepted_at_ms
 from flows.dead_letters import DeadLetter, Place, Wanted, bounds, read_topics
 from flows.kafka import KafkaProblem, client_config
 from flows.letter_states import Mark, encode_mark
@@ -226,12 +227,16 @@ class _History:
     def __init__(self, settings: Settings, letters: list[DeadLetter], ids: set[tuple[str, str]]) -> None:
         self._skew_ms = settings.max_clock_skew // 1000
         self._refused: dict[Place, list[DeadLetter]] = defaultdict(list)
+        # A topic that was made again does not hold what came before, and its places are other records'.
+        again = accepted_at_ms(settings)
         for letter in letters:
-            self._refused[letter.origin].append(letter)
+            if letter.written_ms >= again.get(letter.origin[0], 0):
+                self._refused[letter.origin].append(letter)
         self._records: dict[tuple[str, str], list[tuple[Place, _Event, frozenset[Named]]]] = defaultdict(list)
         #: of partitions that lost their beginning: when their oldest record was logged, None where nobody can say
         self._begin: dict[tuple[str, int], int | None] = {}
-        for place, (low, _) in bounds(settings, list(INPUTS)).items():
+        places = bounds(settings, list(INPUTS))
+        for place, (low, _) in places.items():
             if low > 0:
                 self._begin[place] = None
         seen: set[tuple[str, int]] = set()
@@ -255,6 +260,11 @@ class _History:
                 replay = read_header(message.headers() or ())
                 accepted = frozenset(replay.late_accepted) if replay is not None else frozenset()
                 self._records[event.source, event.event_id].append(((*place, message.offset()), event, accepted))
+
+        for topic, partition in places:
+            if topic in again:
+                since = self._begin.get((topic, partition), 0)
+                self._begin[topic, partition] = None if since is None else max(since, again[topic])
 
     def proves(self, event: _Event) -> tuple[tuple[Named, ...], str]:
         """Give the units that were certainly never applied, or, where there are none, why that cannot be said."""

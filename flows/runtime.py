@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from operators import decode
@@ -49,10 +50,12 @@ class Run:
     worker: int = 0
     workers: int = 1
     until_caught_up: bool = False
-    #: input partition "topic/partition" -> end offset when the run began
+    #: input partition, named as `flows.parts` says -> end offset when the run began
     ends: dict[str, int] = field(default_factory=dict)
     #: topic -> Kafka's id of it, which another topic of the same name would not have
     topic_ids: dict[str, str] = field(default_factory=dict)
+    #: partitions of topics that were made again since, which recovered state still holds
+    ended: tuple[str, ...] = ()
 
 
 class Stop:
@@ -63,11 +66,19 @@ class Stop:
         self.since = 0.0
         #: what a part of this process died of: of a cluster Bytewax tells only that threads panicked
         self.failure: BaseException | None = None
+        #: called with it at once, on the thread that fails: a dataflow to which nothing comes would never look
+        self.on_failure: Callable[[BaseException], None] | None = None
 
     def set(self) -> None:
         """Ask for the end."""
         self.since = time.monotonic()
         self._event.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Note what a part of this process died of, and tell who wants to know; may not come back."""
+        self.failure = error
+        if self.on_failure is not None:
+            self.on_failure(error)
 
     def is_set(self) -> bool:
         """Was the end asked for?"""

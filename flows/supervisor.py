@@ -9,18 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from flows.accepting import accept_now, take_request
 from flows.alive import Alive
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.diary import Diary
 from flows.endpoint import Endpoint
 from flows.errors import PlainError
-from flows.kafka import KafkaProblem, input_ends, partitions_of
+from flows.kafka import KafkaProblem, input_ends
 from flows.known_replay import KnownReplay
 from flows.log import configure, get_log, is_json
 from flows.monitor import Member, Monitor
@@ -29,7 +29,8 @@ from flows.runtime import Run
 from flows.state_folder import Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Outage, Store, StoreError
-from flows.worker import CUT_SHORT, INCURABLE, Errand
+from flows.topic_watch import TopicWatch
+from flows.worker import CUT_SHORT, FENCED, INCURABLE, Errand
 from flows.worker_output import WorkerOutput
 from flows.worker_report import Correspondent
 from schemas.settings import Settings, SettingsError
@@ -46,8 +47,8 @@ WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
 #: What a worker wrote last is passed on within this; somebody else may hold the pipe of a dead one open.
 OUTPUT_PATIENCE_S = 2.0
-#: How often it is looked whether an input topic got more partitions.
-PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
+#: How often it is looked whether somebody left a request.
+REQUESTS_EVERY_S = 0.5
 #: What runs one worker; its errand comes on the standard input.
 WORKER = (sys.executable, "-m", "flows.worker")
 
@@ -168,20 +169,22 @@ class _Supervisor:
         #: processes that wait for their errand
         self._recruits: list[_Recruit] = []
         self._ends: dict[str, int] | None = None
-        self._look_at = time.monotonic() + PARTITIONS_EVERY_S
-        #: topic -> partitions that were spoken of
-        self._told: dict[str, int] = {}
+        self._look_at = 0.0
+        #: the workers are to end and to be started again, for another topic in the place of one that they read
+        self._is_anew = False
+        self._topics = TopicWatch(settings, monitor.loses)
 
     def run(self) -> int:
         """Run clusters one after another until one ends well; gives the exit code."""
         try:
             return self._run()
         finally:
+            self._topics.close()
             for recruit in self._recruits:
                 recruit.dismiss()
 
     def _run(self) -> int:
-        deaths = 0
+        deaths, has_run = 0, False
         # No more than can load side by side: whether so many can run at all is still to be found out.
         early = min(self._settings.workers, os.cpu_count() or 1)
         while not self._asked.is_set():
@@ -189,20 +192,34 @@ class _Supervisor:
             try:
                 errands = self._prepare()
             except StartError as error:
-                if not (self._wait or deaths):
+                if not (self._wait or has_run):
                     raise
                 self._monitor.waits(str(error))
                 log.warning(f"{error}; trying again", kind="start", next="it starts as soon as that is there")
                 self._asked.wait(WAIT_PAUSE_S)
+                self._look_at_requests()
+                self._is_anew = False  # it starts anew in any case
                 continue
-            started = time.monotonic()
+            started, has_run = time.monotonic(), True
             codes = self._cluster(errands)
-            if all(code == 0 for code in codes):
+            is_anew, self._is_anew = self._is_anew and not self._asked.is_set(), False
+            if all(code == 0 for code in codes) and not is_anew:
                 return self._end()
+            if FENCED in codes:
+                log.error(
+                    f"a newer run of the engine has taken over from run {errands[0].run.token}: this one ends, nothing "
+                    "of it was written since",
+                    kind="fenced",
+                    next="find the other engine that uses this Redis and prefix, and stop one of the two; leave this "
+                    "one stopped",
+                )
+                return 1
             if INCURABLE in codes:
                 return 1
             if self._asked.is_set():
                 return self._end() or 1
+            if is_anew:
+                continue
             deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
             if self._until_caught_up and deaths >= CATCH_UP_TRIES:
                 log.error(
@@ -246,7 +263,7 @@ class _Supervisor:
         # Earlier runs can write no more: what they have read ends here.
         if self._ends is None or not self._until_caught_up:
             try:
-                self._ends = input_ends(settings)
+                self._ends = inputs.named(input_ends(settings))
             except KafkaProblem as error:
                 raise StartError(str(error)) from error
         ends, workers = self._ends, settings.workers
@@ -262,9 +279,11 @@ class _Supervisor:
                 f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
                 "whether it is mounted for writing"
             ) from error
+        self._topics.begin(inputs)
+        ended = inputs.ended(map(settings.topic, INPUTS))
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
         return [
-            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids()), addresses)
+            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended), addresses)
             for worker in range(workers)
         ]
 
@@ -281,6 +300,7 @@ class _Supervisor:
                 raise SettingsError(str(wrong))
             for notice in notices(self._settings, known, inputs):
                 log.warning(notice, kind="topics_changed")
+        inputs.carry(known)
         return inputs
 
     def _claim(self) -> int:
@@ -329,7 +349,7 @@ class _Supervisor:
                 return [code for code in codes if code is not None]
             if any(code not in (None, 0, CUT_SHORT) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
-            if self._asked.is_set():
+            if self._asked.is_set() or self._is_anew:
                 if asked_at is None:
                     asked_at = time.monotonic()
                     self._diary.stopping(self._asked.name)
@@ -344,32 +364,25 @@ class _Supervisor:
                     return [1]
                 time.sleep(0.02)
             else:
-                self._look_at_partitions()
+                self._look_at_requests()
+                if self._until_caught_up and self._topics.lost:
+                    return [INCURABLE]  # what is not there cannot be caught up with; which topic is said
                 self._asked.wait(0.05)
 
-    def _look_at_partitions(self) -> None:
-        """Say once when an input topic has got partitions that nobody reads. Beside the watch: Kafka may be slow."""
-        if self._until_caught_up or time.monotonic() < self._look_at:
+    def _look_at_requests(self) -> None:
+        """Accept a topic that somebody wants to go on with."""
+        if time.monotonic() < self._look_at:
             return
-        self._look_at = time.monotonic() + PARTITIONS_EVERY_S
-        read = {part.rpartition("/")[0] for part in self._ends or ()}
+        self._look_at = time.monotonic() + REQUESTS_EVERY_S
+        take_request(self._folder.path, self._accept)
 
-        def look() -> None:
-            try:
-                counts = partitions_of(self._settings, INPUTS)
-            except KafkaProblem:
-                return  # the workers say so, and more often
-            for name, count in counts.items():
-                known = self._told.get(name, sum(part.startswith(f"{name}/") for part in self._ends or ()))
-                if name in read and count > known:
-                    self._told[name] = count
-                    log.warning(
-                        f"{name} has {count} partitions now, {known} when this run began: nobody reads the new ones",
-                        kind="new_partitions",
-                        next="restart the engine; what is in them waits in Kafka",
-                    )
-
-        threading.Thread(target=look, name="partitions", daemon=True).start()
+    def _accept(self, topic: str) -> str:
+        text, others = accept_now(self._settings, self._folder, topic)
+        if others:
+            return f"{text}; the engine starts its workers again when that is done for the others too: {others}"
+        log.info(f"{text}; the workers are started again", kind="topic_accepted")
+        self._is_anew, self._ends = True, None
+        return f"{text}; the engine starts its workers again"
 
 
 def free_ports(count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """One worker process: reads what to run from its standard input, runs it to its end, watches its supervisor.
 
-Exit codes: 0 ended as asked, 1 failed and may be started again, 3 failed in a way that a restart cannot cure, 5 was to
-catch up and was ended before it had.
+Exit codes: 0 ended as asked, 1 failed and may be started again, 3 failed in a way that a restart cannot cure, 4 a newer
+run has taken over (the supervisor says so, once for all workers), 5 was to catch up and was ended before it had.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flows.clock_watch import ClockWatch, end_worker
 from flows.kafka import KafkaProblem
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 log = get_log(__name__)
 
-INCURABLE = 3
-CUT_SHORT = 5
+INCURABLE, FENCED, CUT_SHORT = 3, 4, 5
+INCURABLE_HELP = "do what the sentence says, then start the engine: a restart alone does not help"
 #: The writer's thread gets the interpreter within this; at the default 5 ms it would add that to every latency.
 SWITCH_INTERVAL_S = 0.0005
 #: From when on an end that was asked for counts as slow: before the supervisor ends it by force.
@@ -59,8 +60,55 @@ def recovery_folder(state: Path) -> Path:
     return state / "recovery"
 
 
-def execute(errand: Errand, stop_signals: bool = True) -> bool:
-    """Run the dataflow of one worker to its end; false if it was to catch up and was told to end before."""
+class LastWord:
+    """Says once what this process dies of, whichever thread finds it first; the others wait for its end."""
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+        self._is_said = threading.Lock()
+
+    def say(self, error: BaseException) -> int:
+        """Log it and give the exit code; the first caller alone comes back, and has to end the process."""
+        self._is_said.acquire()
+        for cause in causes(error):
+            if isinstance(cause, Fenced):
+                return FENCED
+            if isinstance(cause, (SegmentError, KafkaProblem)):
+                log.error(str(cause), kind="incurable", next=INCURABLE_HELP)
+                return INCURABLE
+        log.error(
+            f"worker {self._worker} failed: {error}",
+            kind="worker_failed",
+            next="it is started again by itself; if it fails again and again, atp check and the lines above say why",
+            exc_info=error,
+        )
+        return 1
+
+    def end(self, error: BaseException) -> None:
+        """End the process where it stands, as safe as a kill: the dataflow may wait for input that never comes.
+
+        Not through the dataflow either: what is raised in it Bytewax prints with its own stack.
+        """
+        leave(self.say(error))
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, what was logged written.
+
+    Not through the interpreter's own end: daemon threads inside librdkafka and Bytewax make that slow and noisy.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def execute(
+    errand: Errand, stop_signals: bool = True, on_failure: Callable[[BaseException], None] | None = None
+) -> bool:
+    """Run the dataflow of one worker to its end; false if it was to catch up and was told to end before.
+
+    `on_failure`: told at once of what a thread of it died of.
+    """
     from bytewax._bytewax import cli_main
     from bytewax.recovery import RecoveryConfig
 
@@ -71,6 +119,7 @@ def execute(errand: Errand, stop_signals: bool = True) -> bool:
     # The publisher looks for cycles once an epoch, among what is new; Python's own timing paused for 0.2 s.
     gc.disable()
     worker = Worker(run)
+    worker.stop.on_failure = on_failure
     if stop_signals:
         _stop_on_signals(worker.stop)
     if errand.report_descriptor >= 0:
@@ -179,20 +228,11 @@ def main() -> int:
     memory = MemoryWatch(share_of(errand.run.settings), lambda: os.kill(supervisor, signal.SIGTERM))
     memory.start()
     ClockWatch(end_worker).start()
+    last_word = LastWord(errand.run.worker)
     try:
-        is_done = execute(errand)
+        is_done = execute(errand, on_failure=last_word.end)
     except BaseException as error:
-        for cause in causes(error):
-            if isinstance(cause, (Fenced, SegmentError, KafkaProblem)):
-                log.error(_sentence(cause), kind="incurable", next=_remedy(cause))
-                return INCURABLE
-        log.error(
-            f"worker {errand.run.worker} failed: {error}",
-            kind="worker_failed",
-            next="it is started again by itself; if it fails again and again, atp check and the lines above say why",
-            exc_info=error,
-        )
-        return 1
+        return last_word.say(error)
     if memory.has_ended_it:
         return INCURABLE
     return 0 if is_done else CUT_SHORT
@@ -207,21 +247,5 @@ def causes(error: BaseException | None) -> list[BaseException]:
     return found
 
 
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, Fenced):
-        return f"a newer run of the engine has taken over ({error}): this one ends, nothing of it was written since"
-    return str(error)
-
-
-def _remedy(error: BaseException) -> str:
-    if isinstance(error, Fenced):
-        return "find the other engine that uses this Redis and prefix, and stop one of the two; leave this one stopped"
-    return "do what the sentence says, then start the engine: a restart alone does not help"
-
-
 if __name__ == "__main__":
-    code = main()
-    logging.shutdown()
-    sys.stdout.flush()
-    # Not through the interpreter's own end: daemon threads inside librdkafka and Bytewax make that slow and noisy.
-    os._exit(code)
+    leave(main())

@@ -12,10 +12,11 @@ import hiredis
 import msgspec
 import pytest
 
-from flows.belonging import Inputs, TopicFacts
+from flows.belonging import Earlier, Inputs, TopicFacts
 from flows.encode import pack_slice
 from flows.input_source import REFERENCE_PART
 from flows.letter_states import Mark, encode_mark
+from flows.parts import part_name, place_of
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
 from flows.runtime import Run, desk_key, shard_key
 from flows.state_folder import StateFolder
@@ -155,6 +156,10 @@ def test_the_state_directory(settings: Settings) -> None:
     inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
     expected = b'{"format":2,"shards":64,"token":8,"inputs":' + inputs + b"}"
     assert (settings.state.dir / "engine.json").read_bytes() == expected
+    topic = TopicFacts("new", 1, [Earlier("old", 2, 1_700_000_000_000_000)])
+    folder.keep_token(9, Inputs("cluster", {"inventory.orders": topic}))
+    earlier = b'"earlier":[{"id":"old","partitions":2,"accepted_at":1700000000000000}]'
+    assert earlier in (settings.state.dir / "engine.json").read_bytes()
     assert recovery_folder(settings.state.dir).name == "recovery"
 
 
@@ -172,6 +177,17 @@ def test_a_state_directory_of_the_format_before_is_read_and_is_of_this_one_from_
     with pytest.raises(SettingsError, match="format 3"):
         folder.open()
     folder.close()
+
+
+def test_the_names_of_input_partitions() -> None:
+    assert [part_name("a.inventory.orders", 3, generation) for generation in (0, 1, 12)] == [
+        "a.inventory.orders/3",
+        "a.inventory.orders#1/3",
+        "a.inventory.orders#12/3",
+    ]
+    assert {place_of(part_name("a.inventory.orders", 3, generation)) for generation in (0, 12)} == {
+        ("a.inventory.orders", 3)
+    }
 
 
 def test_the_topics() -> None:

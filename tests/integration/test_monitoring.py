@@ -94,7 +94,7 @@ def test_health_tells_starting_from_ready_from_waiting_for_redis_from_gone(world
             {
                 "ready": True,
                 "reasons": [],
-                "checks": {"workers": True, "caught_up": True, "writing": True, "not_fenced": True},
+                "checks": {"workers": True, "topics": True, "caught_up": True, "writing": True, "not_fenced": True},
             },
         )
         with frozen(redis_process(world)):

@@ -35,7 +35,7 @@ def test_all_is_well() -> None:
     assert answer(ready(FACTS), "ready") == {
         "ready": True,
         "reasons": [],
-        "checks": {"workers": True, "caught_up": True, "writing": True, "not_fenced": True},
+        "checks": {"workers": True, "topics": True, "caught_up": True, "writing": True, "not_fenced": True},
     }
 
 
@@ -44,6 +44,8 @@ def test_all_is_well() -> None:
     [
         (replace(FACTS, phase="Redis cannot be used"), "workers: Redis cannot be used"),
         (replace(FACTS, states={0: WELL, 1: None}), "workers: no answer from worker 1"),
+        (replace(FACTS, lost={"t": "deleted"}), "topics: topic t was deleted: nothing comes from it"),
+        (replace(FACTS, lost={"t": "made_again"}), "topics: topic t was deleted and made again: the new one is not"),
         (replace(FACTS, told=frozenset()), "caught_up: starting: 1 of 1 input partitions"),
         (replace(FACTS, parts=frozenset()), "caught_up: starting: 0 of 0 input partitions"),
         (with_worker(held_shards=7), "caught_up: 7 shards are read again"),

@@ -91,3 +91,27 @@ def test_after_a_quiet_hour_it_is_how_long_ago_the_end_was_seen_and_not_an_hour(
 def test_a_backlog_of_which_nothing_was_applied_is_as_old_as_our_look_at_it(lag: PartitionLag) -> None:
     lag.saw(1000, NOON)
     assert lag.behind(None, NOON + 30) == 30.0
+
+
+def test_of_another_topic_in_its_place_all_is_unread(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    assert lag.lag(Row(100, 990.0), 1000.0) == Lag(0, 0.0)
+    lag.saw(3, 1010.0)  # it got shorter: no topic does
+    assert lag.lag(Row(100, 990.0), 1011.0) == Lag(3, 1.0)
+    lag.saw(200, 1012.0)
+    assert lag.lag(Row(100, 990.0), 1013.0) == Lag(200, 3.0)
+
+
+def test_a_topic_that_is_told_to_be_another_has_no_known_end_until_kafka_is_asked(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    lag.is_another(1001.0)
+    assert lag.lag(Row(100, 990.0), 1001.0) is None
+    lag.saw(150, 1002.0)
+    lag.is_another(1003.0)
+    assert lag.lag(Row(100, 990.0), 1004.0) == Lag(150, 3.0)
+
+
+def test_of_a_topic_that_is_gone_no_lag_is_told(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    lag.is_gone()
+    assert lag.lag(Row(100, 990.0), 1001.0) is None

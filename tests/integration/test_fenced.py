@@ -1,0 +1,112 @@
+"""An engine that a newer one took over from ends within a moment, also where nothing comes that it would write."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import psutil
+import pytest
+
+from flows.runtime import now
+from flows.store import Store
+from schemas.codes import parse_time
+from tests.running import Engine, frozen, until
+from tests.shop import open_shop, promised, take_in, wait_for
+
+#: A heartbeat is a second; a machine that others share is slow.
+ENDS_WITHIN_S = 2.0
+GRACE_S = 4.0
+SENTENCE = "a newer run of the engine has taken over"
+
+
+def claim(world: Any) -> None:
+    """Take over, as a newer run does at its start."""
+    settings = world.settings()
+    store = Store(settings.redis.address(), settings.redis.prefix)
+    store.claim(0)
+    store.close()
+
+
+def ended_well(engine: Engine, seconds: float, before: str = "") -> None:
+    """It ended by itself, said so in one sentence, and no other error came behind what it had said `before`."""
+    assert engine.wait(seconds) == 1, engine.text()
+    lines = engine.text()[len(before) :].splitlines()
+    said = [line for line in lines if SENTENCE in line]
+    assert len(said) == 1 and json.loads(said[0])["next"], engine.text()
+    errors = [line for line in lines if not line.startswith("{") or json.loads(line)["level"] == "error"]
+    assert errors == said, engine.text()
+    assert "traceback" not in engine.text().lower() and "panicked" not in engine.text(), engine.text()
+    until(lambda: not engine.workers(), 5, "its workers' end")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_idle_engine_that_a_newer_run_took_over_from_ends(world: Any, workers: int) -> None:
+    open_shop(world)
+    take_in(world, 0, 10)
+    with Engine(world, workers=workers) as engine:
+        wait_for(world, 10)
+        before = engine.text()
+        claim(world)
+        began, told = time.monotonic(), now()
+        ended_well(engine, ENDS_WITHIN_S + GRACE_S, before)
+        took = time.monotonic() - began
+        said = json.loads(engine.text().splitlines()[-1])["timestamp"]
+        print(f"{workers} workers: said {(parse_time(said) - told) / 1e6:.2f} s after the claim, ended {took:.2f} s")
+
+
+def test_a_busy_engine_that_a_newer_run_took_over_from_ends_in_the_same_words(world: Any) -> None:
+    open_shop(world)
+    take_in(world, 0, 1)
+    with Engine(world) as engine:
+        wait_for(world, 1)
+        claim(world)
+        until(lambda: take_in(world, 0, 1) or engine.process.poll() is not None, 10, "its end")
+        ended_well(engine, 1)
+
+
+def test_an_engine_that_slept_while_it_was_taken_over_from_ends_when_it_wakes(world: Any) -> None:
+    open_shop(world)
+    take_in(world, 0, 10)
+    with Engine(world) as engine:
+        wait_for(world, 10)
+        [worker] = engine.wait_for_workers()
+        with frozen(psutil.Process(engine.process.pid)), frozen(worker):
+            claim(world)
+            take_in(world, 0, 1)
+        ended_well(engine, ENDS_WITHIN_S + GRACE_S)
+    assert promised(world) == 10
+
+
+def test_an_engine_that_was_taken_over_from_while_redis_was_away_ends_when_it_is_back(world: Any) -> None:
+    open_shop(world)
+    take_in(world, 0, 10)
+    with Engine(world) as engine:
+        wait_for(world, 10)
+        [worker] = engine.wait_for_workers()
+        with frozen(worker):
+            claim(world)
+            world.redis.bgrewriteaof() if world.redis.info()["aof_enabled"] else world.redis.save()
+            world.servers.kill_redis()
+        until(lambda: "waiting, with everything kept" in engine.text(), 20, engine.text)
+        world.servers.restart_redis(empty=False)
+        ended_well(engine, ENDS_WITHIN_S + GRACE_S)
+
+
+def test_a_worker_whose_writer_died_while_nothing_happens_ends_and_is_started_again(world: Any) -> None:
+    open_shop(world)
+    take_in(world, 0, 10)
+    with Engine(world, workers=2) as engine:
+        wait_for(world, 10)
+        settings = world.settings()
+        store = Store(settings.redis.address(), settings.redis.prefix)
+        # Of another worker's progress the writer reads with its heartbeat; this one it cannot read.
+        store.put(store.progress_key(), {"elsewhere/0": b"\xc1"})
+        until(lambda: "MessagePack" in engine.text() or "a worker died" in engine.text(), 8, engine.text)
+        store.ask("DEL", store.progress_key())
+        store.close()
+        take_in(world, 0, 5)
+        wait_for(world, 15)
+        assert engine.text().count("a worker died") >= 1 and "panicked" not in engine.text(), engine.text()
+        assert engine.stop() == 0, engine.text()

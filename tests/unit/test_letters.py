@@ -53,7 +53,7 @@ def test_a_message_of_which_it_was_forgotten_that_it_was_sent_is_sent_again(monk
 
 @pytest.mark.parametrize("size", [900_000, 100_000, 40_000, 20_000, 3_000])
 @pytest.mark.parametrize("key", [None, KEY, b"k" * 100_000])
-@pytest.mark.parametrize("message", ["no", "item: expected one, got X", "ü" * 10_000])
+@pytest.mark.parametrize("message", ["no", "item: expected one, got X", "ü" * 300])
 def test_a_thousand_lines_cost_eight_times_their_message_at_most(size: int, key: bytes | None, message: str) -> None:
     of = origin(value=b"v" * size, key=key)
     desk = Letters()

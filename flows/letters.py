@@ -108,12 +108,15 @@ def _whole(text: bytes) -> bytes:
 
 
 def _shared(refusals: list[Refusal]) -> Headers:
-    """Give the headers of one letter for several lines; the first of them speaks for all."""
+    """Give the headers of one letter for several lines: it names the first of them, and says how many there are.
+
+    Named: a letter without line_id may mean that nothing of its event was applied (flows/replaying.py).
+    """
     first = refusals[0]
     if len(refusals) == 1:
         return _with_text(dead_letter_headers(first), TEXT_MAX)
     also = f"{first.message[:TEXT_MAX]} (one of {len(refusals)} lines that are too short for letters of their own)"
-    one = Refusal(first.origin, first.code, also, None, first.source, first.type)
+    one = Refusal(first.origin, first.code, also, first.line_id, first.source, first.type)
     return _with_text(dead_letter_headers(one), TEXT_MAX)
 
 

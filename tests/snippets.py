@@ -68,7 +68,7 @@ class Reader:
         path = f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         self.env = {**others, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **variables, "PATH": path}
 
-    def shell(self, page: str, text: str | None = None) -> None:
+    def shell(self, page: str, text: str | None = None, seconds: float = SESSION_SECONDS_MAX) -> None:
         """Run all shell blocks of a page as one session; fail with what it said."""
         lines = [_SHELL]
         for snippet in blocks(page, "sh") if text is None else [Snippet("sh", text, 0)]:
@@ -89,7 +89,7 @@ class Reader:
                 start_new_session=True,
             )
             try:
-                code: int | str = shell.wait(SESSION_SECONDS_MAX)
+                code: int | str = shell.wait(seconds)
             except subprocess.TimeoutExpired:
                 code = "no end"
             finally:

@@ -47,7 +47,7 @@ def test_what_is_kept_of_reference_records_is_known_by_its_names(kind: type, nam
 
 def test_facts_are_maps_on_disk() -> None:
     item = ItemFacts("kg", 1, (("case", Fraction(5, 2)),), (("EAST", 40),), 7)
-    raw = reference._encode(item)
+    raw = reference.packed(item)
     assert msgspec.msgpack.decode(raw) == {
         "base_uom": "kg",
         "scale": 1,
@@ -57,7 +57,7 @@ def test_facts_are_maps_on_disk() -> None:
     }
     assert evaluate.item_facts(raw) == item
     override = OverrideFacts(cap=Fraction(5), safety_stock=(("*", Fraction(1, 2)),))
-    raw = reference._encode(override)
+    raw = reference.packed(override)
     assert msgspec.msgpack.decode(raw)["safety_stock"] == [["*", "1/2"]]
     assert evaluate.override_facts(raw) == override
 

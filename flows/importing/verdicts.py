@@ -114,7 +114,9 @@ class Court:
                     refused[code] += 1
                     examples.setdefault(code, Refused(code, said["message"], _line(message.value())))
         applied = duplicate = None
-        if not unjudged:
+        if not units:
+            applied = duplicate = 0
+        elif not unjudged:
             applied, duplicate = self._tallies(units, refused.total())
         return Verdicts(unjudged, refused, examples, applied, duplicate, waited_s, self._problem)
 
@@ -186,7 +188,11 @@ class Court:
                 break
             grown = {name: now[name] - self._counted[name] for name in {*now, *self._counted}}
             applied, duplicate = grown.get("applied", 0), grown.get("duplicate", 0)
-            if sum(grown.values()) == units and applied + duplicate == units - refused and min(grown.values()) >= 0:
+            if (
+                sum(grown.values()) == units
+                and applied + duplicate == units - refused
+                and min(grown.values(), default=0) >= 0
+            ):
                 return applied, duplicate
             if time.monotonic() > deadline:
                 break

@@ -134,7 +134,11 @@ def test_an_engine_that_runs_is_asked_what_became_of_it(world: Any, monkeypatch:
         until(lambda: committed(settings).keys() == ends(settings).keys(), 60, engine.text)
         first = load(world, *FILES, "--at", at, waits=True, metrics__port=port)
         assert first.code == 0, first.out + first.err + engine.text()
-        assert "11 reference records taken, 13 applied, 0 known already (duplicates), 0 refused" in first.out, first.out
+        assert "11 reference records read, 13 applied, 0 known already (duplicates), 0 refused" in first.out, first.out
+        only_reference = load(world, str(EXAMPLES / "items.csv"), waits=True, metrics__port=port)
+        assert only_reference.code == 0 and "reference records read, 0 refused" in only_reference.out, (
+            only_reference.out
+        )
         assert not refused(world), "the engine had the items before the counts"
         assert numbers(world)["atp:SHOVEL"]["marketplace"] == "113"
         again = load(world, *FILES, "--at", at, waits=True, metrics__port=port)

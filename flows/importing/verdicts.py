@@ -114,10 +114,8 @@ class Court:
                     refused[code] += 1
                     examples.setdefault(code, Refused(code, said["message"], _line(message.value())))
         applied = duplicate = None
-        if not units:
-            applied = duplicate = 0
-        elif not unjudged:
-            applied, duplicate = self._tallies(units, refused.total())
+        if not unjudged:
+            applied, duplicate = self._tallies(units, refused.total()) if units else (0, 0)
         return Verdicts(unjudged, refused, examples, applied, duplicate, waited_s, self._problem)
 
     def _positions(self, sent: Places) -> dict[Where, int]:

@@ -133,30 +133,35 @@ def check(settings: Settings, todo: Plan, report: Callable[[Problem], None]) -> 
 def send(settings: Settings, todo: Plan, course: Course, court: Court | None) -> None:
     """Send every message and wait until Kafka has them; `course` says how far it is."""
     signals = StopSignals()
-    sender = Sender(settings, course.sent.add, signals.is_set)
     try:
-        with progress(course.messages, "sending") as advance:
-            course.doing = "sending"
-            is_reference = True
-            handed = 0
-            for file in todo.files:
-                if is_reference and not file.kind.is_reference:
-                    _finish_reference(sender, course, court)
-                    is_reference = False
-                for message in _messages(file, todo):
-                    sender.send(*message)
-                    handed += 1
-                    if handed % CHUNK == 0:
-                        sender.poll()
-                        advance(CHUNK)
-            sender.flush()
-            if is_reference:
-                course.reference = course.sent.count
-    except BaseException:
-        sender.give_up()
-        raise
+        sender = Sender(settings, course.sent.add, signals.is_set)
+        course.doing = "sending"
+        try:
+            with progress(course.messages, "sending") as advance:
+                _send(sender, todo, course, court, advance)
+        except BaseException:
+            sender.give_up()
+            raise
     finally:
         signals.restore()
+
+
+def _send(sender: Sender, todo: Plan, course: Course, court: Court | None, advance: Callable[[int], None]) -> None:
+    is_reference = True
+    handed = 0
+    for file in todo.files:
+        if is_reference and not file.kind.is_reference:
+            _finish_reference(sender, course, court)
+            is_reference = False
+        for message in _messages(file, todo):
+            sender.send(*message)
+            handed += 1
+            if handed % CHUNK == 0:
+                sender.poll()
+                advance(CHUNK)
+    sender.flush()
+    if is_reference:
+        course.reference = course.sent.count
 
 
 def _messages(file: File, todo: Plan) -> Iterator[Message]:
@@ -261,7 +266,7 @@ def _judged(report: Report, course: Course, verdicts: Verdicts) -> int:
         return 0
     events = total - course.reference
     if verdicts.applied is not None and verdicts.duplicate is not None:
-        parts = [f"{course.reference:,} reference records taken"] if course.reference else []
+        parts = [f"{course.reference:,} reference records read"] if course.reference else []
         parts += (
             [f"{verdicts.applied:,} applied", f"{verdicts.duplicate:,} known already (duplicates)"] if events else []
         )

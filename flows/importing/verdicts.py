@@ -115,7 +115,7 @@ class Court:
                     examples.setdefault(code, Refused(code, said["message"], _line(message.value())))
         applied = duplicate = None
         if not unjudged:
-            applied, duplicate = self._tallies(units, refused.total())
+            applied, duplicate = self._tallies(units, refused.total()) if units else (0, 0)
         return Verdicts(unjudged, refused, examples, applied, duplicate, waited_s, self._problem)
 
     def _positions(self, sent: Places) -> dict[Where, int]:
@@ -186,7 +186,11 @@ class Court:
                 break
             grown = {name: now[name] - self._counted[name] for name in {*now, *self._counted}}
             applied, duplicate = grown.get("applied", 0), grown.get("duplicate", 0)
-            if sum(grown.values()) == units and applied + duplicate == units - refused and min(grown.values()) >= 0:
+            if (
+                sum(grown.values()) == units
+                and applied + duplicate == units - refused
+                and min(grown.values(), default=0) >= 0
+            ):
                 return applied, duplicate
             if time.monotonic() > deadline:
                 break

@@ -88,7 +88,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
         monitor.close()
         signals.restore()
         folder.close()
-    diary.stopped(code)
+    diary.stopped(code, signals.name)
     return code
 
 
@@ -291,7 +291,8 @@ class _Supervisor:
         try:
             for errand, recruit in zip(errands, recruits, strict=True):
                 members[errand.run.worker] = Member(recruit.process.pid, Correspondent(recruit.told(errand)))
-            self._monitor.begins(run.token, run.ends, members)
+            if self._settings.metrics.port or not self._until_caught_up:
+                self._monitor.begins(run.token, run.ends, members)
             if not self._until_caught_up:
                 self._diary.awaits(self._monitor.ready)
             return self._watch(children)

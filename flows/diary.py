@@ -59,7 +59,9 @@ class Diary:
             self._waiter.start()
 
     def stopping(self, signal: str) -> None:
-        """The end was asked for."""
+        """The end was asked for; said once."""
+        if self._stops_at is not None:
+            return
         self._stops_at = time.monotonic()
         log.info(f"stopping: {signal or 'the end was asked for'}", kind="stopping", signal=signal)
 
@@ -79,8 +81,10 @@ class Diary:
             next="this is a fault of the engine: keep the log and the state directory, and report it",
         )
 
-    def stopped(self, code: int) -> None:
-        """It has ended."""
+    def stopped(self, code: int, signal: str) -> None:
+        """It has ended; `signal`: what asked for it, if anything did."""
+        if signal:
+            self.stopping(signal)  # while no worker ran
         moment = time.monotonic()
         up_s = round(moment - self._began, 1)
         took_s = None if self._stops_at is None else round(moment - self._stops_at, 1)

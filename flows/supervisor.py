@@ -93,7 +93,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
         monitor.close()
         signals.restore()
         folder.close()
-    diary.stopped(code)
+    diary.stopped(code, signals.name)
     return code
 
 

@@ -277,6 +277,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "lanes.linger_positions": ("1ms", 1_000),
         "updates.breakdown": ("true", True),
         "updates.pubsub": ("1", True),
+        "dead_letters.replay_known": ("true", True),
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
         "log.payload": ("true", True),

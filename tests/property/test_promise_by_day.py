@@ -67,7 +67,7 @@ def naive(item: Item, channel: str, policies: dict[str, Policy], topology: Topol
                 continue
             kept = min(policies[code].protected_quantity, sum(available(at, d) for at in own & sold(code)))
             withheld += kept
-            above += kept if topology.outranks(code, channel) else 0
+            above += kept if topology.rank(code) < topology.rank(channel) else 0
         atp.append(policy.allow(max(promised - withheld, min(policy.protected_quantity, promised - above), 0)))
     return atp
 

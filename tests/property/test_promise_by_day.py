@@ -181,3 +181,7 @@ def test_a_location_at_which_the_item_never_was_costs_nothing() -> None:
 
 def test_channels_that_see_locations_alike_share_what_is_summed_over_them() -> None:
     assert spent(3_000, 180, 3_000, channels=8, protected=2) < 4 * spent(3_000, 180, 3_000, channels=1, protected=2)
+
+
+def test_channels_that_protect_cost_channels_and_not_their_pairs() -> None:
+    assert spent(20, 0, 5, channels=300, protected=2) < 40 * spent(20, 0, 5, channels=30, protected=2), "ten times them"

@@ -161,7 +161,7 @@ def spent(locations: int, days: int, stocked: int, channels: int = 4, every: int
         for place in item.places.values():
             place.on_hand += 1
         started = time.process_time()
-        update, _ = evaluate(item, policies, TODAY * DAY_US, False)
+        update, _ = evaluate(item, policies, TODAY * DAY_US, False, "")
         best = min(best, time.process_time() - started)
         assert update is not None and len(update.channels) == channels
     return best

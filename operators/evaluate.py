@@ -134,7 +134,7 @@ class Listing:
         self.everywhere = bounded(everywhere)
         #: channels that keep something from others, highest priority first
         self.protecting: list[Rival] = sorted(
-            (topology.channels[channel].priority, channel, policy.protected_quantity)
+            (*topology.rank(channel), policy.protected_quantity)
             for channel, policy in policies.items()
             if policy.protected_quantity
         )

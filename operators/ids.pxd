@@ -6,7 +6,7 @@ ctypedef unsigned long long number_t
 cdef long long _HOUR, _SPLIT
 cdef number_t _MAX, _WITH_DIGESTS
 cdef int _BITS
-cdef Py_ssize_t ENTRY, TRIPLE, CAPACITY_MIN, FULL_AT, FULL_OF, NEWS_KEPT
+cdef Py_ssize_t ENTRY, CAPACITY_MIN, FULL_AT, FULL_OF, NEWS_KEPT
 
 cdef class RememberedIds:
     cdef Py_ssize_t _capacity, _size, _news_size

@@ -251,8 +251,7 @@ def promise(
     promised = opened.copy()
     for at in range(len(starts) - 2, -1, -1):
         promised[at] = min(promised[at], promised[at + 1])
-    rank = (topology.channels[channel].priority, channel)
-    place = bisect_left(protecting, rank, key=_rank)
+    place = bisect_left(protecting, topology.rank(channel), key=_rank)
     withheld, withheld_above = shelf.kept[-1], shelf.kept[place]
     most = policy.protected_quantity
     if most:

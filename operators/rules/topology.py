@@ -71,9 +71,9 @@ class Topology:
         facts = self.locations.get(location)
         return facts.deducts_at if facts is not None else "first"
 
-    def outranks(self, one: str, other: str) -> bool:
-        """True if `one` has the higher priority: the lower number, on a tie the code that sorts first."""
-        return (self.channels[one].priority, one) < (self.channels[other].priority, other)
+    def rank(self, channel: str) -> tuple[int, str]:
+        """Where a channel stands: the lower number has the higher priority, on a tie the code that sorts first."""
+        return (self.channels[channel].priority, channel)
 
 
 def sharing(channels: list[str], groups: list[frozenset[str]]) -> dict[str, frozenset[str]]:

@@ -67,7 +67,7 @@ def naive(item: Item, channel: str, policies: dict[str, Policy], topology: Topol
                 continue
             kept = min(policies[code].protected_quantity, sum(available(at, d) for at in own & sold(code)))
             withheld += kept
-            above += kept if topology.outranks(code, channel) else 0
+            above += kept if topology.rank(code) < topology.rank(channel) else 0
         atp.append(policy.allow(max(promised - withheld, min(policy.protected_quantity, promised - above), 0)))
     return atp
 
@@ -161,7 +161,7 @@ def spent(locations: int, days: int, stocked: int, channels: int = 4, every: int
         for place in item.places.values():
             place.on_hand += 1
         started = time.process_time()
-        update, _ = evaluate(item, policies, TODAY * DAY_US, False)
+        update, _ = evaluate(item, policies, TODAY * DAY_US, False, "")
         best = min(best, time.process_time() - started)
         assert update is not None and len(update.channels) == channels
     return best
@@ -181,3 +181,7 @@ def test_a_location_at_which_the_item_never_was_costs_nothing() -> None:
 
 def test_channels_that_see_locations_alike_share_what_is_summed_over_them() -> None:
     assert spent(3_000, 180, 3_000, channels=8, protected=2) < 4 * spent(3_000, 180, 3_000, channels=1, protected=2)
+
+
+def test_channels_that_protect_cost_channels_and_not_their_pairs() -> None:
+    assert spent(20, 0, 5, channels=300, protected=2) < 40 * spent(20, 0, 5, channels=30, protected=2), "ten times them"

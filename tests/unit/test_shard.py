@@ -1354,3 +1354,17 @@ def test_nothing_waits_for_its_turn_when_all_input_has_ended() -> None:
     sweeping(floor, floor.shard, *(spread(f"WIDE-{number}", 2_000) for number in range(3)))
     outcome = floor.shard.finish()
     assert outcome is not None and not floor.shard.is_sweeping
+
+
+@pytest.mark.parametrize(("version", "is_read"), [(1, True), (2, True), (3, False)])
+def test_a_snapshot_of_the_format_before_is_read_and_one_of_a_later_is_not(version: int, is_read: bool) -> None:
+    floor = Floor()
+    floor.takes(topology(2), knows())
+    floor.hears(unit(quantity=4))
+    snapshot = msgspec.msgpack.encode((version, *msgspec.msgpack.decode(floor.shard.snapshot())[1:]))
+    if is_read:
+        floor.open(snapshot)
+        assert len(floor.shard.ids) == 1
+    else:
+        with pytest.raises(ValueError, match="format 3"):
+            floor.open(snapshot)

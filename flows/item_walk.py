@@ -21,8 +21,8 @@ log = get_log(__name__)
 
 #: as in library.lua
 WHOLE = "whole"
-#: Keys a slice looks at. On a machine with much else to do 500 took 4.4 ms of Redis' time (17 us an item), so this holds
-#: others up for less than 2 ms.
+#: Keys a slice looks at. On a machine with much else to do 500 took 4.4 ms of Redis' time (17 us an item), so this
+#: holds others up for less than 2 ms.
 SLICE_KEYS = 200
 #: A walk that Redis refuses (no right to SCAN, another kind of key in the set's place) is tried again after so long.
 REFUSED_PAUSE_S = 30.0

@@ -18,6 +18,9 @@ from tests.judging import hashes, unlisted_items
 from tests.running import START_SECONDS_MAX, Engine, frozen, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
 
+#: Engines are started, killed and started again.
+pytestmark = pytest.mark.timeout(300)
+
 #: Contract section 7.
 LAPSES_S = 10.0
 BEAT_MAX_MS = 1000

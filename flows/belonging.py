@@ -16,6 +16,9 @@ from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, client_config, partitio
 from schemas.settings import Settings
 from schemas.topics import ALL, INPUTS, REFERENCE
 
+#: The way on without the state there is.
+ANEW = "name an empty folder in state.dir and start with --from-scratch"
+
 
 class TopicFacts(msgspec.Struct):
     """What tells a topic from another of its name. An empty id: the brokers gave none."""
@@ -72,14 +75,13 @@ class Mismatch(NamedTuple):
 def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
     """Say why state that was made with `known` cannot go on with `now`; None if it can."""
     folder = settings.state.dir
-    empty = "name an empty state.dir and replay"
     if known.cluster and now.cluster and known.cluster != now.cluster:
         seen = f"{folder} belongs to the Kafka cluster {known.cluster}, and these are servers of {now.cluster}"
-        return Mismatch("kafka.bootstrap_servers", seen, f"name the servers of that one, or {empty}")
+        return Mismatch("kafka.bootstrap_servers", seen, f"name the servers of that one, or {ANEW}")
     missing = sorted(name for name in known.topics if name not in now.topics)
     if missing:
         seen = f"{folder} was made from {', '.join(missing)}, and {settings.topics.prefix or '(none)'} leads elsewhere"
-        return Mismatch("topics.prefix", seen, f"set it as it was, or {empty}")
+        return Mismatch("topics.prefix", seen, f"set it as it was, or {ANEW}")
     for name in (settings.topic(name) for name in INPUTS):
         before, after = known.topics.get(name), now.topics[name]
         if before is None:
@@ -88,12 +90,12 @@ def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
             seen = (
                 f"topic {name} was deleted and made again since {folder} was written, whose offsets mean other records"
             )
-            return Mismatch("state.dir", seen, "name an empty one, and count from what the topics hold now")
+            return Mismatch("state.dir", seen, f"{ANEW}, and count from what the topics hold now")
         if after.partitions < before.partitions:
             seen = (
                 f"topic {name} had {before.partitions} partitions when {folder} was written, and has {after.partitions}"
             )
-            return Mismatch("state.dir", seen, empty)
+            return Mismatch("state.dir", seen, ANEW)
     return None
 
 

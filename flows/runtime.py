@@ -48,6 +48,8 @@ class Run:
     ends: dict[str, int] = field(default_factory=dict)
     #: topic -> Kafka's id of it, which another topic of the same name would not have
     topic_ids: dict[str, str] = field(default_factory=dict)
+    #: a start from scratch that is not through: the token of the run that began it, and the shards that are left
+    scratch: tuple[int, frozenset[int]] | None = None
 
 
 class Stop:

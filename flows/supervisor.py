@@ -15,15 +15,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from flows.beginning import look_for_earlier_run, take_token
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.endpoint import Endpoint
 from flows.kafka import KafkaProblem, input_ends, partitions_of
 from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
 from flows.runtime import Run
-from flows.state_folder import Busy, StateFolder
+from flows.state_folder import UMASK, Busy, StateFolder, StateRefused
 from flows.stop_signals import StopSignals
-from flows.store import Outage, Store, StoreError
+from flows.store import Outage, StoreError
 from flows.worker import INCURABLE, Errand
 from flows.worker_report import Correspondent
 from schemas.setting_values import mask_url
@@ -41,6 +42,8 @@ WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
 #: How often it is looked whether an input topic got more partitions.
 PARTITIONS_EVERY_S = float(os.environ.get("ATP_TEST_PARTITIONS_EVERY_S", "30"))
+#: How often it is looked whether the first epoch has ended.
+FIRST_EPOCH_EVERY_S = 1.0
 #: What runs one worker; its errand comes on the standard input.
 WORKER = (sys.executable, "-m", "flows.worker")
 
@@ -49,21 +52,32 @@ class StartError(RuntimeError):
     """The engine cannot start; the text says why and what would do."""
 
 
-def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, worker: Sequence[str] = WORKER) -> int:
+def run(
+    settings: Settings,
+    until_caught_up: bool = False,
+    wait: bool = False,
+    worker: Sequence[str] = WORKER,
+    from_scratch: bool = False,
+) -> int:
     """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
 
     `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence. `worker`: the command of a
-    worker process.
+    worker process. `from_scratch`: begin without the state of the run that Redis or Kafka knows.
     """
     configure(settings)
+    shared_umask = os.umask(UMASK)
     folder = StateFolder(settings)
     signals = StopSignals()
     monitor = Monitor(settings)
     endpoint = Endpoint(settings, monitor)
     try:
-        folder.open()
+        folder.open(from_scratch)
         endpoint.start()
         return _Supervisor(settings, folder, signals, monitor, until_caught_up, wait, worker).run()
+    except StateRefused as error:
+        log.error(error.seen, kind="state_refused", next=error.remedy)
+        print(error, file=sys.stderr)
+        return 2
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -75,6 +89,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
         monitor.close()
         signals.restore()
         folder.close()
+        os.umask(shared_umask)
 
 
 class _Recruit:
@@ -141,6 +156,10 @@ class _Supervisor:
         self._recruits: list[_Recruit] = []
         self._ends: dict[str, int] | None = None
         self._look_at = time.monotonic() + PARTITIONS_EVERY_S
+        #: the state that was found is told once, and looked at once with all its pages
+        self._has_looked = False
+        #: when it is next looked whether the first epoch has ended; None: it has
+        self._first_epoch_at: float | None = None
         #: topic -> partitions that were spoken of
         self._told: dict[str, int] = {}
 
@@ -169,6 +188,7 @@ class _Supervisor:
                 continue
             started = time.monotonic()
             codes = self._cluster(errands)
+            self._look_at_first_epoch(is_over=True)
             if all(code == 0 for code in codes):
                 return 0
             if INCURABLE in codes or (self._asked.is_set() and self._until_caught_up):
@@ -203,6 +223,7 @@ class _Supervisor:
         """Take a token and find out what there is to read."""
         settings = self._settings
         inputs = self._inputs()
+        self._look_at_state()
         token = self._claim()
         # Earlier runs can write no more: what they have read ends here.
         if self._ends is None or not self._until_caught_up:
@@ -219,15 +240,47 @@ class _Supervisor:
         try:
             self._folder.keep_token(token, inputs)
         except OSError as error:
-            raise StartError(
-                f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
-                "whether it is mounted for writing"
-            ) from error
+            raise StartError(self._unwritten(error)) from error
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
+        facts = self._folder.facts()
+        self._first_epoch_at = 0.0 if facts.is_first else None
+        scratch = (facts.scratch.token, frozenset(facts.scratch.left)) if facts.scratch is not None else None
         return [
-            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids()), addresses)
+            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), scratch), addresses)
             for worker in range(workers)
         ]
+
+    def _look_at_state(self) -> None:
+        """Find out what is kept, and refuse to begin without what an earlier run has kept."""
+        if self._has_looked:
+            self._folder.survey(is_thorough=False)
+        try:
+            look_for_earlier_run(self._settings, self._folder)
+            self._folder.make_store()
+        except (KafkaProblem, Outage) as error:
+            raise StartError(self._without(error)) from error
+        except StoreError as error:
+            raise StartError(f"Redis does not say what it knows of an earlier run: {error}") from error
+        except OSError as error:
+            raise StartError(self._unwritten(error)) from error
+        if not self._has_looked:
+            log.info(self._folder.found(), kind="state")
+            self._monitor.finds(self._folder.epoch is not None)
+        self._has_looked = True
+
+    def _without(self, error: Exception) -> str:
+        if isinstance(error, KafkaProblem):
+            return str(error)
+        return (
+            f"Redis at {mask_url(self._settings.redis.url)} cannot be used ({error}): start Redis 7.0 or later "
+            "or Valkey there, or set redis.url"
+        )
+
+    def _unwritten(self, error: OSError) -> str:
+        return (
+            f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
+            "whether it is mounted for writing"
+        )
 
     def _inputs(self) -> Inputs:
         """Find out whether the state belongs to these topics; SettingsError if it does not."""
@@ -245,19 +298,12 @@ class _Supervisor:
         return inputs
 
     def _claim(self) -> int:
-        settings = self._settings
-        store = Store(settings.redis.address(), settings.redis.prefix)
         try:
-            return store.claim(self._folder.facts().token)
+            return take_token(self._settings, self._folder)
         except Outage as error:
-            raise StartError(
-                f"Redis at {mask_url(settings.redis.url)} cannot be used ({error}): start Redis 7.0 or later "
-                "or Valkey there, or set redis.url"
-            ) from error
+            raise StartError(self._without(error)) from error
         except StoreError as error:
             raise StartError(f"Redis did not give a run token: {error}") from error
-        finally:
-            store.close()
 
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
@@ -305,7 +351,19 @@ class _Supervisor:
                 time.sleep(0.02)
             else:
                 self._look_at_partitions()
+                self._look_at_first_epoch()
                 self._asked.wait(0.05)
+
+    def _look_at_first_epoch(self, is_over: bool = False) -> None:
+        """Note when the first epoch is kept: from then on a folder without it is a mistake."""
+        if self._first_epoch_at is None or (time.monotonic() < self._first_epoch_at and not is_over):
+            return
+        self._first_epoch_at = time.monotonic() + FIRST_EPOCH_EVERY_S
+        with contextlib.suppress(SettingsError, OSError):  # whatever is wrong is found, and said, at the next start
+            self._folder.survey(is_thorough=False)
+            if self._folder.epoch is not None:
+                self._folder.note_first(False)
+                self._first_epoch_at = None
 
     def _look_at_partitions(self) -> None:
         """Say once when an input topic has got partitions that nobody reads. Beside the watch: Kafka may be slow."""

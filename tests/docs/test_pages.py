@@ -152,6 +152,19 @@ def test_the_quickstart_leads_to_a_number(place: Place) -> None:
         steps = [text for text in steps if text not in asked]
     reader = place.reader("quickstart", **{"localhost:9090": f"{HOST}:{free_port()}"})
     reader.shell("docs/quickstart.md", "".join(steps))
+    place.tidy()
+
+
+def test_the_front_page(place: Place) -> None:
+    needs("kcat", "redis-cli")
+    first, *others = blocks("README.md", "sh")
+    assert re.findall(r"^make [a-z]+", first.text, re.M) == ["make demo", "make test"], "those have runs of their own"
+    text = "".join(snippet.text for snippet in others)
+    assert "export ATP_KAFKA" in text and "export ATP_REDIS" in text and "# -> 10" in text
+    install = next(line for line in text.splitlines() if line.startswith("pip install ."))
+    own = {install: "true", "redis://localhost:6379/0": place.servers.redis_url}
+    place.reader("front", **own).shell("README.md", text)
+    place.tidy()  # what follows is another engine, without this one's state
 
 
 def test_the_dashboard_asks_what_the_quickstart_asks() -> None:
@@ -165,17 +178,6 @@ def test_the_first_minute_of_the_runbook(running: Place) -> None:
     # Ready a moment after its first numbers can be read: when their epoch has ended.
     until(lambda: subprocess.run(command, env=env, cwd=folder, check=False).returncode == 0, 30, "ready")
     running.reader("runbook").shell("docs/runbook.md")
-
-
-def test_the_front_page(place: Place) -> None:
-    needs("kcat", "redis-cli")
-    first, *others = blocks("README.md", "sh")
-    assert re.findall(r"^make [a-z]+", first.text, re.M) == ["make demo", "make test"], "those have runs of their own"
-    text = "".join(snippet.text for snippet in others)
-    assert "export ATP_KAFKA" in text and "export ATP_REDIS" in text and "# -> 10" in text
-    install = next(line for line in text.splitlines() if line.startswith("pip install ."))
-    own = {install: "true", "redis://localhost:6379/0": place.servers.redis_url}
-    place.reader("front", **own).shell("README.md", text)
 
 
 def test_the_first_load(world: Any) -> None:

@@ -55,7 +55,7 @@ def test_an_input_topic_made_again_is_not_read_in_its_middle(world: Any) -> None
     world.flush()
     found = findings(world)["state and topics"]
     assert not found["ok"] and "was deleted and made again" in found["seen"], found
-    refuses(world, f"topic {name} was deleted and made again", "name an empty one")
+    refuses(world, f"topic {name} was deleted and made again", "name an empty folder", "--from-scratch")
     assert promised(world) == 5
 
 

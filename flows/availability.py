@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from flows.alive import Alive
+from flows.beginning import look_for_earlier_run, take_token
 from flows.belonging import inputs_now, mismatch
 from flows.kafka import input_ends
-from flows.log import configure
+from flows.log import configure, get_log
 from flows.monitor import Member, Monitor
 from flows.runtime import Run
-from flows.state_folder import StateFolder
-from flows.store import Store
+from flows.state_folder import UMASK, StateFolder
 from flows.wiring import Worker
 from flows.worker import told
 from schemas.settings import SettingsError, load_settings
+from schemas.topics import INPUTS
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
+
+log = get_log(__name__)
 
 
 class _Oneself:
@@ -52,6 +56,7 @@ def build() -> tuple[Worker, StateFolder]:
     """Take a run token and build the dataflow from atp.toml and the environment. Once a process."""
     settings = load_settings()
     configure(settings)
+    os.umask(UMASK)
     folder = StateFolder(settings)
     folder.open()
     inputs = inputs_now(settings)
@@ -59,11 +64,15 @@ def build() -> tuple[Worker, StateFolder]:
     wrong = mismatch(settings, known, inputs) if known is not None else None
     if wrong is not None:
         raise SettingsError(str(wrong))
-    store = Store(settings.redis.address(), settings.redis.prefix)
-    token = store.claim(folder.facts().token)
-    store.close()
+    look_for_earlier_run(settings, folder)
+    folder.make_store()
+    token = take_token(settings, folder)
     folder.keep_token(token, inputs)
-    worker = Worker(Run(settings, token, ends=input_ends(settings), topic_ids=inputs.ids()))
+    log.info(folder.found(), kind="state")
+    begun = folder.facts().scratch
+    scratch = (begun.token, frozenset(begun.left)) if begun is not None else None
+    ends, ended = inputs.named(input_ends(settings)), inputs.ended(map(settings.topic, INPUTS))
+    worker = Worker(Run(settings, token, ends=ends, topic_ids=inputs.ids(), ended=ended, scratch=scratch))
     _say_how_fresh(worker)
     return worker, folder
 
@@ -81,5 +90,9 @@ def _say_how_fresh(worker: Worker) -> None:
 
 def __getattr__(name: str) -> Dataflow:
     if name == "flow":
-        return build()[0].flow
+        try:
+            return build()[0].flow
+        except SettingsError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(2) from None
     raise AttributeError(name)

@@ -18,6 +18,9 @@ from flows.parts import part_name, place_of
 from schemas.settings import Settings
 from schemas.topics import ALL, INPUTS, REFERENCE
 
+#: The way on without the state there is.
+ANEW = "name an empty folder in state.dir and start with --from-scratch"
+
 
 class Earlier(msgspec.Struct):
     """A topic of the same name that was read before: what it was, and when (UTC microseconds) its heir was accepted."""
@@ -124,14 +127,13 @@ class Mismatch(NamedTuple):
 def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
     """Say why state that was made with `known` cannot go on with `now`; None if it can."""
     folder = settings.state.dir
-    empty = "name an empty state.dir and replay"
     if known.cluster and now.cluster and known.cluster != now.cluster:
         seen = f"{folder} belongs to the Kafka cluster {known.cluster}, and these are servers of {now.cluster}"
-        return Mismatch("kafka.bootstrap_servers", seen, f"name the servers of that one, or {empty}")
+        return Mismatch("kafka.bootstrap_servers", seen, f"name the servers of that one, or {ANEW}")
     missing = sorted(name for name in known.topics if name not in now.topics)
     if missing:
         seen = f"{folder} was made from {', '.join(missing)}, and {settings.topics.prefix or '(none)'} leads elsewhere"
-        return Mismatch("topics.prefix", seen, f"set it as it was, or {empty}")
+        return Mismatch("topics.prefix", seen, f"set it as it was, or {ANEW}")
     for name in (settings.topic(name) for name in INPUTS):
         before, after = known.topics.get(name), now.topics[name]
         if before is None:
@@ -144,13 +146,13 @@ def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
                 "state.dir",
                 seen,
                 f"`atp topics accept {name}` reads the new one from its beginning and keeps all that is counted; or "
-                "name an empty state.dir, and count from what the topics hold now",
+                f"{ANEW}, and count from what the topics hold now",
             )
         if after.partitions < before.partitions:
             seen = (
                 f"topic {name} had {before.partitions} partitions when {folder} was written, and has {after.partitions}"
             )
-            return Mismatch("state.dir", seen, empty)
+            return Mismatch("state.dir", seen, ANEW)
     return None
 
 

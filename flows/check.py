@@ -6,6 +6,7 @@ import fcntl
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from flows.belonging import Inputs, inputs_now, mismatch, notices
+from flows.beginning import refusal
+from flows.belonging import ANEW, Inputs, inputs_now, mismatch, notices
+from flows.earlier_run import earlier_run
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config, resume_points
+from flows.recovery_store import StoreDamage, committed_epoch
 from flows.redis_problem import redis_problem
+from flows.state_folder import FACTS, RECOVERY, RESTORE, Facts, StateRefused, read_facts
 from flows.store import Store, StoreError, library_version
 from flows.topics import plan
 from operators.ledger import FORMAT, FORMATS
@@ -352,34 +357,65 @@ def _state(settings: Settings, kafka_answers: bool) -> Iterator[Finding]:
         )
         return
     yield Finding("state directory", True, f"{path} is writable" if path.exists() else f"{path} will be made")
-    if not (path / "engine.json").is_file():
-        return
-    from flows.state_folder import StateFolder
-
     try:
-        facts = StateFolder(settings).facts()
-        shards = facts.shards
-    except Exception as error:  # whatever is wrong with the file, it is not one of ours
-        yield Finding("state", False, f"{path / 'engine.json'} cannot be read ({error})", "name another state.dir")
+        facts = read_facts(path / FACTS)
+        epoch = committed_epoch(path / RECOVERY)
+    except StateRefused as error:
+        yield Finding("state", False, error.seen, error.remedy)
         return
-    if shards == settings.shards:
-        yield Finding("state", True, f"made with shards={shards}")
+    except StoreDamage as error:
+        yield Finding("state", False, str(error), RESTORE)
+        return
+    yield from _kept(settings, facts, epoch)
+    if epoch is None and kafka_answers and (facts is None or facts.scratch is None):
+        yield from _earlier_run(settings, facts is not None and facts.is_first)
+    if facts is not None and facts.inputs is not None and kafka_answers:
+        yield from _belonging(settings, facts.inputs)
+
+
+def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterator[Finding]:
+    path = settings.state.dir.absolute()
+    if facts is None:
+        if epoch is None:
+            yield Finding("state", True, f"{path} holds none yet")
+        else:
+            seen = f"{path} holds state (epoch {epoch}), and its {FACTS} is missing"
+            yield Finding("state", False, seen, RESTORE)
+        return
+    if facts.shards == settings.shards:
+        until = f"epoch {epoch}" if epoch is not None else "no snapshot yet"
+        yield Finding("state", True, f"{path}: made with shards={facts.shards}, of run {facts.token}, {until}")
     else:
         yield Finding(
             "state",
             False,
-            f"made with shards={shards}, set is shards={settings.shards}",
-            f"set shards={shards}, or name an empty state.dir and replay",
+            f"made with shards={facts.shards}, set is shards={settings.shards}",
+            f"set shards={facts.shards}, or {ANEW}",
         )
     if facts.format not in FORMATS:
         yield Finding(
             "state format",
             False,
             f"format {facts.format}, and this engine reads {FORMAT}",
-            "run the version that wrote it, or name an empty state.dir and replay",
+            f"run the version that wrote it, or {ANEW}",
         )
-    if facts.inputs is not None and kafka_answers:
-        yield from _belonging(settings, facts.inputs)
+    if facts.scratch is not None:
+        yield Finding(
+            "from scratch", True, f"begun; {len(facts.scratch.left)} of {facts.shards} shards have not said everything"
+        )
+
+
+def _earlier_run(settings: Settings, is_first: bool) -> Iterator[Finding]:
+    """A start without the state of a run that is known would be refused."""
+    try:
+        with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+            known = earlier_run(settings, store)
+    except (StoreError, KafkaProblem):
+        return  # what is wrong with Redis, Kafka or the topics is said already
+    if known.proves_state(is_first):
+        yield Finding("earlier run", False, *refusal(settings, known))
+    else:
+        yield Finding("earlier run", True, "none is known whose state would be missing")
 
 
 def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
@@ -403,7 +439,7 @@ def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
             "resume point",
             False,
             "; ".join(lost),
-            "raise the topics' retention; to go on without what is lost, name an empty state.dir and replay",
+            f"raise the topics' retention; to go on without what is lost, {ANEW}",
         )
     else:
         yield Finding("resume point", True, "Kafka still holds everything that was not read")

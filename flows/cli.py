@@ -7,6 +7,7 @@ so that `--help` does not wait for Kafka's client.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -76,13 +77,17 @@ def run(
         bool, typer.Option("--until-caught-up", help="Stop when what is in the topics now is published.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Keep trying while Kafka or Redis is not there.")] = False,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Begin anew although the state of an earlier run is not here.")
+    ] = False,
 ) -> None:
     """Run the engine until SIGTERM or Ctrl-C."""
     with reporting():
         loaded = load(config, kafka, redis, state_dir, settings, workers)
         from flows import supervisor
 
-        raise typer.Exit(supervisor.run(loaded, until_caught_up=until_caught_up, wait=wait))
+        code = supervisor.run(loaded, until_caught_up=until_caught_up, wait=wait, from_scratch=from_scratch)
+        raise typer.Exit(code)
 
 
 @topics_app.command("create")
@@ -341,7 +346,21 @@ def load(
         overrides[name.strip()] = value
     flags = {"kafka.bootstrap_servers": kafka, "redis.url": redis, "state.dir": state_dir, "workers": workers}
     overrides |= {name: value for name, value in flags.items() if value is not None}
+    for name, given in overrides.items():
+        if holds_password(name, str(given)):
+            complain(
+                f"{name} was given with a password on the command line, which everybody on this machine can read in "
+                "its list of processes: name a file with it (redis.password_file, kafka.option_files), or set it in "
+                "atp.toml or the environment"
+            )
     return load_settings(config, overrides)
+
+
+def holds_password(name: str, value: str) -> bool:
+    """Does a setting's value hold a password? As far as its name or the form of an address tells."""
+    if name.endswith(("password", "secret", "sasl.jaas.config", "ssl.key.pem")):
+        return True
+    return bool(re.search(r"(^|/)[^:/@,]*:[^@/,]+@|[?&]password=.", value))
 
 
 @contextmanager

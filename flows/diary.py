@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from flows.health import Check
 from flows.log import get_log, is_json
+from flows.state_folder import StateRefused
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 
@@ -28,15 +29,16 @@ class Diary:
         self._stops_at: float | None = None
         self._waiter: _Waiter | None = None
 
-    def starts(self, until_caught_up: bool) -> None:
-        """The engine starts."""
+    def starts(self, until_caught_up: bool, found: str) -> None:
+        """The engine starts. `found`: what state it found, and where; empty if that could not be used."""
         ours = self._settings
         port = f"{ours.metrics.host}:{ours.metrics.port}" if ours.metrics.port else "none"
         workers = f"{ours.workers} worker{'s' if ours.workers > 1 else ''}"
         redis = mask_url(ours.redis.url)
+        state = found or f"state in {ours.state.dir.absolute()}"
         log.info(
             f"atp-engine {version('atp-engine')} starts: Kafka {ours.kafka.bootstrap_servers}, Redis {redis}, "
-            f"state {ours.state.dir}, port {port}, {workers}{', until caught up' if until_caught_up else ''}",
+            f"{state}, port {port}, {workers}{', until caught up' if until_caught_up else ''}",
             kind="starting",
             version=version("atp-engine"),
             kafka=ours.kafka.bootstrap_servers,
@@ -67,10 +69,12 @@ class Diary:
 
     def refuses(self, error: Exception) -> None:
         """It cannot start, or not go on; the error's text says why and what would do."""
-        if is_json(self._settings):
-            log.error(str(error), kind="refused_start", next="do what the sentence says, then start it again")
-        else:
+        if not is_json(self._settings):
             print(error, file=sys.stderr)
+        elif isinstance(error, StateRefused):
+            log.error(error.seen, kind="state_refused", next=error.remedy)
+        else:
+            log.error(str(error), kind="refused_start", next="do what the sentence says, then start it again")
 
     def breaks(self, error: Exception) -> None:
         """Something happened that nobody thought of."""

@@ -258,8 +258,8 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         if code == KafkaError._AUTO_OFFSET_RESET:
             self._gap = (
                 f"{self._part}: offset {position}, where this engine has to go on, is not in Kafka any more "
-                f"({message.error().str()}): raise the topic's retention; to go on without what is lost, start with "
-                "an empty state.dir and replay"
+                f"({message.error().str()}): raise the topic's retention; to go on without what is lost, name "
+                "an empty folder in state.dir and start with --from-scratch"
             )
         elif self._source.reader.complaints.is_new(self._part, message.error()):
             log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)

@@ -174,6 +174,15 @@ GROUPS: Final = (
                 "atp_memory_limit_bytes", GAUGE, "", "What one worker may take; at 90 % of it the engine stops."
             ),
             _of_engine("atp_state_bytes", GAUGE, "", "Size of state.dir on disk."),
+            _of_engine(
+                "atp_state_kept", GAUGE, "", "1 where this start went on with kept state, 0 where it began anew."
+            ),
+            _of_worker(
+                "atp_from_scratch_shards",
+                GAUGE,
+                "",
+                "Shards that a start from scratch is not through with: 0 when everything is said.",
+            ),
             _of_engine("atp_ready", GAUGE, "check", "1 where /readyz finds the check good."),
             _of_engine("atp_worker_up", GAUGE, "worker", "1 while the worker process runs and answers."),
             _of_engine("atp_worker_restarts", COUNTER, "", "Times the workers were started again after one died."),

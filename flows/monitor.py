@@ -71,6 +71,7 @@ class Monitor:
         self._restarts = 0
         #: input topics that were deleted, or made again
         self._lost: Mapping[str, str] = {}
+        self._is_kept = False
         self._lag = LagWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
         self._size: tuple[float, int] = (-SIZE_EVERY_S, 0)
@@ -82,6 +83,10 @@ class Monitor:
     def waits(self, reason: str) -> None:
         """No worker runs, for that reason."""
         self._phase = reason
+
+    def finds(self, is_kept: bool) -> None:
+        """This start found state to go on with, or none."""
+        self._is_kept = is_kept
 
     def begins(self, token: int, parts: Iterable[str], members: dict[int, Member]) -> None:
         """The workers of a run have been started."""
@@ -198,6 +203,7 @@ class Monitor:
         yield "atp_run_token", {}, self._token
         yield "atp_memory_limit_bytes", {}, share_of(self._settings)
         yield "atp_state_bytes", {}, self._state_bytes()
+        yield "atp_state_kept", {}, float(self._is_kept)
         versions = {
             "version": version("atp-engine"),
             "bytewax_version": version("bytewax"),

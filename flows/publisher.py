@@ -19,7 +19,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -27,16 +27,17 @@ import msgspec
 from flows.control import Control
 from flows.cycles import look_for_cycles
 from flows.encode import Slice, bulk_bytes, pack_slice, position_json
-from flows.kafka_tail import Tail, updates_since
+from flows.kafka_tail import Tail, items_with_positions, updates_since
 from flows.letters import Letter, Letters
 from flows.log import get_log
 from flows.metrics import Metrics
 from flows.notices import Notices
 from flows.outgoing_kafka import LAST_WAIT_S, OutgoingKafka
 from flows.progress import PartProgress, Progress
+from flows.removal import Gone, Removal, outgoing
 from flows.requests import take_requests
 from flows.runtime import Book, Run, Stop, now, shard_key
-from flows.state_folder import NewestRun
+from flows.state_folder import NewestRun, scratch_is_through
 from flows.store import Behind, Fenced, Outage, Store, life_field
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, is_for_redis_alone
@@ -189,6 +190,15 @@ class Publisher:
         #: from when on a shard that the last run still held back has to look at what Kafka has
         self._held_since: int | None = None
         self._tail_from = 0
+        #: shards of a start from scratch that have not yet removed what is no longer true
+        self._left: frozenset[int] = run.scratch[1] if run.scratch is not None else frozenset()
+        #: those that do so now, and what they still have to do; None: nothing but to wait until Kafka has it
+        self._removing: frozenset[int] = frozenset()
+        self._removal: Removal | None = None
+        self._removals: Iterator[Gone] | None = None
+        #: (item, channel) of the last numbers that this sends, and items of the empty positions
+        self._last_words: set[tuple[str, str]] = set()
+        self._last_positions: set[str] = set()
         self._counter = 0
         self._budgeted: object = None
         self._beat_at = 0.0
@@ -207,6 +217,7 @@ class Publisher:
         metrics.watch("atp_outbox_items", lambda: len(self._outbox))
         metrics.watch("atp_inbox_outcomes", lambda: len(self._inbox))
         metrics.watch("atp_held_shards", self.held_shards)
+        metrics.watch("atp_from_scratch_shards", lambda: len(self._left & set(self._shards)))
 
     # --- the dataflow's side -----------------------------------------------------------------------------------------
 
@@ -326,6 +337,8 @@ class Publisher:
                 self._condition.notify_all()
 
     def _patience_s(self) -> float:
+        if self._removing and self._removals is not None:
+            return 0.0
         patience = max(0.0, self._beat_at + HEARTBEAT_S - time.monotonic())
         if any(shard.held is not None for shard in self._shards.values()):
             patience = min(patience, HELD_CHECK_S)
@@ -347,6 +360,8 @@ class Publisher:
             self._take_inbox()
         if self._filled:
             self._note_filled()
+        if self._left:
+            self._remove_some()
         self._send_due()
         self._send_words()
         if time.monotonic() - self._beat_at >= HEARTBEAT_S:
@@ -358,6 +373,9 @@ class Publisher:
         self._restore()
         if not self._is_compared:
             self._compare()
+        if self._left and self._drain and self._run.until_caught_up:
+            while self._remove_some():
+                pass
         self._close_flush()
         patient = self._drain and not self._stop.is_set() and self._run.until_caught_up
         while True:
@@ -369,6 +387,8 @@ class Publisher:
             if not self._has_room:
                 self._kafka.make_room()
         self._kafka.flush()
+        if self._removing and self._removals is None:
+            self._end_removal()
         by_shard: dict[int, list[Outgoing]] = {}
         for update in self._lanes.waiting():
             by_shard.setdefault(update.shard, []).append(update)
@@ -478,7 +498,13 @@ class Publisher:
     def _distrust(self, shards: Collection[int]) -> None:
         """Hold shards back until they are past all that an earlier run can have read: they say everything then."""
         if not self._uncertain:
-            self._tell_loss("Redis does not have all that was published")
+            if self._left:
+                log.info(
+                    "from scratch: nothing is published until everything is read that the inputs held at this start",
+                    kind="from_scratch",
+                )
+            else:
+                self._tell_loss("Redis does not have all that was published")
         ends = {part: end - 1 for part, end in self._run.ends.items() if end}
         for number in shards:
             shard = self._shards[number]
@@ -729,6 +755,85 @@ class Publisher:
             self._write([self._store.reached_key()], [len(through), *marks, 0])
             log.info(f"Redis is filled again with {len(through)} shards, {len(self._filling)} to go", kind="refilled")
 
+    def _remove_some(self) -> bool:
+        """Remove some of what is no longer true, once its shards have said everything; is there more to do?"""
+        if not self._removing:
+            mine = self._left & self._shards.keys()
+            if not (mine and self._is_compared and self._is_said(mine)):
+                return False
+            self._begin_removal(mine)
+        elif not self._is_said(self._removing):  # Redis lost it meanwhile: from the beginning, when it is full again
+            self._removing = frozenset()
+            return False
+        if self._removals is None:
+            return False
+        gone = next(self._removals, None)
+        if gone is None:
+            self._removals = None
+            return False
+        moment = now()
+        shards = self._run.settings.shards
+        for update in gone.updates:
+            self._restated.add(update.item)
+            self._last_words.update((update.item, change.channel) for change in update.channels)
+            if update.places is not None:
+                self._last_positions.add(update.item)
+            self._outbox.add(shard_of(update.item, shards), [update], None)
+        while self._outbox:
+            self._write_slices()
+        if gone.outgoing or gone.positions:
+            version = self._next_version()
+            for item, change in gone.outgoing:
+                self._last_words.add((item, change.channel))
+                self._lanes.add(outgoing(shard_of(item, shards), item, change, version, moment), moment)
+            for update in gone.positions:
+                self._last_positions.add(update.item)
+                self._keep_position(update, version, moment)
+        return True
+
+    def _is_said(self, shards: Collection[int]) -> bool:
+        """Have these shards said everything, and is it written?"""
+        return not any(
+            shard in self._uncertain or shard in self._filling or self._shards[shard].held is not None
+            for shard in shards
+        )
+
+    def _begin_removal(self, shards: frozenset[int]) -> None:
+        assert self._run.scratch is not None
+        settings = self._run.settings
+
+        def whole_tail() -> Tail:
+            if self._tail is None or self._tail_from > 0:
+                self._tail, self._tail_from = self._updates_since(settings, 0), 0
+            return self._tail
+
+        self._removal = Removal(
+            self._run.scratch[0],
+            lambda item: shard_of(item, settings.shards) in shards,
+            self._store,
+            self._patiently,
+            whole_tail,
+            lambda: items_with_positions(settings),
+        )
+        self._removing, self._removals = shards, self._removal.steps()
+
+    def _end_removal(self) -> None:
+        """Note that it is through, when Kafka has all of it."""
+        waiting = {(update.item, update.change.channel) for update in self._lanes.waiting()}
+        if not self._last_words.isdisjoint(waiting) or not self._last_positions.isdisjoint(self._positions):
+            return
+        self._kafka.flush()
+        self._last_words, self._last_positions = set(), set()
+        assert self._removal is not None
+        items, numbers = self._removal.items, self._removal.numbers
+        left = scratch_is_through(self._run.settings.state.dir, set(self._removing))
+        self._left, self._removing = self._left - self._removing, frozenset()
+        log.info(
+            f"from scratch: everything is said; {items} hashes that are no longer true were removed from Redis, and "
+            f"{numbers} numbers that Kafka alone had; {left} shards to go",
+            kind="from_scratch",
+        )
+
     def _join(self) -> None:
         try:
             self._patiently(self._store.join)
@@ -871,6 +976,8 @@ class Publisher:
     def _beat(self) -> None:
         """Once a second: notice a Redis that lost its data although nothing is written, tell and hear progress."""
         self._beat_at = time.monotonic()
+        if self._removing and self._removals is None:  # an engine without input settles nothing
+            self._end_removal()
         if not self._wrote_since_beat:
             self._write([], [])
         self._wrote_since_beat = False

@@ -56,6 +56,8 @@ class Run:
     topic_ids: dict[str, str] = field(default_factory=dict)
     #: partitions of topics that were made again since, which recovered state still holds
     ended: tuple[str, ...] = ()
+    #: a start from scratch that is not through: the token of the run that began it, and the shards that are left
+    scratch: tuple[int, frozenset[int]] | None = None
 
 
 class Stop:

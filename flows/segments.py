@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from flows.state_folder import RESTORE
 from operators.ids import bucket_of
 from operators.ledger import join_records
 
@@ -75,15 +76,11 @@ class SegmentFiles:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise SegmentError(
-                f"state file {path} cannot be read ({error}): restore state.dir from its backup, or start with an "
-                "empty one and replay the input topics"
-            ) from error
+            raise SegmentError(f"state file {path} cannot be read ({error}): {RESTORE}") from error
         if len(content) != size or zlib.crc32(content) != checksum:
             raise SegmentError(
                 f"state file {path} is damaged (expected {size} bytes with checksum {checksum:08x}, got {len(content)} "
-                f"with {zlib.crc32(content):08x}): restore state.dir from its backup, or start with an empty one and "
-                "replay the input topics"
+                f"with {zlib.crc32(content):08x}): {RESTORE}"
             )
         return _file.decode(content)
 

@@ -33,6 +33,8 @@ log = get_log(__name__)
 Argument = str | bytes | int
 #: What is read from the connection at a time: the answers to all slices on their way, many times over.
 READ_BYTES = 65_536
+#: Keys that one SCAN looks at: half a millisecond of Redis.
+SCAN_KEYS = 1000
 CONNECT_TIMEOUT_S = 3
 #: Longer than any slice takes, and short enough that a Redis which hangs is noticed within one health check.
 ANSWER_TIMEOUT_S = 5
@@ -97,6 +99,10 @@ class Store:
         self._reader = hiredis.Reader()
         self._fence = f"{prefix}engine:fence"
         self._packed_fence = bulk_bytes(self._fence)
+
+    def fence_key(self) -> str:
+        """Name the hash that holds the newest run's token."""
+        return self._fence
 
     def reached_key(self) -> str:
         """Name the hash that says, by shard, which input offsets the numbers here include."""
@@ -196,6 +202,10 @@ class Store:
         cursor, keys = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", count)
         return cursor, keys
 
+    def held_token(self) -> int:
+        """Read the newest run's token; 0 where there was none."""
+        return int(self._ask("HGET", self._fence, "token") or 0)
+
     def rejected(self) -> int:
         """Read how many writes of older runs were turned away since the newest token was taken."""
         return int(self._ask("HGET", self._fence, "rejected") or 0)
@@ -219,6 +229,28 @@ class Store:
         """Read whole hashes in one round trip."""
         answers = self._ask_all([("HGETALL", key) for key in keys])
         return [dict(zip(flat[::2], flat[1::2], strict=True)) for flat in answers]
+
+    def hashes(self, kind: str, cursor: str) -> tuple[list[str], str]:
+        """Give some of what follows the prefix and `kind` in keys of hashes, and where to go on: "0" begins and ends.
+
+        A key may come twice.
+        """
+        head = f"{self.prefix}{kind}"
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", head) + "*"
+        found, keys = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_KEYS, "TYPE", "hash")
+        return [key.decode()[len(head) :] for key in keys], found.decode()
+
+    def may_look_around(self) -> None:
+        """Find out whether this user may ask which keys there are; StoreError if not."""
+        try:
+            self._ask("SCAN", "0", "COUNT", 1)
+        except Outage as error:
+            if "NOPERM" not in str(error):
+                raise
+            raise StoreError(
+                f"{error}: a start from scratch removes what no longer follows from the inputs, and has to find it; "
+                "give its user +scan"
+            ) from error
 
     def put(self, key: str, fields: dict[str, bytes]) -> None:
         """Write fields that are no published numbers, unfenced."""

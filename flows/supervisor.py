@@ -16,6 +16,7 @@ from pathlib import Path
 
 from flows.accepting import accept_now, take_request
 from flows.alive import Alive
+from flows.beginning import look_for_earlier_run, take_token
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.diary import Diary
 from flows.endpoint import Endpoint
@@ -26,9 +27,9 @@ from flows.log import configure, get_log, is_json
 from flows.monitor import Member, Monitor
 from flows.redis_problem import redis_problem
 from flows.runtime import Run
-from flows.state_folder import Busy, StateFolder
+from flows.state_folder import UMASK, Busy, StateFolder
 from flows.stop_signals import StopSignals
-from flows.store import Outage, Store, StoreError
+from flows.store import Outage, StoreError
 from flows.topic_watch import TopicWatch
 from flows.worker import CUT_SHORT, FENCED, INCURABLE, Errand
 from flows.worker_output import WorkerOutput
@@ -49,6 +50,8 @@ END_PATIENCE_S = 30.0
 OUTPUT_PATIENCE_S = 2.0
 #: How often it is looked whether somebody left a request.
 REQUESTS_EVERY_S = 0.5
+#: How often it is looked whether the first epoch has ended.
+FIRST_EPOCH_EVERY_S = 1.0
 #: What runs one worker; its errand comes on the standard input.
 WORKER = (sys.executable, "-m", "flows.worker")
 
@@ -57,15 +60,21 @@ class StartError(PlainError):
     """The engine cannot start; the text says why and what would do."""
 
 
-def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, worker: Sequence[str] = WORKER) -> int:
+def run(
+    settings: Settings,
+    until_caught_up: bool = False,
+    wait: bool = False,
+    worker: Sequence[str] = WORKER,
+    from_scratch: bool = False,
+) -> int:
     """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
 
     `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence. `worker`: the command of a
-    worker process.
+    worker process. `from_scratch`: begin without the state of the run that Redis or Kafka knows.
     """
     configure(settings)
+    shared_umask = os.umask(UMASK)
     diary = Diary(settings)
-    diary.starts(until_caught_up)
     folder = StateFolder(settings)
     signals = StopSignals()
     monitor = Monitor(settings)
@@ -74,7 +83,12 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
     alive = Alive(settings, monitor)
     code = 1
     try:
-        folder.open()
+        found = ""
+        try:
+            folder.open(from_scratch)
+            found = folder.found()
+        finally:
+            diary.starts(until_caught_up, found)
         endpoint.start()
         if settings.dead_letters.replay_known and not until_caught_up:
             again.start()
@@ -93,6 +107,7 @@ def run(settings: Settings, until_caught_up: bool = False, wait: bool = False, w
         monitor.close()
         signals.restore()
         folder.close()
+        os.umask(shared_umask)
     diary.stopped(code, signals.name)
     return code
 
@@ -173,6 +188,10 @@ class _Supervisor:
         #: the workers are to end and to be started again, for another topic in the place of one that they read
         self._is_anew = False
         self._topics = TopicWatch(settings, monitor.loses)
+        #: the state is looked at once with all its pages
+        self._has_looked = False
+        #: when it is next looked whether the first epoch has ended; None: it has
+        self._first_epoch_at: float | None = None
 
     def run(self) -> int:
         """Run clusters one after another until one ends well; gives the exit code."""
@@ -202,6 +221,7 @@ class _Supervisor:
                 continue
             started, has_run = time.monotonic(), True
             codes = self._cluster(errands)
+            self._look_at_first_epoch(is_over=True)
             is_anew, self._is_anew = self._is_anew and not self._asked.is_set(), False
             if all(code == 0 for code in codes) and not is_anew:
                 return self._end()
@@ -259,6 +279,7 @@ class _Supervisor:
         """Take a token and find out what there is to read."""
         settings = self._settings
         inputs = self._inputs()
+        self._look_at_state()
         token = self._claim()
         # Earlier runs can write no more: what they have read ends here.
         if self._ends is None or not self._until_caught_up:
@@ -275,17 +296,46 @@ class _Supervisor:
         try:
             self._folder.keep_token(token, inputs)
         except OSError as error:
-            raise StartError(
-                f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
-                "whether it is mounted for writing"
-            ) from error
+            raise StartError(self._unwritten(error)) from error
         self._topics.begin(inputs)
         ended = inputs.ended(map(settings.topic, INPUTS))
         addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
+        facts = self._folder.facts()
+        self._first_epoch_at = 0.0 if facts.is_first else None
+        scratch = (facts.scratch.token, frozenset(facts.scratch.left)) if facts.scratch is not None else None
         return [
-            Errand(Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended), addresses)
+            Errand(
+                Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended, scratch),
+                addresses,
+            )
             for worker in range(workers)
         ]
+
+    def _look_at_state(self) -> None:
+        """Find out what is kept, and refuse to begin without what an earlier run has kept."""
+        if self._has_looked:
+            self._folder.survey(is_thorough=False)
+        try:
+            look_for_earlier_run(self._settings, self._folder)
+            self._folder.make_store()
+        except (KafkaProblem, Outage) as error:
+            raise StartError(self._without(error)) from error
+        except StoreError as error:
+            raise StartError(f"Redis does not say what it knows of an earlier run: {error}") from error
+        except OSError as error:
+            raise StartError(self._unwritten(error)) from error
+        if not self._has_looked:
+            self._monitor.finds(self._folder.epoch is not None)
+        self._has_looked = True
+
+    def _without(self, error: Exception) -> str:
+        return str(error if isinstance(error, KafkaProblem) else redis_problem(self._settings, error))
+
+    def _unwritten(self, error: OSError) -> str:
+        return (
+            f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
+            "whether it is mounted for writing"
+        )
 
     def _inputs(self) -> Inputs:
         """Find out whether the state belongs to these topics; SettingsError if it does not."""
@@ -304,16 +354,12 @@ class _Supervisor:
         return inputs
 
     def _claim(self) -> int:
-        settings = self._settings
-        store = Store(settings.redis.address(), settings.redis.prefix)
         try:
-            return store.claim(self._folder.facts().token)
+            return take_token(self._settings, self._folder)
         except Outage as error:
-            raise StartError(str(redis_problem(settings, error))) from error
+            raise StartError(self._without(error)) from error
         except StoreError as error:
             raise StartError(f"Redis did not give a run token: {error}") from error
-        finally:
-            store.close()
 
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
@@ -365,9 +411,21 @@ class _Supervisor:
                 time.sleep(0.02)
             else:
                 self._look_at_requests()
+                self._look_at_first_epoch()
                 if self._until_caught_up and self._topics.lost:
                     return [INCURABLE]  # what is not there cannot be caught up with; which topic is said
                 self._asked.wait(0.05)
+
+    def _look_at_first_epoch(self, is_over: bool = False) -> None:
+        """Note when the first epoch is kept: from then on a folder without it is a mistake."""
+        if self._first_epoch_at is None or (time.monotonic() < self._first_epoch_at and not is_over):
+            return
+        self._first_epoch_at = time.monotonic() + FIRST_EPOCH_EVERY_S
+        with contextlib.suppress(SettingsError, OSError):  # whatever is wrong is found, and said, at the next start
+            self._folder.survey(is_thorough=False)
+            if self._folder.epoch is not None:
+                self._folder.note_first(False)
+                self._first_epoch_at = None
 
     def _look_at_requests(self) -> None:
         """Accept a topic that somebody wants to go on with."""

@@ -6,6 +6,8 @@ inputs ─┬─ to shards ─ shard (dedup, quantities, promises) ─┐
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import bytewax.operators as op
@@ -21,6 +23,7 @@ from flows.publisher import Publisher
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
 from flows.runtime import Book, Run, Stop, desk_key, shard_key
 from flows.segments import SegmentFiles
+from flows.state_folder import SEGMENTS
 from flows.steps import Listener, PublishSink, ShardStep, SourcesStep
 from operators.route import by_desk
 from operators.shard import ShardConfig
@@ -43,7 +46,7 @@ class Worker:
             settings.sources, [name for name, source in settings.sources.items() if source.stale_after]
         )
         self.publisher = Publisher(run, self.book, self.progress, self.control, self.stop, self.metrics)
-        self.segments = SegmentFiles(settings.state.dir / "segments", run.token, run.worker)
+        self.segments = SegmentFiles(settings.state.dir / SEGMENTS, run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.early = EarlyLayers(settings.state.epoch_interval)
         self.config = shard_config(run)
@@ -58,16 +61,7 @@ class Worker:
         outcomes = op.stateful_batch(
             "shard",
             to_shards,
-            lambda resume: ShardStep(
-                run,
-                self.config,
-                self.segments,
-                self.progress,
-                self.publisher.published,
-                self.metrics,
-                self.early,
-                resume,
-            ),
+            self._shard_step,
         )
         listeners = op.flat_map_batch("to_listeners", words, _to_listeners)
         heard = op.stateful_batch("listener", listeners, lambda _: Listener(self.book))
@@ -81,6 +75,45 @@ class Worker:
         # What listens ends in the sink as well: an epoch is over when they have heard it.
         op.output("publish", op.merge("said", outcomes, heard, quiet), PublishSink(self.publisher, self.config.shards))
         return flow
+
+    def _shard_step(self, resume: bytes | None) -> ShardStep:
+        """Make a shard's step. What it dies of is noted: of a cluster Bytewax tells only that a thread panicked."""
+        with self._noting():
+            step = ShardStep(
+                self.run,
+                self.config,
+                self.segments,
+                self.progress,
+                self.publisher.published,
+                self.metrics,
+                self.early,
+                resume,
+            )
+        for name in ("on_batch", "on_notify", "on_eof", "snapshot"):
+            setattr(step, name, self._noted(getattr(step, name)))
+        return step
+
+    def _noted(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any) -> Any:
+            try:
+                return call(*arguments)
+            except BaseException as error:
+                self._note(error)
+                raise
+
+        return noted
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._note(error)
+            raise
+
+    def _note(self, error: BaseException) -> None:
+        if self.failure() is None:
+            self.stop.failure = error
 
     def failure(self) -> BaseException | None:
         """Give what a part of this process died of, if one did."""

@@ -27,10 +27,13 @@ from flows.kafka import KafkaProblem
 from flows.log import get_log
 from flows.memory import MemoryWatch, share_of
 from flows.metrics import elapsed
+from flows.noise import keep_trace, noise_file, set_apart
 from flows.runtime import Run, Stop
 from flows.segments import SegmentError
+from flows.state_folder import RECOVERY, RESTORE, UMASK
 from flows.store import Fenced
 from flows.worker_report import answer_on
+from schemas.settings import Settings
 
 if TYPE_CHECKING:
     from flows.wiring import Worker
@@ -41,6 +44,8 @@ INCURABLE, FENCED, CUT_SHORT = 3, 4, 5
 INCURABLE_HELP = "do what the sentence says, then start the engine: a restart alone does not help"
 #: The writer's thread gets the interpreter within this; at the default 5 ms it would add that to every latency.
 SWITCH_INTERVAL_S = 0.0005
+#: What SQLite says of a file that is not, or no longer, a whole database.
+SQLITE_DAMAGE = ("database disk image is malformed", "file is not a database")
 #: From when on an end that was asked for counts as slow: before the supervisor ends it by force.
 SLOW_END_S = 20.0
 
@@ -57,14 +62,14 @@ class Errand:
 
 def recovery_folder(state: Path) -> Path:
     """Give where Bytewax keeps its snapshots."""
-    return state / "recovery"
+    return state / RECOVERY
 
 
 class LastWord:
     """Says once what this process dies of, whichever thread finds it first; the others wait for its end."""
 
-    def __init__(self, worker: int) -> None:
-        self._worker = worker
+    def __init__(self, settings: Settings, worker: int) -> None:
+        self._settings, self._worker = settings, worker
         self._is_said = threading.Lock()
 
     def say(self, error: BaseException) -> int:
@@ -76,11 +81,17 @@ class LastWord:
             if isinstance(cause, (SegmentError, KafkaProblem)):
                 log.error(str(cause), kind="incurable", next=INCURABLE_HELP)
                 return INCURABLE
+            if is_store_damage(cause):
+                where = recovery_folder(self._settings.state.dir).absolute()
+                log.error(f"the recovery store in {where} is damaged: {cause}", kind="incurable", next=RESTORE)
+                return INCURABLE
+        keep_trace(error)
+        kept = noise_file(self._settings, self._worker).absolute()
         log.error(
-            f"worker {self._worker} failed: {error}",
+            f"worker {self._worker} failed: {_in_a_line(error)}",
             kind="worker_failed",
-            next="it is started again by itself; if it fails again and again, atp check and the lines above say why",
-            exc_info=error,
+            next="it is started again by itself; if it fails again and again, see what atp check says, and report it "
+            f"with {kept}",
         )
         return 1
 
@@ -221,6 +232,8 @@ def main() -> int:
         return 1  # the supervisor has ended before
     from flows.log import configure
 
+    os.umask(UMASK)
+    set_apart(errand.run.settings, errand.run.worker)
     configure(errand.run.settings, worker=errand.run.worker, run=errand.run.token)
     _die_with_supervisor()
     # All workers have to end together, as if an operator had asked for it: the supervisor sees to that.
@@ -228,7 +241,7 @@ def main() -> int:
     memory = MemoryWatch(share_of(errand.run.settings), lambda: os.kill(supervisor, signal.SIGTERM))
     memory.start()
     ClockWatch(end_worker).start()
-    last_word = LastWord(errand.run.worker)
+    last_word = LastWord(errand.run.settings, errand.run.worker)
     try:
         is_done = execute(errand, on_failure=last_word.end)
     except BaseException as error:
@@ -245,6 +258,29 @@ def causes(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__ or error.__context__
     return found
+
+
+def is_store_damage(error: BaseException) -> bool:
+    """Does Bytewax say that its recovery store cannot be read? No restart helps."""
+    from bytewax.recovery import InconsistentPartitionsError, MissingPartitionsError, NoPartitionsError
+
+    kinds = (InconsistentPartitionsError, MissingPartitionsError, NoPartitionsError)
+    return isinstance(error, kinds) or any(words in str(error) for words in SQLITE_DAMAGE)
+
+
+def _in_a_line(error: BaseException) -> str:
+    """Give what went wrong first and, where Bytewax says so, in which step."""
+    found = causes(error)
+    steps = [str(one).partition("): ")[2] for one in found if _is_of_bytewax(one)]
+    own = [one for one in found if not _is_of_bytewax(one)] or [error]
+    # What one of our parts died of is raised before all else; else it is at the end of Bytewax' chain.
+    first = own[-1] if _is_of_bytewax(error) else error
+    where = f" ({steps[0]})" if steps and steps[0] else ""
+    return " ".join(f"{type(first).__name__}: {first}{where}".split())
+
+
+def _is_of_bytewax(error: BaseException) -> bool:
+    return str(error).startswith("(src/")
 
 
 if __name__ == "__main__":

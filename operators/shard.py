@@ -763,8 +763,8 @@ class Shard:
         if version not in ledger.FORMATS or shards != self.config.shards:
             raise ValueError(
                 f"shard {self.number}: the state was written in format {version} for {shards} shards, this engine "
-                f"reads format {ledger.FORMAT} for {self.config.shards}: set shards={shards} or start with an empty "
-                "state.dir"
+                f"reads format {ledger.FORMAT} for {self.config.shards}: set shards={shards}, or name an empty "
+                "folder in state.dir and start with --from-scratch"
             )
         self._evaluated = (evaluated[0], evaluated[1])
         self._sealed = [(name, size, checksum) for name, size, checksum in sealed]

@@ -19,7 +19,7 @@ from flows.letter_states import Mark, encode_mark
 from flows.parts import part_name, place_of
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
 from flows.runtime import Run, desk_key, shard_key
-from flows.state_folder import StateFolder
+from flows.state_folder import Scratch, StateFolder, scratch_is_through, write_facts
 from flows.store import Store
 from flows.wiring import Worker
 from flows.worker import recovery_folder
@@ -148,6 +148,7 @@ def test_what_waits_in_a_snapshot() -> None:
 def test_the_state_directory(settings: Settings) -> None:
     folder = StateFolder(settings)
     folder.open()
+    folder.make_store()
     folder.keep_token(7)
     folder.close()
     assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
@@ -156,6 +157,15 @@ def test_the_state_directory(settings: Settings) -> None:
     inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
     expected = b'{"format":2,"shards":64,"token":8,"inputs":' + inputs + b"}"
     assert (settings.state.dir / "engine.json").read_bytes() == expected
+    folder.note_first(True)
+    assert (settings.state.dir / "engine.json").read_bytes() == expected[:-1] + b',"is_first":true}'
+    facts = folder.facts()
+    facts.scratch = Scratch(9, [0, 63])
+    write_facts(settings.state.dir / "engine.json", facts)
+    scratch = b',"is_first":true,"scratch":{"token":9,"left":[0,63]}}'
+    assert (settings.state.dir / "engine.json").read_bytes() == expected[:-1] + scratch
+    assert scratch_is_through(settings.state.dir, {0}) == 1 and folder.facts().scratch == Scratch(9, [63])
+    assert scratch_is_through(settings.state.dir, {63}) == 0 and folder.facts().scratch is None
     topic = TopicFacts("new", 1, [Earlier("old", 2, 1_700_000_000_000_000)])
     folder.keep_token(9, Inputs("cluster", {"inventory.orders": topic}))
     earlier = b'"earlier":[{"id":"old","partitions":2,"accepted_at":1700000000000000}]'

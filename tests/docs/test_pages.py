@@ -61,6 +61,8 @@ def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(scope="module")
 def running(place: Place) -> Iterator[Place]:
     """The engine runs, and there are items for the page on reading."""
+    # Wherever a page is read: `atp check` looks at the state of this engine.
+    place.variables["ATP_STATE__DIR"] = str(place.folder / "state")
     subprocess.run(place.command("topics", "create"), env=place.env(), cwd=place.folder, check=True)
     (place.folder / "atp.toml").touch()
     settings = load_settings(place.folder / "atp.toml", {"kafka.bootstrap_servers": place.servers.bootstrap_servers})

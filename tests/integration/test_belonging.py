@@ -55,7 +55,7 @@ def test_an_input_topic_made_again_is_not_read_in_its_middle(world: Any) -> None
     world.flush()
     found = findings(world)["state and topics"]
     assert not found["ok"] and "was deleted and made again" in found["seen"], found
-    refuses(world, f"topic {name} was deleted and made again", f"`atp topics accept {name}`")
+    refuses(world, f"topic {name} was deleted and made again", f"`atp topics accept {name}`", "--from-scratch")
     assert promised(world) == 5
 
 

@@ -379,3 +379,25 @@ def test_options_that_librdkafka_refuses_are_a_wrong_setting(here: Path, command
         code, _, said = invoke(*command, *given)
         assert code == 2, said
         assert "kafka.options: expected settings of librdkafka" in said and told in said, said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["get", "SPADE", "--redis", "redis://:hidden@127.0.0.1:9/0"], "redis.url"),
+        (["get", "SPADE", "--redis", "redis://atp:hidden@127.0.0.1:9/0"], "redis.url"),
+        (["get", "SPADE", "--set", "redis.url=redis://127.0.0.1:9/0?password=hidden"], "redis.url"),
+        (["get", "SPADE", "--redis", NOWHERE, "--set", "redis.password=hidden"], "redis.password"),
+        (["topics", "create", "--set", "kafka.options.sasl.password=hidden"], "kafka.options.sasl.password"),
+        (["get", "SPADE", "--redis", NOWHERE], ""),
+        (["get", "SPADE", "--redis", "redis://atp@127.0.0.1:9/0", "--set", "redis.password_file=nowhere"], ""),
+    ],
+)
+def test_a_password_on_the_command_line_is_warned_of(here: Path, arguments: list[str], named: str) -> None:
+    _, _, told = invoke(*arguments)
+    assert "hidden" not in told
+    if named:
+        assert told.startswith(f"atp: {named} was given with a password on the command line"), told
+        assert "redis.password_file" in told
+    else:
+        assert "on the command line" not in told

@@ -12,6 +12,7 @@ from flows.runtime import Stop
 from flows.segments import SegmentError
 from flows.store import Fenced
 from flows.worker import FENCED, INCURABLE, LastWord
+from schemas.settings import Settings
 
 
 def wrapped(cause: Exception) -> Exception:
@@ -32,11 +33,11 @@ def wrapped(cause: Exception) -> Exception:
     ],
 )
 def test_the_code_says_whether_a_restart_would_help(error: Exception, code: int) -> None:
-    assert LastWord(0).say(error) == code
+    assert LastWord(Settings(), 0).say(error) == code
 
 
 def test_only_who_is_first_comes_back() -> None:
-    last_word = LastWord(0)
+    last_word = LastWord(Settings(), 0)
     codes: list[int] = []
     for _ in range(2):
         threading.Thread(target=lambda: codes.append(last_word.say(Fenced("FENCED 2"))), daemon=True).start()
@@ -50,7 +51,7 @@ def test_what_fails_ends_the_process_at_once_on_its_own_thread(monkeypatch: pyte
     left: list[int] = []
     monkeypatch.setattr(worker, "leave", left.append)
     stop = Stop()
-    stop.on_failure = LastWord(0).end
+    stop.on_failure = LastWord(Settings(), 0).end
     error = Fenced("FENCED 2")
     stop.fail(error)
     assert (left, stop.failure) == ([FENCED], error)

@@ -1,0 +1,42 @@
+"""Keeps what Rust and C write to standard error out of the log: a panic's hundred lines would hide the sentence.
+
+It goes to a file beside the state, where who looks for a fault of the engine finds it; with log.level "debug" it stays
+where it is. Python's own words (the log) go where they always went.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from schemas.settings import Settings
+
+
+def noise_file(settings: Settings, worker: int) -> Path:
+    """Name the file of one worker; with `.old`, that of the worker before it."""
+    return settings.state.dir / f"worker-{worker}.stderr"
+
+
+def set_apart(settings: Settings, worker: int) -> None:
+    """From now on only Python's log reaches standard error. Before the log is set up, and before threads write."""
+    if settings.log.level == "debug":
+        return
+    path = noise_file(settings, worker)
+    with suppress(OSError):  # a full disk: then it stays where it is
+        if path.exists() and path.stat().st_size:
+            path.replace(path.with_name(f"{path.name}.old"))
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        sys.stderr.flush()
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        for theirs in (1, 2):  # some of it comes on standard output, which a worker has no other use for
+            os.dup2(file, theirs)
+        os.close(file)
+
+
+def keep_trace(error: BaseException) -> None:
+    """Write an error's stack trace where the noise goes."""
+    with suppress(OSError):
+        os.write(2, "".join(traceback.format_exception(error)).encode(errors="backslashreplace"))

@@ -67,7 +67,7 @@ def list_letters(
     as_json: Json = False,
 ) -> None:
     """List what could not be used, newest first (--oldest-first turns it round)."""
-    with _reporting():
+    with _reporting(is_view=True):
         from flows import letter_output
 
         loaded = _load(config, kafka, settings=settings)
@@ -92,7 +92,7 @@ def sum_up(
     as_json: Json = False,
 ) -> None:
     """Count what could not be used by code and source: how much is open and how old, and what could go again now."""
-    with _reporting():
+    with _reporting(is_view=True):
         from flows import letter_output
 
         loaded = _load(config, kafka, settings=settings)
@@ -108,7 +108,7 @@ def show_letter(
     as_json: Json = False,
 ) -> None:
     """Show one of them whole: what is known of it, what would do, its bytes; of a conflict the event that stands."""
-    with _reporting():
+    with _reporting(is_view=True):
         from flows import letter_output
 
         loaded = _load(config, kafka, settings=settings)

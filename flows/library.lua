@@ -64,8 +64,15 @@ local function list_item(fence, prefix, key, verb)
   local promises = prefix .. 'atp:'
   if string.sub(key, 1, #promises) ~= promises then return end
   local item = string.sub(key, #promises + 1)
-  if verb == 'ZREM' and redis.call('EXISTS', key) == 1 then return end
   local done
+  if verb == 'ZREM' then
+    done = redis.pcall('EXISTS', key)
+    if done == 1 then return end
+    if type(done) == 'table' then
+      redis.call('HDEL', fence, 'items')
+      return
+    end
+  end
   if verb == 'ZADD' then
     done = redis.pcall('ZADD', prefix .. 'engine:items', 0, item)
   else

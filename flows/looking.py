@@ -25,7 +25,7 @@ def items(
     as_json: Json = False,
 ) -> None:
     """List the items that are published, in the order of their codes."""
-    with commands._reporting():
+    with commands._reporting(is_view=True):
         from flows.items import show
 
         raise typer.Exit(show(commands._load(config, redis=redis, settings=settings), prefix, limit, as_json))
@@ -40,7 +40,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show how the engine is, on one screen: exit code 1 where none runs."""
-    with commands._reporting():
+    with commands._reporting(is_view=True):
         from flows.status_view import show
 
         loaded = commands._load(config, redis=redis, state_dir=state_dir, settings=settings)

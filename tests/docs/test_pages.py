@@ -318,7 +318,7 @@ def test_the_page_of_commands_lists_every_command() -> None:
     from flows.cli import app
 
     listed = set(re.findall(r"^\| `atp ([a-z-]+)", (ROOT / "docs" / "commands.md").read_text("utf-8"), re.M))
-    assert listed - COMING == set(typer.main.get_command(app).commands) - COMING  # type: ignore[attr-defined]
+    assert listed == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 def pages() -> list[Path]:
@@ -348,10 +348,6 @@ def test_the_front_page_leads_to_every_page() -> None:
     assert {page.relative_to(ROOT).as_posix() for page in pages()} - linked == {"README.md"}
 
 
-#: Commands that pages speak of before they are there.
-COMING = {"items", "status"}
-
-
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_every_command_and_setting_that_a_page_names_exists(page: Path) -> None:
     import typer
@@ -363,7 +359,7 @@ def test_every_command_and_setting_that_a_page_names_exists(page: Path) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     named = re.findall(r"(?:`|^|&& )atp ([a-z][a-z-]*)", text, re.M)
     for name in named if page.name != "semantics.md" else ():  # whose examples have a language of their own
-        assert name in commands or name in COMING, f"{page.name}: atp {name}"
+        assert name in commands, f"{page.name}: atp {name}"
     known = {"ATP_" + name.upper().replace(".", "__") for name in NAMES} | {"ATP_CONFIG", "ATP_SECTION__NAME"}
     for name in re.findall(r"\bATP_[A-Z_]+[A-Z]", text):
         assert name in known or name.startswith(("ATP_KAFKA__OPTION", "ATP_TEST_", "ATP_DEMO_")), f"{page.name}: {name}"

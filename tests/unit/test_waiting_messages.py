@@ -18,7 +18,9 @@ class Source:
     """All of an input that a partition's waiting needs; nothing is known until `is_known` says so."""
 
     def __init__(self) -> None:
-        self.run = SimpleNamespace(ends={}, until_caught_up=False, settings=SimpleNamespace(reference_grace=SECOND))
+        self.run = SimpleNamespace(
+            ends={}, ended=(), until_caught_up=False, settings=SimpleNamespace(reference_grace=SECOND)
+        )
         self.reader = SimpleNamespace(open=lambda *_: None)
         self.book = SimpleNamespace(topology=None)
         self.early = SimpleNamespace(begin=lambda: None)

@@ -11,12 +11,14 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from flows.belonging import Earlier, Inputs, TopicFacts, inputs_now, mismatch
+from flows.errors import PlainError
 from flows.kafka import KafkaProblem
 from flows.runtime import now
 from schemas.settings import Settings, SettingsError
@@ -33,7 +35,7 @@ ASK_EVERY_S = 0.1
 LOCK_WAIT_S = 1.0
 
 
-class AcceptProblem(RuntimeError):
+class AcceptProblem(PlainError):
     """The topic cannot be accepted; the text says why and what would do."""
 
 
@@ -96,7 +98,7 @@ def accept_now(settings: Settings, folder: StateFolder, topic: str) -> tuple[str
         raise AcceptProblem(f"{error}, and then accept it") from error
     facts = folder.facts()
     kept = accepted(settings, facts.inputs, found, name)
-    folder.keep_token(facts.token, kept)
+    folder.keep_inputs(kept)
     if name in map(settings.topic, INPUTS):
         text = "all that was counted stays, what is sent again is a duplicate, what is new counts once"
     else:
@@ -121,25 +123,40 @@ def accepted_at_ms(settings: Settings) -> dict[str, int]:
 
 def accept(settings: Settings, topic: str) -> str:
     """Accept a topic: here if no engine runs on the state directory, else by asking it. Gives what was done."""
-    from flows.state_folder import FACTS, StateFolder
+    from flows.state_folder import FACTS
 
     name = full_name(settings, topic)
     path = settings.state.dir
     if not (path / FACTS).is_file():
         raise SettingsError(f"state.dir: {path} holds no state of an engine: name the one that the engine runs on")
-    with (path / "lock").open("a+") as lock:
+    try:
+        return _accept_here(settings, name) or _ask(path, name)
+    except OSError as error:
+        raise AcceptProblem(
+            f"state.dir: {path} cannot be written ({error.strerror or error}): say it as the engine's user, and see "
+            "whether its disk has room"
+        ) from error
+
+
+def _accept_here(settings: Settings, name: str) -> str:
+    """Accept a topic where no engine runs; gives nothing where one does."""
+    from flows.state_folder import StateFolder, give_to_owner
+
+    folder = StateFolder(settings)
+    with (folder.path / "lock").open("a+") as lock:
+        give_to_owner(folder.path / "lock")
         deadline = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    break
+                    return ""
                 time.sleep(ASK_EVERY_S)
             else:
-                text, others = accept_now(settings, StateFolder(settings), name)
+                folder.survey(is_thorough=False)  # not what another version or other settings wrote
+                text, others = accept_now(settings, folder, name)
                 return f"{text}; {others or 'start the engine'}"
-    return _ask(path, name)
 
 
 def _ask(path: Path, name: str) -> str:
@@ -164,8 +181,11 @@ def _ask(path: Path, name: str) -> str:
 
 
 def _put(path: Path, content: bytes) -> None:
+    from flows.state_folder import give_to_owner
+
     temporary = path.with_suffix(f"{path.suffix}.tmp")
     temporary.write_bytes(content)
+    give_to_owner(temporary)
     os.replace(temporary, path)
 
 
@@ -173,12 +193,15 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def take_request(path: Path, do: Callable[[str], str]) -> bool:
-    """Answer a request that was left in a state directory; was there one, and was the topic accepted?"""
+    """Answer a request that was left in a state directory; was there one, and was the topic accepted?
+
+    Never raises for what is wrong with the disk: an engine that runs goes on, and who asked hears of no answer.
+    """
     try:
         raw = (path / REQUEST).read_bytes()
+        (path / REQUEST).unlink()  # first: what cannot be removed would be done again and again
     except OSError:
         return False
-    (path / REQUEST).unlink(missing_ok=True)
     try:
         request = msgspec.json.decode(raw, type=_Request)
     except msgspec.DecodeError:
@@ -189,5 +212,6 @@ def take_request(path: Path, do: Callable[[str], str]) -> bool:
         answer = _Answer(request.id, True, do(request.topic))
     except (AcceptProblem, KafkaProblem, SettingsError, OSError) as problem:
         answer = _Answer(request.id, False, str(problem))
-    _put(path / ANSWER, msgspec.json.encode(answer))
+    with suppress(OSError):
+        _put(path / ANSWER, msgspec.json.encode(answer))
     return answer.is_accepted

@@ -3,7 +3,8 @@
 Rule 1: it is written whatever else stands still: no worker, no Kafka and no scrape is waited for. What is known of the
 workers is found out beside it, and counts for a few seconds.
 Rule 2: it says ready only while that is known, and never for a run that is over: it lapses by itself.
-Rule 3: a run whose token is not the newest writes nothing.
+Rule 3: a run whose token is not the newest writes nothing. The supervisor is told: a worker that waits for Kafka does
+not see it.
 
 Beside it the set of all items is completed where an engine that did not keep it was here before (flows/item_walk.py).
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 
 from flows.item_walk import ItemWalk
@@ -32,8 +34,8 @@ JUDGED_FOR_S = JUDGED_EVERY_S + PATIENCE_S + 1.0
 LAPSES_MS = 10_000
 #: Between two slices of the walk: others want to be served as well.
 WALK_PAUSE_S = 0.002
-#: Nothing is known of the workers (yet).
-NEVER = (float("-inf"), Freshness(False, 0))
+#: Nothing is known of the workers (yet): of which run it was asked, when, and the answer.
+NEVER = (0, float("-inf"), Freshness(False, 0))
 #: How long the engine's end waits for the last word.
 END_PATIENCE_S = 1.0
 
@@ -49,6 +51,8 @@ class Alive:
         self._token = 0
         #: the run that a newer one was found to have followed
         self._fenced = 0
+        #: the run that one with a higher token follows, as the fence itself says
+        self._followed = 0
         self._judged = NEVER
         self._is_away = False
         self._ended = threading.Event()
@@ -58,11 +62,15 @@ class Alive:
         ]
 
     def begins(self, token: int) -> None:
-        """The workers of a run have been started."""
+        """The workers of a run have been started: nothing is known of them, whatever was known of those before."""
         self._token = token
         if not self._ended.is_set() and not self._threads[0].is_alive():
             for thread in self._threads:
                 thread.start()
+
+    def is_followed(self, token: int) -> bool:
+        """Does Redis hold the token of a run that is newer than this one? As of the last word, half a second ago."""
+        return self._followed == token
 
     def close(self) -> None:
         """Say that nobody keeps the numbers fresh any more, and end."""
@@ -72,15 +80,15 @@ class Alive:
 
     def _judge(self) -> None:
         while not self._ended.is_set():
-            # From before it was asked: what it says may be as old as that.
-            asked_at = time.monotonic()
+            # From before it was asked: what it says may be as old as that, and of the run that there was then.
+            token, asked_at = self._token, time.monotonic()
             try:
                 freshness = self._monitor.freshness()
             except RuntimeError:  # it asks nobody any more
                 if self._ended.is_set():
                     return
                 raise
-            self._judged = (asked_at, freshness)
+            self._judged = (token, asked_at, freshness)
             self._ended.wait(JUDGED_EVERY_S)
 
     def _write(self) -> None:
@@ -93,11 +101,12 @@ class Alive:
     def _beat(self, is_last: bool = False) -> float:
         """Write once, and use the time until the next; gives how long to wait for that."""
         due = time.monotonic() + EVERY_S
-        self._store.token = self._token
-        if self._fenced == self._token:
+        token = self._store.token = self._token  # the next run may begin meanwhile
+        if self._fenced == token:
             return EVERY_S
-        judged_at, freshness = self._judged
-        is_known = self._monitor.has_workers and time.monotonic() - judged_at < JUDGED_FOR_S
+        judged, judged_at, freshness = self._judged
+        is_of_now = judged == token and time.monotonic() - judged_at < JUDGED_FOR_S
+        is_known = is_of_now and self._monitor.has_workers
         is_ready = freshness.is_ready and is_known and not is_last
         try:
             word = self._store.beat(
@@ -109,7 +118,7 @@ class Alive:
             if not is_last:
                 self._walk_on(word, due)
         except Fenced:
-            self._fenced = self._token
+            self._note_fenced(token)
         except Behind:
             # Redis lost the functions or the token, and perhaps numbers: the writer sees it within a second, and fills
             # it again. What was known of the workers was known before that.
@@ -118,6 +127,13 @@ class Alive:
             self._judged = NEVER
             self._tell(error)
         return max(0.0, due - time.monotonic())
+
+    def _note_fenced(self, token: int) -> None:
+        with suppress(StoreError):  # the next word finds it out
+            # The word alone may be left of a run that Redis knows no more: then this one is the newest all the same.
+            if self._store.held_token() > token:
+                self._followed = token
+            self._fenced = token
 
     def _walk_on(self, word: str, due: float) -> None:
         while time.monotonic() < due and not self._ended.is_set() and self._walk.goes_on(word):

@@ -273,7 +273,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
             "redis functions",
             False,
             f"not usable ({error})",
-            "name a primary, and a user with the rights +function +fcall +@hash",
+            "name a primary, and give the user the rights of the line `user atp` in docs/security.md",
         )
     else:
         yield Finding("redis functions", True, "can be loaded and called")

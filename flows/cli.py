@@ -129,7 +129,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Say whether configuration, Kafka, Redis and state fit together."""
-    with reporting():
+    with reporting(is_view=True):
         loaded = load(config, kafka, redis, state_dir, settings)
         from flows.check import Finding, examine
 
@@ -161,7 +161,7 @@ def health(
     ready: Annotated[bool, typer.Option("--ready", help="Ask whether its numbers can be trusted now.")] = False,
 ) -> None:
     """Ask the engine on this machine whether it is alive: exit code 0, or 1 with the reasons."""
-    with reporting():
+    with reporting(is_view=True):
         loaded = load(config, settings=settings)
         from flows.health_client import ask
 
@@ -179,13 +179,14 @@ def schema(
     from schemas.outputs import all_schemas
 
     schemas = all_schemas()
-    if name is None:
-        print(json.dumps(schemas, indent=2))
-    elif name in schemas:
-        print(json.dumps(schemas[name], indent=2))
-    else:
-        complain(f"no shape is called {name}{near_match(name, schemas)}; there are: {', '.join(schemas)}")
-        raise typer.Exit(MISUSED)
+    with reporting(is_view=True):
+        if name is None:
+            print(json.dumps(schemas, indent=2))
+        elif name in schemas:
+            print(json.dumps(schemas[name], indent=2))
+        else:
+            complain(f"no shape is called {name}{near_match(name, schemas)}; there are: {', '.join(schemas)}")
+            raise typer.Exit(MISUSED)
 
 
 @app.command("load")

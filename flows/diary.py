@@ -28,28 +28,41 @@ class Diary:
         self._began = time.monotonic()
         self._stops_at: float | None = None
         self._waiter: _Waiter | None = None
+        #: what says that it starts, until it is known that it can: a start that is refused is one line
+        self._start: Callable[[], None] | None = None
+        self._is_refused = False
 
     def starts(self, until_caught_up: bool, found: str) -> None:
-        """The engine starts. `found`: what state it found, and where; empty if that could not be used."""
+        """The engine starts; `begins` says so. `found`: what state it found, and where."""
         ours = self._settings
         port = f"{ours.metrics.host}:{ours.metrics.port}" if ours.metrics.port else "none"
         workers = f"{ours.workers} worker{'s' if ours.workers > 1 else ''}"
         redis = mask_url(ours.redis.url)
         state = found or f"state in {ours.state.dir.absolute()}"
-        log.info(
-            f"atp-engine {version('atp-engine')} starts: Kafka {ours.kafka.bootstrap_servers}, Redis {redis}, "
-            f"{state}, port {port}, {workers}{', until caught up' if until_caught_up else ''}",
-            kind="starting",
-            version=version("atp-engine"),
-            kafka=ours.kafka.bootstrap_servers,
-            group=ours.kafka.group,
-            topics_prefix=ours.topics.prefix,
-            redis=redis,
-            redis_prefix=ours.redis.prefix,
-            state=str(ours.state.dir.absolute()),
-            port=port,
-            workers=ours.workers,
-        )
+
+        def say() -> None:
+            log.info(
+                f"atp-engine {version('atp-engine')} starts: Kafka {ours.kafka.bootstrap_servers}, Redis {redis}, "
+                f"{state}, port {port}, {workers}{', until caught up' if until_caught_up else ''}",
+                kind="starting",
+                version=version("atp-engine"),
+                kafka=ours.kafka.bootstrap_servers,
+                group=ours.kafka.group,
+                topics_prefix=ours.topics.prefix,
+                redis=redis,
+                redis_prefix=ours.redis.prefix,
+                state=str(ours.state.dir.absolute()),
+                port=port,
+                workers=ours.workers,
+            )
+
+        self._start = say
+
+    def begins(self) -> None:
+        """Kafka, Redis and the state are there, or are waited for; said once."""
+        if self._start is not None:
+            self._start()
+            self._start = None
 
     def awaits(self, ready: Callable[[], list[Check]] | None) -> None:
         """Workers run: say when all checks are good, once. None: they do not run any more."""
@@ -61,7 +74,7 @@ class Diary:
             self._waiter.start()
 
     def stopping(self, signal: str) -> None:
-        """The end was asked for; said once."""
+        """The end was asked for, by an operator and not by what workers are started again for; said once."""
         if self._stops_at is not None:
             return
         self._stops_at = time.monotonic()
@@ -69,6 +82,7 @@ class Diary:
 
     def refuses(self, error: Exception) -> None:
         """It cannot start, or not go on; the error's text says why and what would do."""
+        self._is_refused, self._start = self._start is not None, None
         if not is_json(self._settings):
             print(error, file=sys.stderr)
         elif isinstance(error, StateRefused):
@@ -86,7 +100,10 @@ class Diary:
         )
 
     def stopped(self, code: int, signal: str) -> None:
-        """It has ended; `signal`: what asked for it, if anything did."""
+        """It has ended; `signal`: what asked for it, if anything did. Not said of what never began."""
+        if self._is_refused:
+            return
+        self.begins()
         if signal:
             self.stopping(signal)  # while no worker ran
         moment = time.monotonic()

@@ -110,6 +110,9 @@ def _caught_up(facts: Facts) -> str:
     filling = sum(state.get("filling_shards", 0) for state in _states(facts))
     if filling:
         return f"{filling:.0f} shards are filled in again, for a Redis that lost their numbers"
+    left = sum(state.get("from_scratch_shards", 0) for state in _states(facts))
+    if left:
+        return f"{left:.0f} shards have not yet removed what is no longer true, after a start from scratch"
     unknown = facts.parts - facts.lags.keys()
     if unknown:
         return "Kafka has not told yet where the input ends"

@@ -10,7 +10,7 @@ import redis
 
 from flows.item_walk import WHOLE
 from flows.lookup import TIMEOUT_S, LookupProblem
-from schemas.setting_values import mask_url
+from flows.redis_problem import redis_problem
 from schemas.settings import Settings
 
 #: Asked for at a time: a tenth of a millisecond of Redis' time.
@@ -32,15 +32,15 @@ def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> i
                 return 0
             print(json.dumps({"item": item}) if as_json else item)
             shown += 1
-        is_whole = client.hget(f"{settings.redis.prefix}engine:fence", "items") == WHOLE
+        doubt = _doubt(client, f"{settings.redis.prefix}engine:fence")
+    except BrokenPipeError:
+        raise  # of who reads the list; a client of Redis says it in its own words
     except (redis.RedisError, OSError) as error:
-        raise LookupProblem(
-            f"Redis at {mask_url(settings.redis.url)} does not answer ({error}): start it, or set redis.url"
-        ) from error
+        raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
-    if not is_whole:
-        _note("the set of all items is not complete: the engine completes it while it runs; does it? atp status")
+    if doubt:
+        _note(doubt)
     if not shown:
         _note(f"no item that is published begins with {prefix}" if prefix else "nothing is published")
     return 0 if shown else 1
@@ -56,6 +56,17 @@ def codes(client: redis.Redis, key: str, prefix: str) -> Iterator[str]:
         if len(page) < PAGE:
             return
         first = f"({page[-1]}"
+
+
+def _doubt(client: redis.Redis, fence: str) -> str:
+    """Say what keeps the list from being all there is; empty where nothing does."""
+    try:
+        is_whole = client.hget(fence, "items") == WHOLE
+    except redis.exceptions.NoPermissionError:  # such as a channel's user: the list is right as far as it goes
+        return f"it is not known whether the set of all items is complete: this user of Redis may not read {fence}"
+    if is_whole:
+        return ""
+    return "the set of all items is not complete: the engine completes it while it runs; does it? atp status"
 
 
 def _note(sentence: str) -> None:

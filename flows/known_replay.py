@@ -11,9 +11,7 @@ import os
 import threading
 from itertools import islice
 
-from msgspec.structs import replace
-
-from flows.dead_letters import DeadLetter, Wanted, in_order, parse, with_values
+from flows.dead_letters import DeadLetter, Wanted, in_order, parse, with_values, without_values
 from flows.kafka import KafkaProblem
 from flows.known_codes import known_now
 from flows.letter_states import read_marks
@@ -84,16 +82,12 @@ class KnownReplay:
     def _take(self, spans: dict[Part, Span]) -> None:
         """Read the letters that are new."""
         fresh = {part: (max(low, self._read_to.get(part, 0)), end) for part, (low, end) in spans.items()}
-        letters = []
         with TopicReader(self._settings) as reader:
-            for message in reader.read(fresh):
-                letter = parse(message)
-                if letter is not None:
-                    letters.append(letter)
+            letters = without_values(self._settings, reader, fresh)
         self._read_to = {part: end for part, (_, end) in fresh.items()}
-        for letter in with_values(self._settings, letters):
+        for letter in letters:
             if letter.needs and letter.attempts < TRIES_MAX:
-                self._waiting[letter.name] = replace(letter, value=None)
+                self._waiting[letter.name] = letter
         for name in list(self._waiting)[: max(0, len(self._waiting) - WAITING_MAX)]:
             del self._waiting[name]
 
@@ -128,11 +122,11 @@ class KnownReplay:
     def _whole(self, chosen: list[DeadLetter]) -> list[DeadLetter]:
         """Read letters again, with their bytes."""
         topic = self._settings.topic(DEAD_LETTERS)
-        origins = {letter.origin for letter in chosen}
+        originals = {letter.original for letter in chosen}
         offsets: dict[Part, list[int]] = {}
         for letter in chosen:
             offsets.setdefault((topic, letter.partition), []).append(letter.offset)
         spans = {part: (min(of), max(of) + 1) for part, of in offsets.items()}
         with TopicReader(self._settings) as reader:
             found = [one for message in reader.read(spans) if (one := parse(message)) is not None]
-        return in_order(with_values(self._settings, [letter for letter in found if letter.origin in origins]))
+        return in_order(with_values(self._settings, [letter for letter in found if letter.original in originals]))

@@ -16,7 +16,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
@@ -68,13 +68,27 @@ class PartitionLag:
         if self._since is None:
             self._since = moment
         self._told_at = moment
-        if self.end is None or end > self.end:
+        before = self.end
+        if before is not None and end < before:
+            self._got_shorter(end, moment)
+        elif before is None or end > before:
             self._seen.append((end, moment))
             if len(self._seen) > SEEN_MAX:
                 self._seen = deque(entry for number, entry in enumerate(self._seen) if not number % 2)
-        elif end < self.end:
-            self.is_another(moment)  # a topic does not get shorter
         self.end = end
+
+    def _got_shorter(self, end: int, moment: float) -> None:
+        """Another topic is in its place, or, rarely, it lost its newest messages: it is the first until `is_same`."""
+        self.is_another(moment)
+        seen_at = moment
+        while self._seen and self._seen[-1][0] >= end:
+            seen_at = self._seen.pop()[1]
+        self._seen.append((end, seen_at))
+
+    def is_same(self, moment: float) -> None:
+        """The topic is still the one that was read, as was asked at `moment` (wall clock): it got shorter itself."""
+        if self._another_since is not None and self._another_since < moment:
+            self._another_since = None
 
     def is_another(self, moment: float) -> None:
         """Another topic is in its place: nothing of that one was read, and its end is not known yet."""
@@ -153,6 +167,13 @@ class LagWatch:
                     known.is_another(moment)
             found = {part: known.lag(rows.get(part), moment) for part, known in self._parts.items()}
         return {part: lag for part, lag in found.items() if lag is not None}
+
+    def confirm(self, topics: Collection[str], moment: float) -> None:
+        """These topics are those that were read, as was asked at `moment` (wall clock, seconds)."""
+        with self._lock:
+            for part, known in self._parts.items():
+                if place_of(part)[0] in topics:
+                    known.is_same(moment)
 
     def behind(self, rows: Mapping[str, Row]) -> float:
         """Give how far behind the slowest partition is, in seconds, as far as it is known."""

@@ -46,6 +46,8 @@ class Mark(msgspec.Struct, omit_defaults=True):
     topic: str
     partition: int
     offset: int
+    #: when Kafka logged it there, UTC milliseconds; 0: a mark from before that was noted
+    logged_ms: int = 0
 
     @property
     def place(self) -> Place:
@@ -82,7 +84,7 @@ def states_of(settings: Settings, letters: list[DeadLetter]) -> dict[str, State]
     def state(letter: DeadLetter) -> State:
         mark = marks.get(letter.name)
         sent_ms = mark.at_ms if mark is not None else 0
-        others = by_origin[mark.place] if mark is not None else ()
+        others = [one for one in by_origin[mark.place] if one.may_be_of(mark.logged_ms)] if mark is not None else ()
         tries = (*others, *(one for one in by_content[letter.content] if one.attempts > letter.attempts))
         again = [one for one in tries if one.name != letter.name and letter.speaks_of(one.line_id)]
         if mark is None or any(one.attempts >= mark.attempts for one in again):

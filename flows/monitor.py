@@ -6,7 +6,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -111,6 +111,10 @@ class Monitor:
     def loses(self, topics: Mapping[str, str]) -> None:
         """These topics are not what they were when the run began; what became of each."""
         self._lost = topics
+
+    def confirms(self, topics: Collection[str], moment: float) -> None:
+        """These are what they were, as was asked at `moment` (wall clock, seconds)."""
+        self._lag.confirm(topics, moment)
 
     def close(self) -> None:
         """Look and ask no more."""

@@ -1,7 +1,8 @@
 """Keeps what Rust and C write to standard error out of the log: a panic's hundred lines would hide the sentence.
 
 It goes to a file beside the state, where who looks for a fault of the engine finds it; with log.level "debug" it stays
-where it is. Python's own words (the log) go where they always went.
+where it is. Python's own words (the log) go where they always went. The supervisor looks now and then that no file
+grows beyond FILE_MAX: what is there then goes into its `.old`, as far as KEPT_MAX, and it begins anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from schemas.settings import Settings
+
+#: A panic with its backtrace is some kilobytes: this much is a library that complains without end.
+FILE_MAX = 8 * 1024 * 1024
+#: Of such a file, its newest part.
+KEPT_MAX = 1024 * 1024
 
 
 def noise_file(settings: Settings, worker: int) -> Path:
@@ -34,6 +40,21 @@ def set_apart(settings: Settings, worker: int) -> None:
         for theirs in (1, 2):  # some of it comes on standard output, which a worker has no other use for
             os.dup2(file, theirs)
         os.close(file)
+
+
+def keep_small(settings: Settings) -> None:
+    """Cut the workers' files that have become too large, while they are written to."""
+    for worker in range(settings.workers):
+        path = noise_file(settings, worker)
+        with suppress(OSError):  # there is none (yet), or it cannot be written
+            size = path.stat().st_size
+            if size <= FILE_MAX:
+                continue
+            with path.open("rb") as file:
+                file.seek(size - KEPT_MAX)
+                kept = file.read(KEPT_MAX)
+            os.truncate(path, 0)  # what comes next is written to its end, wherever that is
+            path.with_name(f"{path.name}.old").write_bytes(kept)
 
 
 def keep_trace(error: BaseException) -> None:

@@ -1,48 +1,54 @@
 """Finds the bytes of dead letters that have none: another letter of the same message has them, or the message itself.
 
-Of an event of several lines one letter has key and value (flows/letters.py); (topic, partition, offset) says whose
-letters belong together. Where that one is gone, the input topic is asked at that offset.
+Of an event of several lines one letter has key and value (flows/letters.py). Where that one is gone, the input topic is
+asked at the message's offset. A topic that was made again has other messages at its offsets: what lies there is the one
+that is meant if it was logged at the same moment.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config
+from flows.topic_reader import Place
 from schemas.settings import Settings
 
-if TYPE_CHECKING:
-    from flows.topic_reader import Place
+Original = tuple[Place, int]
+"""(place, when Kafka logged what lay there, UTC milliseconds; 0: not known)"""
 
 #: How long Kafka may take to give one message; it took no longer than 20 ms where it was there.
 PATIENCE_S = 10.0
 
 
-def ask(settings: Settings, places: Iterable[Place]) -> dict[Place, tuple[bytes | None, bytes | None]]:
-    """Map places to key and value of what is there; what is not there any more is left out. KafkaProblem: no answer."""
-    found: dict[Place, tuple[bytes | None, bytes | None]] = {}
+def ask(settings: Settings, originals: Iterable[Original]) -> Iterator[tuple[Original, bytes | None, bytes | None]]:
+    """Give key and value of each that is there, one at a time; not what is gone. KafkaProblem: no answer."""
+    wanted: dict[Place, list[Original]] = defaultdict(list)
+    for original in originals:
+        wanted[original[0]].append(original)
     consumer = Consumer(
         consumer_config(settings, **{"group.id": f"{settings.kafka.group}-dead-letters", "auto.offset.reset": "error"})
     )
     try:
-        for place in sorted(places):
+        for place in sorted(wanted):
             message = _message_at(consumer, place)
-            if message is not None:
-                found[place] = (message.key(), message.value())
+            for original in wanted[place] if message is not None else ():
+                if original[1] in (0, message.timestamp()[1]):
+                    yield original, message.key(), message.value()
     except KafkaException as error:
         raise KafkaProblem(f"Kafka does not give the messages that dead letters are of: {error}") from error
     finally:
         consumer.close()
-    return found
 
 
 def _message_at(consumer: Consumer, place: Place) -> Any:
     topic, partition, offset = place
-    if topic not in consumer.list_topics(topic, timeout=CONNECT_TIMEOUT_S).topics:
+    facts = consumer.list_topics(topic, timeout=CONNECT_TIMEOUT_S).topics.get(topic)
+    if facts is None or partition not in facts.partitions:
         return None
     low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CONNECT_TIMEOUT_S)
     if not low <= offset < high:

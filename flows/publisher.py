@@ -353,11 +353,13 @@ class Publisher:
 
     def _work(self) -> None:
         """Write what is there, urgent first; return when nothing is left to be written now."""
-        self._take_inbox()
-        self._release_held()
-        while self._outbox:
-            self._write_slices()
+        while True:
             self._take_inbox()
+            # Each time: what came while numbers were written may be a shard's last, and a barrier may come next.
+            self._release_held()
+            if not self._outbox:
+                break
+            self._write_slices()
         if self._filled:
             self._note_filled()
         if self._left:

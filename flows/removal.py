@@ -4,24 +4,33 @@ When every shard has said everything, what Redis holds with a version of an olde
 the way of all numbers: out of Redis first, then to Kafka with a last 0 (cause `unlisted`). What only Kafka's update
 topics still hold gets a last 0 there, and an item without a position an empty one.
 
+Redis may hold hashes of others under names like ours, above all with an empty prefix. Ours are named after an item's
+code and say a version that a run of the engine gave, or hold nothing but what is named as ours is: this run took the
+version from what is left of an item that it knows only as deleted. Nothing else is touched.
+
 A step at a time, between the writes of new numbers: a million keys take seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flows.kafka_tail import Tail
 from flows.store import Store
 from operators.holdback import Value, restate
 from operators.rules.lanes import CRITICAL
+from schemas.codes import is_code
 from schemas.messages import ChannelUpdate, ItemUpdate, Outgoing
+from schemas.state import POSITION_FIELDS
 
 #: Items of which Redis is asked in one round trip.
 READ_ITEMS = 500
 #: What of a hash goes with its last number.
 POSITION_META = ("_version", "_as_of")
+#: The first run's first: a version is the run's token, which begins with 1, and 32 bits of a count.
+VERSION_MIN = 1 << 32
 
 
 class Gone(NamedTuple):
@@ -62,28 +71,31 @@ class Removal:
         while cursor != "0" or not is_begun:
             page, cursor = self._patiently(self._store.hashes, kind, cursor)
             is_begun = True
-            items = [item for item in page if self._concerns(item)]
+            items = [item for item in page if is_code(item) and self._concerns(item)]
             keys = [f"{self._store.prefix}{kind}{item}" for item in items]
             versions = self._patiently(self._store.values, [(key, ("_version",)) for key in keys])
-            stale = [item for item, [version] in zip(items, versions, strict=True) if _number(version) < self._oldest]
+            stale = [
+                item
+                for item, [version] in zip(items, versions, strict=True)
+                if version is None or VERSION_MIN <= _number(version) < self._oldest
+            ]
             updates = []
             for at in range(0, len(stale), READ_ITEMS):
                 some = stale[at : at + READ_ITEMS]
                 hashes = self._patiently(
                     self._store.all_of_each, [f"{self._store.prefix}{kind}{item}" for item in some]
                 )
-                updates += [gone(item, held) for item, held in zip(some, hashes, strict=True) if held]
+                updates += [gone(item, held) for item, held in zip(some, hashes, strict=True) if _is_ours(kind, held)]
             self.items += len(updates)
             yield Gone(updates, [], [])
 
     def _position_gone(self, item: str, held: dict[bytes, bytes]) -> ItemUpdate:
-        fields: dict[str, int | None] = {name.decode(): None for name in held}
+        fields: dict[str, int | None] = dict.fromkeys(_texts(held))
         return ItemUpdate(item, -1, 0, -1, "", [], fields | dict.fromkeys(POSITION_META), "")
 
     def _promises_gone(self, item: str, held: dict[bytes, bytes]) -> ItemUpdate:
         changes = []
-        for raw, value in held.items():
-            name = raw.decode()
+        for name, value in _texts(held).items():
             if not name.startswith("_") and ":" not in name:
                 changes.append(ChannelUpdate(name, 0, _number(value), None, CRITICAL, "unlisted", True))
         return ItemUpdate(item, -1, 0, -1, "", changes, {}, None, is_gone=True)
@@ -123,6 +135,34 @@ class Removal:
 def outgoing(shard: int, item: str, change: ChannelUpdate, version: int, moment: int) -> Outgoing:
     """Give a last number as it goes to Kafka."""
     return Outgoing(shard, item, change, -1, "", version, moment, moment)
+
+
+def _is_ours(kind: str, held: dict[bytes, bytes]) -> bool:
+    """Did the engine write it? Without a version only where every field of it is such as the engine writes."""
+    if b"_version" in held:
+        return True
+    fields = _texts(held)
+    of_kind = _is_figure if kind == "position:" else _is_promise
+    return 0 < len(fields) == len(held) and all(of_kind(*field) for field in fields.items())
+
+
+def _is_figure(name: str, value: bytes) -> bool:
+    place, _, figure = name.rpartition(":")
+    return is_code(place) and figure in POSITION_FIELDS and value.lstrip(b"-").isdigit()
+
+
+def _is_promise(name: str, value: bytes) -> bool:
+    channel, _, by_day = name.partition(":")
+    return is_code(channel) and (value.startswith(b"[") if by_day == "by_day" else not by_day and value.isdigit())
+
+
+def _texts(held: dict[bytes, bytes]) -> dict[str, bytes]:
+    """Give the fields whose names are text: another one is none of ours."""
+    found = {}
+    for raw, value in held.items():
+        with suppress(UnicodeDecodeError):
+            found[raw.decode()] = value
+    return found
 
 
 def _number(raw: bytes | None) -> int:

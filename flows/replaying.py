@@ -92,7 +92,9 @@ def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_
     late: list[tuple[int, _Event]] = []
     for message, letter in chosen.items():
         fate = Fate(letter, attempts[message] + 1, names=tuple(names[message]))
-        if letter.origin[0] in references:
+        if letter.is_lost:
+            fate = fate._replace(refusal="its bytes are nowhere any more: no letter has them, nor its topic")
+        elif letter.origin[0] in references:
             if newest.get((letter.origin[0], letter.key)) != letter.origin[2]:
                 fate = fate._replace(refusal="a newer record of its key is there: it would undo that one")
         else:
@@ -117,6 +119,9 @@ def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_
 
 def send(settings: Settings, fates: Iterable[Fate], tell: Callable[[int], None] = lambda _: None) -> None:
     """Send what is not refused, wait until Kafka has it, and mark its letters; KafkaProblem says what was not taken."""
+    fates = [fate for fate in fates if not fate.refusal]
+    if fates:
+        create(settings, [REPLAYS])  # first: where it cannot be made, nothing is sent that nobody could mark
     failed: list[str] = []
     sent: list[tuple[Fate, Mark]] = []
     producer = Producer(
@@ -130,12 +135,11 @@ def send(settings: Settings, fates: Iterable[Fate], tell: Callable[[int], None] 
             failed.append(f"{message.topic()}: {error.str()}")
             return
         place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
-        sent.append((fate, Mark(fate.attempts, int(at.timestamp() * 1000), *place)))
+        logged_ms = max(0, message.timestamp()[1])
+        sent.append((fate, Mark(fate.attempts, int(at.timestamp() * 1000), *place, logged_ms)))
         tell(1)
 
     for fate in fates:
-        if fate.refusal:
-            continue
         letter = fate.letter
         topic, partition, _ = letter.origin
         mark = header(Replay(fate.attempts, letter.name, at.isoformat(), list(fate.late_accepted)))
@@ -158,7 +162,6 @@ def _mark(settings: Settings, sent: list[tuple[Fate, Mark]]) -> None:
     """Write down where letters were sent to. After the sending: a mark without a message would hide an open letter."""
     if not sent:
         return
-    create(settings, [REPLAYS])
     failed: list[str] = []
     producer = Producer(
         client_config(
@@ -221,6 +224,15 @@ class _Head(msgspec.Struct):
 _read_head = msgspec.json.Decoder(_Head).decode
 
 
+class _Record(NamedTuple):
+    """A record of an input topic, and which of its units may be late."""
+
+    place: Place
+    logged_ms: int
+    event: _Event
+    accepted: frozenset[Named]
+
+
 class _History:
     """What the input topics still hold of some ids, and what became of it."""
 
@@ -232,7 +244,7 @@ class _History:
         for letter in letters:
             if letter.written_ms >= again.get(letter.origin[0], 0):
                 self._refused[letter.origin].append(letter)
-        self._records: dict[tuple[str, str], list[tuple[Place, _Event, frozenset[Named]]]] = defaultdict(list)
+        self._records: dict[tuple[str, str], list[_Record]] = defaultdict(list)
         #: of partitions that lost their beginning: when their oldest record was logged, None where nobody can say
         self._begin: dict[tuple[str, int], int | None] = {}
         places = bounds(settings, list(INPUTS))
@@ -259,7 +271,8 @@ class _History:
             if event is not None and (event.source, event.event_id) in ids:
                 replay = read_header(message.headers() or ())
                 accepted = frozenset(replay.late_accepted) if replay is not None else frozenset()
-                self._records[event.source, event.event_id].append(((*place, message.offset()), event, accepted))
+                record = _Record((*place, message.offset()), message.timestamp()[1], event, accepted)
+                self._records[event.source, event.event_id].append(record)
 
         for topic, partition in places:
             if topic in again:
@@ -276,9 +289,9 @@ class _History:
         doubt = ""
         for unit in event.units:
             doubts = [
-                place
-                for place, other, accepted in self._records[event.source, event.event_id]
-                if unit in other.units and not self._is_refused(place, other, unit, unit in accepted)
+                record.place
+                for record in self._records[event.source, event.event_id]
+                if unit in record.event.units and not self._is_refused(record, unit)
             ]
             if doubts:
                 topic, partition, offset = doubts[0]
@@ -287,15 +300,18 @@ class _History:
                 proved.append(unit)
         return tuple(proved), "" if proved else doubt
 
-    def _is_refused(self, place: Place, event: _Event, unit: Named, is_accepted: bool) -> bool:
+    def _is_refused(self, record: _Record, unit: Named) -> bool:
         """Does a dead letter say that this record's unit was not applied?"""
-        if sum(unit[0] == line_id for line_id, _ in event.units) > 1:
+        units = record.event.units
+        if sum(unit[0] == line_id for line_id, _ in units) > 1:
             return False  # a letter names a line, and this line is there twice
-        for letter in self._refused[place]:
+        for letter in self._refused[record.place]:
+            if not letter.may_be_of(record.logged_ms):
+                continue
             if letter.line_id is not None:
                 if letter.line_id == unit[0]:
                     return True
-            elif len(event.units) == 1 or (letter.code in WHOLE and not is_accepted):
+            elif len(units) == 1 or (letter.code in WHOLE and unit not in record.accepted):
                 return True
         return False
 

@@ -6,6 +6,7 @@ no more than `SEARCH_MAX` messages. What a dead letter refuses does not stand; o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any, NamedTuple
 
 import msgspec
@@ -50,7 +51,10 @@ def find_standing(settings: Settings, letter: DeadLetter, letters: list[DeadLett
     ours = _unit(letter.value, letter.line_id)
     if letter.code != codes.CONFLICT or ours is None:
         return None
-    refused = {other.origin for other in letters if letter.speaks_of(other.line_id)} | {letter.origin}
+    refused: dict[Place, list[DeadLetter]] = defaultdict(list)
+    for other in (letter, *letters):
+        if letter.speaks_of(other.line_id):
+            refused[other.origin].append(other)
     ids = (ours["source"], ours["event_id"])
     line = ProgressLine("looking for the event that stands, from the newest back")
     read = 0
@@ -65,12 +69,17 @@ def find_standing(settings: Settings, letter: DeadLetter, letters: list[DeadLett
                 for messages in chunks.values():
                     read += len(messages)
                     for message in messages:
-                        place = (message.topic(), message.partition(), message.offset())
-                        if place in refused or not _has_ids(message.value(), ids):
+                        if not _has_ids(message.value(), ids):
+                            continue
+                        place, logged_ms = (
+                            (message.topic(), message.partition(), message.offset()),
+                            message.timestamp()[1],
+                        )
+                        if any(other.may_be_of(logged_ms) for other in refused.get(place, ())):
                             continue
                         theirs = _unit(message.value(), letter.line_id)
                         if theirs is not None and theirs["item"] == ours["item"]:
-                            return Standing(place, message.timestamp()[1], _differences(theirs, ours))
+                            return Standing(place, logged_ms, _differences(theirs, ours))
                 if read >= SEARCH_MAX:
                     return None
     finally:

@@ -11,7 +11,8 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
@@ -97,7 +98,17 @@ def write_facts(path: Path, facts: Facts) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.chmod(FILE_MODE)
+    give_to_owner(temporary)
     temporary.rename(path)
+
+
+def give_to_owner(path: Path) -> None:
+    """Leave a file that root makes to whoever owns its folder: the engine's user goes on with it."""
+    if os.geteuid() != 0:
+        return
+    with suppress(OSError):  # a file system without owners
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 @contextmanager
@@ -299,7 +310,10 @@ class StateFolder:
         return read_facts(self.path / FACTS) or Facts(FORMAT, self._settings.shards)
 
     def keep_token(self, token: int, inputs: Inputs | None = None) -> None:
-        """Remember the token, and what is read, safe on disk before anything is written with it."""
+        """Remember the token of a run that begins, and what it reads, safe on disk before anything is written with it.
+
+        After `survey`: a start from scratch of which nothing is kept begins anew.
+        """
         with changing(self.path):
             facts = self.facts()
             facts.token = token
@@ -308,6 +322,14 @@ class StateFolder:
                 facts.inputs = inputs
             if facts.scratch is not None and self.epoch is None:  # nothing of an earlier try is kept
                 facts.scratch = Scratch(token, list(range(facts.shards)))
+            write_facts(self.path / FACTS, facts)
+
+    def keep_inputs(self, inputs: Inputs) -> None:
+        """Remember what is read from now on, safe on disk. No run begins by that: its token and all else stay."""
+        with changing(self.path):
+            facts = self.facts()
+            facts.format = FORMAT  # an older engine would read on where another topic ended
+            facts.inputs = inputs
             write_facts(self.path / FACTS, facts)
 
     def note_first(self, is_first: bool) -> None:
@@ -326,7 +348,12 @@ class StateFolder:
 
 
 def tighten(folder: Path) -> None:
-    """Take everybody else's rights away from a state directory, and from what an engine made in it."""
+    """Take everybody else's rights away from a state directory, and from what an engine made in it.
+
+    Not where it holds what is not ours and no engine has run: such a folder was named by mistake.
+    """
+    if not _is_ours(folder):
+        return
     loose = [path for path in (folder, *_ours(folder)) if _is_loose(path)]
     for path in loose:
         try:
@@ -338,6 +365,16 @@ def tighten(folder: Path) -> None:
                 next=f"as its owner: chmod -R go= {folder.absolute()}",
             )
             return
+
+
+def _is_ours(folder: Path) -> bool:
+    if (folder / FACTS).exists():
+        return True
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    return all(any(fnmatch(name, pattern) for pattern in OURS) for name in names)
 
 
 def _ours(folder: Path) -> Iterator[Path]:

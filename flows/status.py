@@ -17,6 +17,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.health_client import ask
+from flows.redis_problem import redis_problem
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 from schemas.topics import LANES
@@ -80,7 +81,7 @@ def _alive(settings: Settings) -> tuple[Mapping[str, str] | None, str]:
         found: dict[str, str] = client.hgetall(f"{settings.redis.prefix}engine:alive")  # type: ignore[assignment]
         return found, ""
     except (redis.RedisError, OSError) as error:
-        return None, f"Redis at {mask_url(settings.redis.url)} does not answer ({error})"
+        return None, str(redis_problem(settings, error))
     finally:
         client.close()
 

@@ -233,12 +233,16 @@ class Store:
     def hashes(self, kind: str, cursor: str) -> tuple[list[str], str]:
         """Give some of what follows the prefix and `kind` in keys of hashes, and where to go on: "0" begins and ends.
 
-        A key may come twice.
+        A key may come twice. What is not UTF-8 is somebody else's, and left out.
         """
         head = f"{self.prefix}{kind}"
         pattern = re.sub(r"([\\*?\[\]])", r"\\\1", head) + "*"
         found, keys = self._ask("SCAN", cursor, "MATCH", pattern, "COUNT", SCAN_KEYS, "TYPE", "hash")
-        return [key.decode()[len(head) :] for key in keys], found.decode()
+        names = []
+        for key in keys:
+            with suppress(UnicodeDecodeError):
+                names.append(key.decode()[len(head) :])
+        return names, found.decode()
 
     def may_look_around(self) -> None:
         """Find out whether this user may ask which keys there are; StoreError if not."""

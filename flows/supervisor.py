@@ -1,4 +1,10 @@
-"""Runs the engine: one token a start, one process a worker, all of them started again when one dies."""
+"""Runs the engine: one token a start, one process a worker, all of them started again when one dies.
+
+Exit codes: 0 ended as asked, 1 failed while it ran, 2 a wrong configuration: a setting, a state directory that was
+refused, or two engines on one Redis and prefix. Of those the one that a newer run has taken over from ends with 2: a
+restart, by a service manager too, would throw the newer one out again. For the same reason it starts no workers again
+where Redis holds a token above the last that it took itself.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +32,12 @@ from flows.kafka import KafkaProblem, input_ends
 from flows.known_replay import KnownReplay
 from flows.log import configure, get_log, is_json
 from flows.monitor import Member, Monitor
+from flows.noise import keep_small, noise_file
 from flows.redis_problem import redis_problem
 from flows.runtime import Run
 from flows.state_folder import UMASK, Busy, StateFolder
 from flows.stop_signals import StopSignals
-from flows.store import Outage, StoreError
+from flows.store import Fenced, Outage, Store, StoreError
 from flows.topic_watch import TopicWatch
 from flows.worker import CUT_SHORT, FENCED, INCURABLE, Errand
 from flows.worker_output import WorkerOutput
@@ -52,6 +60,10 @@ OUTPUT_PATIENCE_S = 2.0
 REQUESTS_EVERY_S = 0.5
 #: How often it is looked whether the first epoch has ended.
 FIRST_EPOCH_EVERY_S = 1.0
+#: How often it is looked whether what libraries print takes too much room.
+NOISE_EVERY_S = 30.0
+#: The exit codes: failed while it ran, and what a restart does not cure.
+FAILED, MISUSED = 1, 2
 #: What runs one worker; its errand comes on the standard input.
 WORKER = (sys.executable, "-m", "flows.worker")
 
@@ -81,20 +93,17 @@ def run(
     endpoint = Endpoint(settings, monitor)
     again = KnownReplay(settings)
     alive = Alive(settings, monitor)
-    code = 1
+    code = FAILED
     try:
-        found = ""
-        try:
-            folder.open(from_scratch)
-            found = folder.found()
-        finally:
-            diary.starts(until_caught_up, found)
+        diary.starts(until_caught_up, "")
+        folder.open(from_scratch)
+        diary.starts(until_caught_up, folder.found())
         endpoint.start()
         if settings.dead_letters.replay_known and not until_caught_up:
             again.start()
         code = _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker, diary).run()
     except SettingsError as error:
-        code = 2
+        code = MISUSED
         diary.refuses(error)
     except (StartError, Busy) as error:
         diary.refuses(error)
@@ -184,10 +193,12 @@ class _Supervisor:
         #: processes that wait for their errand
         self._recruits: list[_Recruit] = []
         self._ends: dict[str, int] | None = None
-        self._look_at = 0.0
+        self._look_at = self._noise_at = 0.0
+        #: the last token that was taken here, and whether another one may have been: its answer was lost
+        self._token, self._may_hold_more = 0, False
         #: the workers are to end and to be started again, for another topic in the place of one that they read
         self._is_anew = False
-        self._topics = TopicWatch(settings, monitor.loses)
+        self._topics = TopicWatch(settings, monitor.loses, monitor.confirms)
         #: the state is looked at once with all its pages
         self._has_looked = False
         #: when it is next looked whether the first epoch has ended; None: it has
@@ -210,15 +221,19 @@ class _Supervisor:
             self._recruit(early)
             try:
                 errands = self._prepare()
+            except Fenced:
+                return self._taken_over()
             except StartError as error:
                 if not (self._wait or has_run):
                     raise
+                self._diary.begins()
                 self._monitor.waits(str(error))
                 log.warning(f"{error}; trying again", kind="start", next="it starts as soon as that is there")
                 self._asked.wait(WAIT_PAUSE_S)
                 self._look_at_requests()
                 self._is_anew = False  # it starts anew in any case
                 continue
+            self._diary.begins()
             started, has_run = time.monotonic(), True
             codes = self._cluster(errands)
             self._look_at_first_epoch(is_over=True)
@@ -226,18 +241,11 @@ class _Supervisor:
             if all(code == 0 for code in codes) and not is_anew:
                 return self._end()
             if FENCED in codes:
-                log.error(
-                    f"a newer run of the engine has taken over from run {errands[0].run.token}: this one ends, nothing "
-                    "of it was written since",
-                    kind="fenced",
-                    next="find the other engine that uses this Redis and prefix, and stop one of the two; leave this "
-                    "one stopped",
-                )
-                return 1
+                return self._taken_over()
             if INCURABLE in codes:
-                return 1
+                return FAILED
             if self._asked.is_set():
-                return self._end() or 1
+                return self._end() or FAILED
             if is_anew:
                 continue
             deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
@@ -247,13 +255,13 @@ class _Supervisor:
                     kind="gave_up",
                     next="the lines above say why it died; atp check looks at everything it needs",
                 )
-                return 1
+                return FAILED
             pause = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1]
             self._monitor.restarts()
             log.warning(
                 f"a worker died (exit codes {codes}); starting again in {pause:.1f} s",
                 kind="restart",
-                next="nothing for one death (no number is lost); for many: exit code -9 is often too little memory",
+                next=self._after_death(codes),
             )
             self._recruit(early)
             self._asked.wait(pause)
@@ -268,7 +276,27 @@ class _Supervisor:
             kind="interrupted",
             next="nothing is lost: the same command goes on where this one ended",
         )
-        return 1
+        return FAILED
+
+    def _after_death(self, codes: list[int]) -> str:
+        """Say what an operator does about workers that died."""
+        advice = "nothing for one death (no number is lost); for many: exit code -9 is often too little memory"
+        for number, code in enumerate(codes[: self._settings.workers]):
+            if code < 0 and code != -signal.SIGKILL:  # it died of itself, without a last word
+                name = noise_file(self._settings, number).absolute()
+                return f"{advice}, any other below 0 a fault: what it printed last is in {name}, soon {name.name}.old"
+        return advice
+
+    def _taken_over(self) -> int:
+        """Say that a newer run holds the token; gives the exit code."""
+        log.error(
+            f"a newer run of the engine has taken over from run {self._token}: this one ends, nothing of it was "
+            "written since",
+            kind="fenced",
+            next="find the other engine that uses this Redis and prefix, and stop one of the two; leave this one "
+            "stopped",
+        )
+        return MISUSED
 
     def _recruit(self, count: int) -> None:
         """Start processes of the next cluster: they load what they need while it is found out what to run."""
@@ -278,6 +306,7 @@ class _Supervisor:
     def _prepare(self) -> list[Errand]:
         """Take a token and find out what there is to read."""
         settings = self._settings
+        self._be_newest()  # before it waits for Kafka, which may take long; it is looked at again
         inputs = self._inputs()
         self._look_at_state()
         token = self._claim()
@@ -354,12 +383,30 @@ class _Supervisor:
         return inputs
 
     def _claim(self) -> int:
+        self._be_newest()
+        self._may_hold_more = True
         try:
-            return take_token(self._settings, self._folder)
+            self._token = take_token(self._settings, self._folder)
+            self._may_hold_more = False
+            return self._token
         except Outage as error:
             raise StartError(self._without(error)) from error
         except StoreError as error:
             raise StartError(f"Redis did not give a run token: {error}") from error
+
+    def _be_newest(self) -> None:
+        """Do not take over from a run that has taken over from this one: Fenced. StartError if Redis does not say."""
+        if not self._token or self._may_hold_more:
+            return
+        try:
+            with closing(Store(self._settings.redis.address(), self._settings.redis.prefix)) as store:
+                newest = store.held_token()
+        except Outage as error:
+            raise StartError(self._without(error)) from error
+        except StoreError as error:
+            raise StartError(f"Redis does not say which run is the newest: {error}") from error
+        if newest > self._token:
+            raise Fenced(f"FENCED {newest}")
 
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
@@ -393,12 +440,15 @@ class _Supervisor:
             codes = [child.poll() for child in children]
             if all(code is not None for code in codes):
                 return [code for code in codes if code is not None]
+            if self._alive.is_followed(self._token):
+                return [FENCED]  # a worker that waits for Kafka would not see it; to kill them is safe
             if any(code not in (None, 0, CUT_SHORT) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
+            if self._asked.is_set():
+                self._diary.stopping(self._asked.name)
             if self._asked.is_set() or self._is_anew:
                 if asked_at is None:
                     asked_at = time.monotonic()
-                    self._diary.stopping(self._asked.name)
                     for child in children:
                         child.send_signal(signal.SIGTERM)
                 elif time.monotonic() - asked_at > END_PATIENCE_S:
@@ -412,6 +462,7 @@ class _Supervisor:
             else:
                 self._look_at_requests()
                 self._look_at_first_epoch()
+                self._look_at_noise()
                 if self._until_caught_up and self._topics.lost:
                     return [INCURABLE]  # what is not there cannot be caught up with; which topic is said
                 self._asked.wait(0.05)
@@ -426,6 +477,11 @@ class _Supervisor:
             if self._folder.epoch is not None:
                 self._folder.note_first(False)
                 self._first_epoch_at = None
+
+    def _look_at_noise(self) -> None:
+        if time.monotonic() >= self._noise_at:
+            self._noise_at = time.monotonic() + NOISE_EVERY_S
+            keep_small(self._settings)
 
     def _look_at_requests(self) -> None:
         """Accept a topic that somebody wants to go on with."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -77,12 +77,25 @@ def fates(known: Mapping[str, TopicFacts], found: Mapping[str, TopicFacts | None
     return lost
 
 
+def unchanged(known: Mapping[str, TopicFacts], found: Mapping[str, TopicFacts | None]) -> set[str]:
+    """Name the topics that are certainly the same: their ids are known."""
+    return {name for name, now in found.items() if now is not None and now.id and now.id == known[name].id}
+
+
 class TopicWatch:
     """Looks every ten seconds, and says once what it sees."""
 
-    def __init__(self, settings: Settings, tell: Callable[[Mapping[str, str]], None]) -> None:
-        """`tell`: given what is lost, by topic, whenever that changes."""
-        self._settings, self._tell = settings, tell
+    def __init__(
+        self,
+        settings: Settings,
+        tell: Callable[[Mapping[str, str]], None],
+        confirm: Callable[[Collection[str], float], None] = lambda _, __: None,
+    ) -> None:
+        """`tell`: given what is lost, by topic, whenever that changes.
+
+        `confirm`: given at every look which topics are certainly the same, and since when (wall clock, seconds).
+        """
+        self._settings, self._tell, self._confirm = settings, tell, confirm
         self._known: dict[str, TopicFacts] = {}
         #: topic -> partitions that were spoken of
         self._partitions: dict[str, int] = {}
@@ -108,10 +121,11 @@ class TopicWatch:
 
     def _look(self) -> None:
         while not self._ended.wait(AGAIN_S if self._doubted != self.lost else EVERY_S):
-            known = self._known
+            known, asked_at = self._known, time.time()
             found = describe(self._settings, known, self._ended.is_set)
             if known is self._known:
                 self._judge(known, found)
+                self._confirm(unchanged(known, found), asked_at)
 
     def _judge(self, known: Mapping[str, TopicFacts], found: Mapping[str, TopicFacts | None]) -> None:
         if not found:

@@ -46,15 +46,21 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
-    topics[REPLAYS] = (1, {"cleanup.policy": "compact,delete", "retention.ms": str(KEPT_MS)})
-    return {settings.topic(name): topics[name] for name in (*ALL, REPLAYS)}
+    return {settings.topic(name): topics[name] for name in ALL}
+
+
+def plan_of_replays(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
+    """Map the topic that says where dead letters were sent again to its form: made when the first one is."""
+    form = {"cleanup.policy": "compact,delete", "retention.ms": str(KEPT_MS)}
+    return {settings.topic(REPLAYS): (1, form)}
 
 
 def create(settings: Settings, only: Collection[str] = ()) -> list[str]:
     """Make what is missing (of `only`, if given); give the full names of what was made. KafkaProblem if that fails."""
     reasons = Reasons()
     admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))  # what fails is said once, by us
-    wanted = {name: how for name, how in plan(settings).items() if not only or name in map(settings.topic, only)}
+    plans = plan(settings) | plan_of_replays(settings)
+    wanted = {name: plans[name] for name in (map(settings.topic, only) if only else plan(settings))}
     try:
         known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:

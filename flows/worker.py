@@ -162,11 +162,13 @@ def told(worker: Worker) -> dict[str, Any]:
     """Give what the supervisor wants to know: samples, what health is judged by, how far each partition is."""
     metrics = worker.metrics
     moment = time.monotonic()
+    samples = metrics.report()
     return {
-        "samples": metrics.report(),
+        "samples": samples,
         "state": {
             "held_shards": worker.publisher.held_shards(),
             "filling_shards": worker.publisher.filling_shards(),
+            "from_scratch_shards": sum(value for *_, value in samples.get("atp_from_scratch_shards", ())),
             "redis_waits_s": elapsed(metrics.redis_waits_since, moment),
             "kafka_waits_s": elapsed(metrics.kafka_waits_since, moment),
             "epoch_age_s": None if metrics.epoch_at is None else moment - metrics.epoch_at[1],

@@ -8,6 +8,7 @@ of a line loses nothing: the pipe outlives it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -71,7 +72,9 @@ class WorkerOutput:
             return
         if line.startswith("{") and _is_object(line):
             self._say_loose()
-            print(line, file=sys.stderr, flush=True)
+            # Whoever read our log may be gone. Read on all the same: a worker whose pipe is full waits for ever.
+            with contextlib.suppress(OSError, ValueError):
+                print(line, file=sys.stderr, flush=True)
             return
         if _meeting(line):
             log.debug(line, kind="workers_meet", pid=self._process.pid)

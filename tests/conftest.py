@@ -2,6 +2,9 @@
 
 A world has its own prefix for topics, for Redis keys and for the consumer group, and its own state folder, so that
 tests never see each other's data and need no cleaning up to be right; what they leave is removed to keep Kafka small.
+
+The servers are always our own. Settings in the environment are forgotten here before anything reads them: whoever has
+followed the front page has the address of a real Kafka there, whose topics and numbers tests would remove.
 """
 
 from __future__ import annotations
@@ -30,7 +33,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 READ_SECONDS_MAX = 30.0
+#: What may stand in the environment of a test run, beyond what the project does not read.
+FOR_TESTS = "ATP_TEST_"
 FLUSH_SECONDS_MAX = 30.0
+
+for _name in [name for name in os.environ if name.startswith("ATP_") and not name.startswith(FOR_TESTS)]:
+    del os.environ[_name]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what it puts into the background so, and every process below would inherit it:

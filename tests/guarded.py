@@ -173,10 +173,10 @@ def kafka_rights() -> list[tuple[str, str, list[str]]]:
     return [(kind, name.strip(), [word.strip() for word in words.split(",")]) for kind, name, words in rows]
 
 
-def redis_rights(prefix: str, pubsub: bool = False) -> str:
-    """Give the ACL rule of the page, for these keys."""
-    (rule,) = re.findall(r"^user atp on (.*)$", PAGE.read_text("utf-8"), re.M)
-    return rule.replace("~shop:*", f"~{prefix}*").replace("&shop:atp.*", f"&{prefix}atp.*")
+def redis_rights(prefix: str, user: str = USER) -> str:
+    """Give the ACL rule that the page has for a user, for these keys."""
+    (rule,) = re.findall(rf"^user {user} on (.*)$", PAGE.read_text("utf-8"), re.M)
+    return str(rule).replace("~shop:", f"~{prefix}").replace("&shop:", f"&{prefix}")
 
 
 class GuardedRedis:

@@ -165,7 +165,7 @@ def freeze(arena: Arena, dice: random.Random) -> Told:
         older.kill_everything()
         arena.texts.append(older.text())
     said = "a newer run of the engine has taken over" in older.text()
-    if code != 1 or not said:
+    if code != 2 or not said:
         arena.faults.note("ended", f"the older run ended with {code}: {older.text()[-1500:]}")
     assert newer is arena.engine
     return {"took over after (s)": round(took_over, 2), "the older one said so": said}

@@ -381,7 +381,9 @@ def test_a_dead_letter_has_the_original_bytes_and_says_where_they_were(told: Tol
     for one, place in zip(CASES, told.places, strict=True):
         for letter in told.letters.get(place, []):
             raw = one.value.encode() if isinstance(one.value, str) else one.value
-            assert letter.value == (json.dumps(raw).encode() if isinstance(raw, dict) else raw), one.name
+            # Of an event of several lines one letter has the bytes; the others may leave them to it.
+            own = json.dumps(raw).encode() if isinstance(raw, dict) else raw
+            assert letter.value in (own, b"") and own in {other.value for other in told.letters[place]}, one.name
             assert letter.key == one.key
             said = dict(letter.headers)
             message, stamp = said.pop("message"), said.pop("timestamp")

@@ -224,6 +224,7 @@ def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:
     mark = Mark(2, 1_700_000_000_123, "inventory.warehouse", 1, 17)
     expected = b'{"attempts":2,"at_ms":1700000000123,"topic":"inventory.warehouse","partition":1,"offset":17}'
     assert encode_mark(mark) == expected
+    assert encode_mark(msgspec.structs.replace(mark, logged_ms=5)) == expected[:-1] + b',"logged_ms":5}'
 
 
 def test_the_keys_and_fields_in_redis() -> None:

@@ -14,10 +14,11 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -58,14 +59,69 @@ def place(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     one.tidy()
 
 
+class House:
+    """Keeps the engine that several pages share, and ends it for a page that has an engine of its own.
+
+    Both use the topics without prefix, and after the latter they are removed: in no order of tests under the former.
+    """
+
+    def __init__(self, place: Place, start: Callable[[Place, Path], AbstractContextManager[object]]) -> None:
+        self._place, self._start = place, start
+        self._engine: contextlib.ExitStack | None = None
+        self._opened = 0
+
+    def open(self) -> Place:
+        """Give the place with the engine running: the one that runs, or a new one, which knows nothing of the last."""
+        if self._engine is None:
+            self._opened += 1
+            state = self._place.folder / f"state-{self._opened}"
+            with contextlib.ExitStack() as stack:
+                # Wherever a page is read: `atp check` looks at the state of this engine.
+                self._place.variables["ATP_STATE__DIR"] = str(state)
+                stack.callback(self._place.variables.pop, "ATP_STATE__DIR")
+                stack.callback(self._place.tidy)
+                stack.enter_context(self._start(self._place, state))
+                self._engine = stack.pop_all()
+        return self._place
+
+    def close(self) -> Place:
+        """Give the place with no engine running, and nothing in it."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        return self._place
+
+
 @pytest.fixture(scope="module")
-def running(place: Place) -> Iterator[Place]:
+def house(place: Place) -> Iterator[House]:
+    one = House(place, engine_with_goods)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def running(house: House) -> Place:
     """The engine runs, and there are items for the page on reading."""
-    # Wherever a page is read: `atp check` looks at the state of this engine.
-    place.variables["ATP_STATE__DIR"] = str(place.folder / "state")
+    return house.open()
+
+
+@pytest.fixture
+def alone(house: House) -> Iterator[Place]:
+    """No engine runs but those that the page starts."""
+    one = house.close()
+    yield one
+    one.tidy()  # what follows is another engine, without this one's state
+
+
+@contextlib.contextmanager
+def engine_with_goods(place: Place, state: Path) -> Iterator[None]:
+    """Run an engine that keeps its state there, and that has published what the page on reading shows."""
     subprocess.run(place.command("topics", "create"), env=place.env(), cwd=place.folder, check=True)
     (place.folder / "atp.toml").touch()
-    settings = load_settings(place.folder / "atp.toml", {"kafka.bootstrap_servers": place.servers.bootstrap_servers})
+    settings = load_settings(
+        place.folder / "atp.toml",
+        {"kafka.bootstrap_servers": place.servers.bootstrap_servers, "state.dir": str(state)},
+    )
     ends(settings)
     with Engine(place) as engine:
         producer = Producer({"bootstrap.servers": place.servers.bootstrap_servers, "log_level": 0})
@@ -98,31 +154,57 @@ def running(place: Place) -> Iterator[Place]:
         with redis.Redis.from_url(place.servers.redis_url) as client:
             until(lambda: client.hget("atp:HOE", "web") == b"7", 60, engine.text)
             until(lambda: client.hget("atp:AXE", "web") == b"5", 60, engine.text)
-        yield place
+        yield
 
 
-def test_the_quickstart_leads_to_a_number(place: Place) -> None:
+def test_no_engine_runs_while_a_page_has_its_own_and_the_next_begins_anew(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    class Empty:
+        folder = tmp_path
+        variables: ClassVar[dict[str, str]] = {}
+
+        def tidy(self) -> None:
+            told.append("tidy")
+
+    @contextlib.contextmanager
+    def start(_: object, state: Path) -> Iterator[None]:
+        told.append(f"start {state.name}")
+        yield
+        told.append("end")
+
+    place: Any = Empty()
+    one = House(place, start)
+    assert one.close() is place and "ATP_STATE__DIR" not in place.variables
+    assert one.open() is one.open()
+    assert place.variables == {"ATP_STATE__DIR": str(tmp_path / "state-1")}
+    one.close()
+    one.close()
+    assert not place.variables
+    one.open()
+    assert told == ["start state-1", "end", "tidy", "start state-2"]
+
+
+def test_the_quickstart_leads_to_a_number(alone: Place) -> None:
     needs("curl")
     steps = [snippet.text for snippet in blocks("docs/quickstart.md", "sh")]
     asked = [text for text in steps if "prometheus" in text or "9090" in text]
     assert len(asked) == 2, "a Prometheus is started, and answers what a panel asks"
     if not shutil.which("prometheus"):  # tests/needs.txt names it; the rest of the page does without
         steps = [text for text in steps if text not in asked]
-    reader = place.reader("quickstart", **{"localhost:9090": f"{HOST}:{free_port()}"})
+    reader = alone.reader("quickstart", **{"localhost:9090": f"{HOST}:{free_port()}"})
     reader.shell("docs/quickstart.md", "".join(steps))
-    place.tidy()
 
 
-def test_the_front_page(place: Place) -> None:
+def test_the_front_page(alone: Place) -> None:
     needs("kcat", "redis-cli")
     first, *others = blocks("README.md", "sh")
     assert re.findall(r"^make [a-z]+", first.text, re.M) == ["make demo", "make test"], "those have runs of their own"
     text = "".join(snippet.text for snippet in others)
     assert "export ATP_KAFKA" in text and "export ATP_REDIS" in text and "# -> 10" in text
     install = next(line for line in text.splitlines() if line.startswith("pip install ."))
-    own = {install: "true", "redis://localhost:6379/0": place.servers.redis_url}
-    place.reader("front", **own).shell("README.md", text)
-    place.tidy()  # what follows is another engine, without this one's state
+    own = {install: "true", "redis://localhost:6379/0": alone.servers.redis_url}
+    alone.reader("front", **own).shell("README.md", text)
 
 
 def test_the_dashboard_asks_what_the_quickstart_asks() -> None:

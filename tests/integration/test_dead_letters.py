@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from tests.made_letters import Made
 from tests.running import Engine, until
 from tests.shop import ago, clock, event, open_shop, placed, promised, received, wait_for
 
@@ -120,7 +121,7 @@ def test_a_line_whose_letter_has_no_bytes_is_shown_and_replayed_by_its_name(shop
     found = {letter["line_id"]: letter for letter in wait_for_letters(shop, 3)}
     light = [letter for letter in found.values() if letter["value"] is None]
     assert len(light) == 2, "one of them has the bytes"
-    shown = json.loads(atp(shop, "dead-letters", "show", light[0]["name"]).stdout)
+    shown = json.loads(atp(shop, "dead-letters", "show", light[0]["name"], "--json").stdout)
     assert (json.loads(shown["value"]), shown["key"]) == (order, "a key")
     assert len(letters(shop, "--item", clock(9))) == 3, "as each with the bytes would be found"
     know(shop, 8)
@@ -135,20 +136,34 @@ def test_a_line_whose_letter_has_no_bytes_is_shown_and_replayed_by_its_name(shop
 
 
 def test_bytes_that_no_letter_has_any_more_are_found_in_the_input_topic(shop: Any) -> None:
-    from flows.dead_letters import read
+    from flows.dead_letters import parse, read, with_values
 
     order = placed(7, 4)
     shop.send("inventory.orders", order, key="a key", partition=1)
     shop.flush()
-    headers = {"code": "unknown_item", "message": "m", "topic": shop.topic("inventory.orders"), "timestamp": "1"}
-    for offset in (0, 5):
-        place = {"partition": "1", "offset": str(offset), "line_id": "2", "attempts": "1"}
+    headers = {"code": "unknown_item", "message": "m", "topic": shop.topic("inventory.orders"), "attempts": "1"}
+    wait_for_letters(shop, 1)
+    [own] = read(shop.settings())
+    moments = {"its": own.logged_ms, "another": own.logged_ms - 1}
+    for line, (moment, partition, offset) in {
+        "no such offset": ("its", 1, 5),
+        "no such partition": ("its", 99, 0),
+        "of the topic before it was made again": ("another", 1, 0),
+    }.items():
+        place = {"partition": str(partition), "offset": str(offset), "line_id": line, "timestamp": str(moments[moment])}
         shop._producer.produce(shop.topic("inventory.dead_letters"), b"", headers={**headers, **place})
     shop.flush()
-    until(lambda: len(shop.read("inventory.dead_letters")) == 3, 40, "the letter of the engine, and the two")
-    given = {(letter.origin[2], letter.line_id): letter.value for letter in read(shop.settings())}
-    assert given[0, "2"] == json.dumps(order).encode()
-    assert given[5, "2"] == b"", "such an offset there is not"
+    until(lambda: len(shop.read("inventory.dead_letters")) == 4, 40, "the letter of the engine, and the three")
+    given = {letter.line_id: letter for letter in read(shop.settings())}
+    assert [given[line].is_lost for line in given].count(True) == 3, given
+    place = {"partition": "1", "offset": "0", "line_id": "1"}
+    alone = parse(Made({**headers, **place, "timestamp": str(own.logged_ms)}))
+    unknown = parse(Made({**headers, **place, "timestamp": "0"}))
+    assert alone is not None and unknown is not None
+    for found in with_values(shop.settings(), [alone, unknown]):
+        assert (found.value, found.key) == (json.dumps(order).encode(), b"a key")
+    done = atp(shop, "dead-letters", "replay", given["of the topic before it was made again"].name)
+    assert (done.returncode, "its bytes are nowhere any more" in done.stdout) == (1, True), done.stdout + done.stderr
 
 
 def test_a_reference_record_is_not_replayed_over_a_newer_one(shop: Any) -> None:

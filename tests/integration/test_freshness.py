@@ -182,6 +182,23 @@ def test_a_set_that_cannot_be_kept_holds_no_number_up_and_is_completed_when_it_c
     assert items(world) == ["A"]
 
 
+def test_without_the_right_to_look_what_leaves_is_struck_all_the_same(world: Any, store: Store) -> None:
+    prefix = world.redis_prefix
+    assert ItemWalk(store).slice("") == WHOLE
+    user = f"blind-{prefix.strip(':')}"
+    world.redis.execute_command("ACL", "SETUSER", user, "on", ">secret", "~*", "&*", "+@all", "-exists")
+    blind = Store(world.servers.redis_url.replace("://", f"://{user}:secret@", 1), prefix, store.token, "0")
+    try:
+        blind.join()
+        blind.write([f"{prefix}atp:A", f"{prefix}atp:B"], [1, "web", 1, 0, 1, "web", 1, 0])
+        blind.write([f"{prefix}atp:A"], [0, 1, "web"])
+        assert (items(world), word_of(world)) == (["B"], WHOLE)
+    finally:
+        blind.close()
+        world.redis.execute_command("ACL", "DELUSER", user)
+    assert not unlisted_items(world)
+
+
 def test_a_walk_through_what_an_older_engine_wrote_is_right_while_writes_go_on(world: Any, store: Store) -> None:
     prefix = world.redis_prefix
     count = 6 * SLICE_KEYS

@@ -94,7 +94,7 @@ def test_it_is_json_while_kafka_is_away_and_when_a_worker_dies(world: Any) -> No
     with Engine(world, log__format="json") as engine:
         wait_for_kind(engine, "ready")
         engine.wait_for_workers()[0].send_signal(signal.SIGABRT)  # a death with words of its own, none of them ours
-        assert wait_for_kind(engine, "restart")["next"]
+        assert "worker-0.stderr" in wait_for_kind(engine, "restart")["next"], "where its words are"
         wait_for_kind(engine, "ready", 2)
         world.servers.kill_kafka()
         assert wait_for_kind(engine, "kafka_client")["next"]
@@ -112,32 +112,39 @@ def test_what_keeps_it_from_starting_is_json_too(world: Any, fault: str) -> None
         wrong = {"shards": 7, "workers": 7}
     with Engine(world, log__format="json", **wrong) as engine:
         assert engine.wait(60) == (1 if fault == "redis" else 2)
-    start, refused, stopped = lines(engine)
-    assert (start["kind"], refused["kind"], stopped["kind"]) == ("starting", "refused_start", "stopped")
+    (refused,) = lines(engine)
+    assert refused["kind"] == "refused_start"
     assert ("redis.url" if fault == "redis" else "workers") in refused["event"]
 
 
 def test_what_is_no_json_becomes_json_and_what_was_said_in_one_breath_stays_together(world: Any) -> None:
+    # The child goes on when its last breath was passed on: no machine is too slow for this test, or too fast.
     program = (
-        "import os, sys, time, warnings\n"
+        "import os\n"
         'print(\'{"event": "ours", "level": "info", "timestamp": "now"}\', flush=True)\n'
         "os.write(2, b'worker 1:\\terror connecting to worker 0: Connection refused (os error 111); retrying\\n')\n"
         "os.write(2, b'%3|1700000000.1|FAIL|atp-engine#producer-1| [thrd:x]: it is away\\n')\n"
-        "time.sleep(0.3)\n"
         "os.write(2, b'thread panicked at src/x.rs\\n   0: somewhere\\n   1: else\\n')\n"
-        "time.sleep(0.3)\n"
+        "os.read(0, 1)\n"
         "os.write(2, b'killed in the middle of')\n"
         "os.kill(os.getpid(), 9)\n"
     )
     reader = (
-        "import subprocess, sys, pathlib\n"
+        "import contextlib, subprocess, sys, pathlib\n"
         "from flows.log import configure\n"
         "from flows.worker_output import WorkerOutput\n"
         "from schemas.settings import load_settings\n"
         f"configure(load_settings(pathlib.Path({str(world.config)!r}), {{'log.format': 'json'}}))\n"
         f"command = [sys.executable, '-c', {program!r}]\n"
-        "one = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)\n"
-        "output = WorkerOutput(one)\n"
+        "pipe = subprocess.PIPE\n"
+        "one = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, bufsize=0)\n"
+        "class Listener(WorkerOutput):\n"
+        "    def _say_loose(self):\n"
+        "        had = bool(self._loose)\n"
+        "        super()._say_loose()\n"
+        "        with contextlib.suppress(BrokenPipeError):\n"
+        "            one.stdin.write(b'.' * had)\n"
+        "output = Listener(one)\n"
         "one.wait()\n"
         "output.join(5)\n"
         "import warnings\n"

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +17,8 @@ from typer.testing import CliRunner
 
 from flows.children import free_port
 from flows.cli import app
+from flows.recovery_store import committed_epoch
+from flows.store import Store
 from tests.integration.test_freshness import alive, is_ready, wait_until_ready
 from tests.running import START_SECONDS_MAX, Engine, until
 from tests.shop import clock, open_shop, take_in, wait_for
@@ -106,39 +110,50 @@ def test_a_set_that_is_not_complete_is_said(world: Any) -> None:
     assert "not complete" in listed.stderr
 
 
-@pytest.mark.timeout(180)
-def test_bytewaxs_own_runner_says_how_fresh_it_is_too(world: Any) -> None:
-    open_shop(world)
-    recovery = world.state_dir / "recovery"
+@contextmanager
+def bytewaxs_own_runner(world: Any) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """The engine as Bytewax runs it, when its numbers can be trusted; and the file with all that it says."""
+    command = [sys.executable, "-m", "bytewax.run", "flows.availability:flow"]
+    options = ["-r", str(world.state_dir / "recovery"), "-s", "1", "-b", "0"]
     log = Path(world.folder / "bytewax.log")
     with (
         log.open("wb") as out,
         subprocess.Popen(
-            [
-                *(sys.executable, "-m", "bytewax.run", "flows.availability:flow"),
-                "-r",
-                str(recovery),
-                "-s",
-                "1",
-                "-b",
-                "0",
-            ],
-            env=world.env(),
-            cwd=world.folder,
-            stdout=out,
-            stderr=subprocess.STDOUT,
+            [*command, *options], env=world.env(), cwd=world.folder, stdout=out, stderr=subprocess.STDOUT
         ) as runner,
     ):
         try:
             until(lambda: is_ready(world), START_SECONDS_MAX, lambda: f"{alive(world)}\n{log.read_text()}")
-            take_in(world, 0, 5)
-            wait_for(world, 5)
-            assert alive(world)["run"] == world.redis.hget(f"{world.redis_prefix}engine:fence", "token")
-            before = int(alive(world)["at"])
-            until(lambda: int(alive(world)["at"]) > before, 10, "again")
+            yield runner, log
         finally:
             runner.kill()
             runner.wait()
+
+
+@pytest.mark.timeout(180)
+def test_bytewaxs_own_runner_ends_with_a_sentence_when_a_newer_run_takes_over_and_nothing_comes(world: Any) -> None:
+    open_shop(world)
+    settings = world.settings()
+    with bytewaxs_own_runner(world) as (runner, log):
+        facts = world.state_dir / "engine.json"
+        until(lambda: not json.loads(facts.read_bytes()).get("is_first"), 30, "the first epoch is noted")
+        assert committed_epoch(world.state_dir / "recovery") is not None
+        with closing(Store(settings.redis.address(), settings.redis.prefix)) as newer:
+            newer.claim(0)
+        assert runner.wait(20) == 2, log.read_text()
+    said = log.read_text()
+    assert said.count("a newer run of the engine has taken over") == 1 and "Traceback" not in said, said
+
+
+@pytest.mark.timeout(180)
+def test_bytewaxs_own_runner_says_how_fresh_it_is_too(world: Any) -> None:
+    open_shop(world)
+    with bytewaxs_own_runner(world):
+        take_in(world, 0, 5)
+        wait_for(world, 5)
+        assert alive(world)["run"] == world.redis.hget(f"{world.redis_prefix}engine:fence", "token")
+        before = int(alive(world)["at"])
+        until(lambda: int(alive(world)["at"]) > before, 10, "again")
     killed_at = time.monotonic()
     until(lambda: not alive(world), 12, lambda: f"{alive(world)}")
     assert time.monotonic() - killed_at <= 11

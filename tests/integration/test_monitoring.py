@@ -183,7 +183,7 @@ def an_older_engine_that_sleeps(world: Any) -> Iterator[Callable[[], None]]:
         def wake() -> None:
             worker.resume()
             os.kill(older.process.pid, signal.SIGCONT)
-            assert older.wait(30) == 1, older.text()
+            assert older.wait(30) == 2, older.text()
 
         yield wake
 

@@ -151,7 +151,7 @@ def test_an_older_run_that_wakes_up_writes_nothing_any_more(world: Any) -> None:
             sent = everything_sent(world)
             take_in(world, 1, 7)
         os.kill(older.process.pid, signal.SIGCONT)
-        assert older.wait(20) == 1, older.text()
+        assert older.wait(20) == 2, older.text()
         assert "a newer run of the engine has taken over" in older.text()
     assert {kind: hashes(world, kind) for kind in ("atp", "position")} == before
     late = [update for update in everything_sent(world) if update not in sent]

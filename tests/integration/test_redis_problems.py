@@ -76,7 +76,7 @@ def test_check_get_and_the_start_say_the_same_and_each_cause_has_words_of_its_ow
         assert not found.is_ok and found.remedy, cause
         told[cause] = (found.seen, found.remedy)
         said = []
-        for command in (["get", "SPADE"], ["republish", "--all"]):
+        for command in (["get", "SPADE"], ["items"], ["republish", "--all"], ["status", "--json"]):
             done = CliRunner().invoke(app, command, env=world.env(redis__url=urls[cause]))
             assert done.exit_code == 1, (cause, command, done.output)
             said.append(done.output)

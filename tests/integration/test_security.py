@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 import pytest
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
+from typer.testing import CliRunner
 
-from flows.check import examine
+from flows.check import _redis, examine
 from flows.children import HOST
+from flows.cli import app
 from flows.item_walk import ItemWalk
 from flows.kafka import client_config
 from flows.store import Fenced, Outage, Store
 from flows.topics import plan
 from schemas.settings import Settings, load_settings
 from tests.conftest import ROOT
-from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers
+from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers, redis_rights
 from tests.running import until
 from tests.shop import ago
 
@@ -144,6 +146,47 @@ def test_the_engine_gets_in_and_may_do_only_what_is_listed(fortress: Fortress) -
     assert "message" in until(lambda: listener.get_message(True, 0.2), 20, "a message by Pub/Sub")["type"]
     refused = {entry["object"] for entry in store.acl_log()}
     assert refused <= {"client|setinfo"}, "all that the engine wanted is on the page"
+
+
+def test_get_items_and_status_work_with_the_rights_of_either_user_of_the_page(tmp_path: Path) -> None:
+    papers = Papers(tmp_path / "papers")
+    redis = GuardedRedis(tmp_path / "redis", papers, KEYS)
+    config = tmp_path / "atp.toml"
+    try:
+        with redis.admin() as admin:
+            rule = redis_rights(KEYS, "web").replace(">PASSWORD", f">{papers.password}")
+            admin.execute_command("ACL", "SETUSER", "web", "on", *rule.split())
+            admin.hset(f"{KEYS}atp:HOE", mapping={"web": 3, "_version": 1})
+            admin.zadd(f"{KEYS}engine:items", {"HOE": 0})
+            admin.hset(f"{KEYS}engine:fence", "items", "whole")
+        for user, doubt in ((USER, ""), ("web", "it is not known whether")):
+            config.write_text(
+                f"""
+[redis]
+url = "rediss://{HOST}:{redis.port}/0"
+prefix = "{KEYS}"
+username = "{user}"
+password_file = "{papers.password_file}"
+tls_ca_file = "{papers.ca}"
+[metrics]
+port = 0
+"""
+            )
+            number, items, status = (
+                CliRunner().invoke(app, [*command, "--config", str(config)])
+                for command in (("get", "HOE", "web"), ("items", "H"), ("status", "--json"))
+            )
+            assert (number.exit_code, number.stdout) == (0, "3\n"), (user, number.output)
+            assert (items.exit_code, items.stdout) == (0, "HOE\n"), (user, items.output)
+            assert doubt in items.stderr and bool(items.stderr) is bool(doubt), (user, items.stderr)
+            assert "does not allow" not in status.output and "engine:alive in Redis" in status.output, status.output
+        config.write_text(config.read_text().replace('"web"', f'"{USER}"'))
+        with redis.admin() as admin:
+            admin.execute_command("ACL", "SETUSER", USER, "-fcall")
+        [finding] = [one for one in _redis(load_settings(config)) if not one.is_ok]
+        assert finding.subject == "redis functions" and "docs/security.md" in finding.remedy
+    finally:
+        redis.stop()
 
 
 def test_with_these_rights_an_older_run_is_turned_away_and_counted(fortress: Fortress) -> None:

@@ -21,18 +21,21 @@ class Fake:
     """A monitor and a store in one; what the store was told is in `told`."""
 
     def __init__(self) -> None:
-        self.has_workers = True
+        self.has_workers = self.is_ready = True
         self.is_answering = threading.Event()
         self.is_answering.set()
         self.told: list[tuple[int, int, bool]] = []
+        #: the newest token that the fence holds
+        self.held = 0
         self.failure: Exception | None = None
         self.token = 0
         self.asked = 0
 
     def freshness(self) -> Freshness:
         self.asked += 1
+        is_ready = self.is_ready if self.is_answering.is_set() else True
         self.is_answering.wait(30)
-        return Freshness(True, 7)
+        return Freshness(is_ready, 7)
 
     def beat(self, at_ms: int, behind_ms: int, is_ready: bool, version: str, lapses_ms: int) -> str:
         if self.failure is not None:
@@ -42,6 +45,9 @@ class Fake:
         assert version
         self.told.append((self.token, behind_ms, is_ready))
         return WHOLE
+
+    def held_token(self) -> int:
+        return self.held
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -112,6 +118,34 @@ def test_a_run_that_was_followed_says_nothing_more_and_the_next_of_its_own_does(
     alive.begins(10)
     until(lambda: (10, 7, True) in fake.told, 5, lambda: str(fake.told))
     assert not [word for word in fake.told if word[0] == 5]
+
+
+def test_of_a_run_that_begins_nothing_is_known_whatever_the_one_before_was(alive: Alive, fake: Fake) -> None:
+    alive.begins(5)
+    until(lambda: (5, 7, True) in fake.told, 5, lambda: str(fake.told))
+    fake.is_answering.clear()
+    asked = fake.asked
+    until(lambda: fake.asked > asked, 5, "it is asked of the run before")
+    alive.begins(6)
+    until(lambda: fake.told[-1][0] == 6, 5, lambda: str(fake.told))
+    assert (6, 7, True) not in fake.told, "what was known of the run before was said of this one"
+    fake.is_ready = False
+    fake.is_answering.set()  # and the answer that comes now is of the run before, too
+    until(lambda: fake.asked > asked + 2, 5, "it is asked of this run")
+    assert (6, 7, True) not in fake.told
+    fake.is_ready = True
+    until(lambda: (6, 7, True) in fake.told, 5, lambda: str(fake.told))
+
+
+@pytest.mark.parametrize(("held", "is_followed"), [(9, True), (5, False), (0, False)])
+def test_it_says_that_a_run_is_followed_where_the_fence_says_so(
+    alive: Alive, fake: Fake, held: int, is_followed: bool
+) -> None:
+    fake.failure, fake.held = Fenced("FENCED 9"), held
+    alive.begins(5)
+    until(lambda: alive._fenced == 5, 5, "it was told")
+    assert alive.is_followed(5) == is_followed
+    assert not alive.is_followed(6)
 
 
 class Keys:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import typer
 from confluent_kafka import KafkaError, KafkaException
 from typer.testing import CliRunner
 
+from flows.accepting import AcceptProblem
 from flows.check import kept, replicated, running
 from flows.children import ServerError
 from flows.cli import app, reporting
@@ -171,8 +173,15 @@ def test_what_a_client_raises_is_no_stack_either(
 
 
 def test_the_errors_of_the_clients_are_meant_for_people() -> None:
-    for error in (KafkaProblem, StoreError, LoadError, ImportProblem, LookupProblem, ServerError, StartError, Busy):
+    clients = (KafkaProblem, StoreError, LoadError, ImportProblem, LookupProblem, ServerError)
+    for error in (*clients, StartError, Busy, AcceptProblem):
         assert issubclass(error, PlainError), error
+
+
+def test_a_topic_that_cannot_be_accepted_is_said_in_a_sentence(here: Path) -> None:
+    code, shown, told = invoke("topics", "accept", "orders", "--state-dir", "state")
+    assert (code, shown) == (1, "")
+    assert told.startswith("atp: orders is not a topic that the engine reads: expected one of ")
 
 
 @pytest.mark.parametrize(("is_view", "code"), [(True, 0), (False, 1)])
@@ -183,6 +192,60 @@ def test_a_reader_that_goes_away_has_seen_enough_of_what_is_shown_and_cuts_short
     with pytest.raises(typer.Exit) as end, reporting(is_view=is_view):
         raise BrokenPipeError
     assert end.value.exit_code == code
+
+
+class _Closed(io.StringIO):
+    """An output whose reader has gone."""
+
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+class _Shelf:
+    """A Redis with one item, or one that does not let its user look further."""
+
+    may_look = True
+
+    def zrangebylex(self, *_: object) -> list[str]:
+        return ["HOE"]
+
+    def hget(self, *_: object) -> str:
+        if not self.may_look:
+            raise redis.exceptions.NoPermissionError("no right to shop:engine:fence")
+        return "whole"
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def one_item(monkeypatch: pytest.MonkeyPatch) -> _Shelf:
+    shelf = _Shelf()
+    monkeypatch.setattr("flows.items.redis.Redis.from_url", lambda *_, **__: shelf)
+    return shelf
+
+
+@pytest.mark.parametrize(
+    "command", [["schema"], ["schema", "order_placed"], ["health"], ["check", "--kafka", "127.0.0.1:9"], ["items"]]
+)
+def test_a_command_that_only_shows_is_content_when_its_reader_goes_away(
+    here: Path, monkeypatch: pytest.MonkeyPatch, one_item: _Shelf, command: list[str]
+) -> None:
+    settings = ["--set", "metrics.port=9"] if command == ["health"] else []
+    monkeypatch.setattr(sys, "stdout", _Closed())
+    with pytest.raises(SystemExit) as end:
+        app(args=[*command, *settings], prog_name="atp")
+    assert not end.value.code
+
+
+def test_items_without_the_right_to_the_fence_are_listed_and_it_is_said_what_is_not_known(
+    here: Path, one_item: _Shelf
+) -> None:
+    assert invoke("items") == (0, "HOE\n", "")
+    one_item.may_look = False
+    code, shown, told = invoke("items")
+    assert (code, shown) == (0, "HOE\n")
+    assert told.startswith("atp: it is not known whether the set of all items is complete")
 
 
 def test_it_says_its_version(here: Path) -> None:

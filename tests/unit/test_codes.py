@@ -361,7 +361,7 @@ def test_brackets_in_text_and_side_by_side_are_not_nesting() -> None:
     ids=["arrays", "escapes", "objects", "exponent", "digits", "quotes"],
 )
 def test_no_input_costs_more_than_its_length(hostile: bytes) -> None:
-    started = time.perf_counter()
+    started = time.process_time()  # of this process: others on the machine cost nothing
     try:
         parsed = parse_json(hostile)
     except ValueError:
@@ -369,7 +369,7 @@ def test_no_input_costs_more_than_its_length(hostile: bytes) -> None:
     if parsed is not None:
         with pytest.raises(ValueError, match="expected"):
             parse_number(parsed)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 # --- durations -------------------------------------------------------------------------------------------------------

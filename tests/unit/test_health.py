@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flows.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
 from flows.lag import Lag
+from flows.worker import told
 
 WELL: dict[str, Any] = {
     "held_shards": 0,
@@ -49,6 +51,8 @@ def test_all_is_well() -> None:
         (replace(FACTS, told=frozenset()), "caught_up: starting: 1 of 1 input partitions"),
         (replace(FACTS, parts=frozenset()), "caught_up: starting: 0 of 0 input partitions"),
         (with_worker(held_shards=7), "caught_up: 7 shards are read again"),
+        (with_worker(filling_shards=3), "caught_up: 3 shards are filled in again"),
+        (with_worker(from_scratch_shards=2), "caught_up: 2 shards have not yet removed what is no longer true"),
         (replace(FACTS, lags={}), "caught_up: Kafka has not told yet"),
         (replace(FACTS, lags={PART: Lag(9, LAG_MAX_S + 1)}), f"caught_up: {PART} is 9 messages and 31 s behind"),
         (with_worker(redis_waits_s=WAIT_MAX_S + 1), "writing: redis has not taken what worker 1 writes for 6 s"),
@@ -84,3 +88,18 @@ def test_a_restart_is_asked_for_only_where_a_worker_hangs() -> None:
         "reasons": ["workers_answer: worker 1 has not answered for 61 s"],
         "checks": {"workers_answer": False},
     }
+
+
+def test_a_worker_says_how_many_of_its_shards_still_remove_what_is_no_longer_true() -> None:
+    metrics = SimpleNamespace(
+        report=lambda: {"atp_from_scratch_shards": [("", {}, 2.0)]},
+        redis_waits_since=None,
+        kafka_waits_since=None,
+        epoch_at=None,
+        commits_since=None,
+        is_fenced=False,
+    )
+    publisher = SimpleNamespace(held_shards=lambda: 0, filling_shards=lambda: 0)
+    worker: Any = SimpleNamespace(metrics=metrics, publisher=publisher, progress=SimpleNamespace(rows=dict))
+    state = told(worker)["state"]
+    assert reasons(replace(FACTS, states={0: WELL, 1: state}))[0].startswith("caught_up: 2 shards have not yet removed")

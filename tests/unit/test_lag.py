@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flows.lag import SEEN_MAX, Lag, PartitionLag, Row
+from flows.belonging import TopicFacts
+from flows.lag import SEEN_MAX, Lag, LagWatch, PartitionLag, Row
+from flows.topic_watch import unchanged
+from schemas.settings import load_settings
 
 NOON = 1_800_000_000.0
 
@@ -100,6 +103,47 @@ def test_of_another_topic_in_its_place_all_is_unread(lag: PartitionLag) -> None:
     assert lag.lag(Row(100, 990.0), 1011.0) == Lag(3, 1.0)
     lag.saw(200, 1012.0)
     assert lag.lag(Row(100, 990.0), 1013.0) == Lag(200, 3.0)
+
+
+def test_a_topic_that_got_shorter_and_is_the_same_has_the_lag_that_it_has(lag: PartitionLag) -> None:
+    lag.saw(100, 1000.0)
+    assert lag.lag(Row(90, 990.0), 1001.0) is not None
+    lag.saw(95, 1010.0)  # it lost its newest messages
+    lag.is_same(1009.0)  # asked before that
+    assert lag.lag(Row(95, 990.0), 1015.0) == Lag(95, 5.0)
+    lag.is_same(1012.0)
+    assert lag.lag(Row(95, 990.0), 1015.0) == Lag(0, 0.0)
+    lag.saw(97, 1020.0)
+    assert lag.lag(Row(95, 990.0), 1024.0) == Lag(2, 4.0), "as old as we have seen it, and not as the lost ones"
+
+
+def test_of_what_is_left_of_a_topic_that_got_shorter_the_age_is_known_still(lag: PartitionLag) -> None:
+    lag.saw(50, 1000.0)
+    lag.lag(Row(50, 990.0), 1000.0)
+    lag.saw(70, 1010.0)
+    lag.saw(90, 1020.0)
+    lag.saw(60, 1030.0)
+    lag.is_same(1031.0)
+    assert lag.lag(Row(50, 990.0), 1040.0) == Lag(10, 30.0)
+    lag.saw(80, 1050.0)
+    assert lag.lag(Row(60, 990.0), 1060.0) == Lag(20, 10.0)
+
+
+def test_a_watch_hears_which_topics_are_the_same() -> None:
+    watch = LagWatch(load_settings())
+    watch._parts = {f"{topic}/0": PartitionLag() for topic in ("a", "b")}
+    for part in watch._parts.values():
+        part.saw(9, 1000.0)
+        part.saw(5, 1001.0)
+    watch.confirm({"a"}, 1002.0)
+    rows = {part: Row(5, 990.0) for part in watch._parts}
+    assert {part: lag.messages for part, lag in watch.lags(rows, {}).items()} == {"a/0": 0, "b/0": 5}
+
+
+def test_only_a_topic_with_the_id_that_it_had_is_certainly_the_same() -> None:
+    known = {name: TopicFacts("1", 2) for name in "abc"} | {"d": TopicFacts("", 2)}
+    found = {"a": TopicFacts("1", 2), "b": TopicFacts("2", 2), "c": None, "d": TopicFacts("", 2)}
+    assert unchanged(known, found) == {"a"}
 
 
 def test_a_topic_that_is_told_to_be_another_has_no_known_end_until_kafka_is_asked(lag: PartitionLag) -> None:

@@ -72,17 +72,20 @@ def test_it_waits_longer_for_the_end_than_the_engine_gives_its_workers() -> None
 
 def test_what_a_restart_cannot_cure_is_not_started_again() -> None:
     assert said("Restart") == ["on-failure"]
-    assert said("RestartPreventExitStatus") == [str(cli.MISUSED)]
+    assert said("RestartPreventExitStatus") == [str(cli.MISUSED)] == [str(supervisor.MISUSED)]
     longest = int(said("StartLimitBurst")[0]) * seconds(said("RestartSec")[0])
     assert longest < seconds(said("StartLimitIntervalSec")[0]), "so that the limit is ever reached"
 
 
-def test_its_environment_names_settings_and_keeps_state_where_it_may_write(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_environment_names_settings_and_keeps_state_where_it_may_write(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     ours = {name: value for name, value in environment().items() if name.startswith("ATP_")}
     assert set(ours) <= {"ATP_" + name.upper().replace(".", "__") for name in NAMES}
     for name, value in ours.items():
         monkeypatch.setenv(name, value.replace("%S", "/var/lib"))
-    settings = load_settings(None)
+    (tmp_path / "atp.toml").touch()  # an atp.toml of whoever tries this checkout has no say
+    settings = load_settings(tmp_path / "atp.toml")
     (folder,) = said("StateDirectory")
     assert settings.state.dir == Path("/var/lib") / folder
     assert said("WorkingDirectory") == [f"%S/{folder}"]

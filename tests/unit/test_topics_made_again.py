@@ -10,13 +10,16 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
-from flows.accepting import ANSWER, REQUEST, AcceptProblem, accepted, full_name, take_request
+from flows import accepting
+from flows.accepting import ANSWER, REQUEST, AcceptProblem, accept, accept_now, accepted, full_name, take_request
 from flows.belonging import Earlier, Inputs, TopicFacts, mismatch
 from flows.kafka import Complaints
 from flows.runtime import now
+from flows.state_folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
 from flows.topic_watch import DELETED, MADE_AGAIN, TopicWatch, fates
 from operators.holdback import HeldShard
-from schemas.settings import Settings, load_settings
+from operators.ledger import FORMAT
+from schemas.settings import Settings, SettingsError, load_settings
 from schemas.topics import INPUTS, REFERENCE
 
 ORDERS, ITEMS = "inventory.orders", "inventory.items"
@@ -155,6 +158,77 @@ def test_a_request_is_answered_once_and_an_old_one_not_at_all(tmp_path: Path) ->
     assert asked == ["t", "bad"]
 
 
+def test_an_answer_that_cannot_be_written_ends_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / REQUEST).write_bytes(msgspec.json.encode({"id": "1", "topic": "t", "asked_at": now()}))
+    monkeypatch.setattr(accepting, "_put", full)
+    assert take_request(tmp_path, lambda _: "done")
+    assert not (tmp_path / REQUEST).exists() and not take_request(tmp_path, lambda _: "done")
+
+
+@pytest.fixture
+def stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state of an engine that ended in the middle of a start from scratch; the orders were made again since."""
+    settings.state.dir.mkdir()
+    kept = Facts(FORMAT, settings.shards, 11, inputs(), scratch=Scratch(10, [2]))
+    write_facts(settings.state.dir / FACTS, kept)
+    monkeypatch.setattr(accepting, "inputs_now", lambda _: inputs(orders=TopicFacts("new", 3)))
+    monkeypatch.setattr("flows.state_folder.committed_epoch", lambda *_: 7)
+    return settings.state.dir / FACTS
+
+
+def test_accepting_leaves_a_start_from_scratch_as_far_as_it_is(settings: Settings, stopped: Path) -> None:
+    for go in (lambda: accept(settings, ORDERS), lambda: accept_now(settings, StateFolder(settings), ORDERS)):
+        before = read_facts(stopped)
+        go()
+        facts = read_facts(stopped)
+        assert facts is not None and facts.inputs is not None
+        assert (facts.token, facts.scratch) == (11, Scratch(10, [2]))
+        assert [one.id for one in facts.inputs.topics[ORDERS].earlier] == [f"id-{ORDERS}"]
+        assert before is not None
+        write_facts(stopped, before)
+
+
+def test_the_state_of_another_version_is_not_written_to(settings: Settings, stopped: Path) -> None:
+    facts = read_facts(stopped)
+    assert facts is not None
+    facts.format = 99
+    write_facts(stopped, facts)
+    with pytest.raises(SettingsError, match="format 99"):
+        accept(settings, ORDERS)
+    stopped.write_bytes(b"")
+    with pytest.raises(StateRefused, match="is empty"):
+        accept(settings, ORDERS)
+
+
+def test_a_disk_that_takes_nothing_is_said_in_a_sentence(
+    settings: Settings, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("flows.state_folder.write_facts", full)
+    with pytest.raises(AcceptProblem, match=r"cannot be written \(No space left on device\): say it as"):
+        accept(settings, ORDERS)
+
+
+def test_all_that_root_leaves_there_belongs_to_the_engines_user(
+    settings: Settings, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: set[str] = set()
+    monkeypatch.setattr("flows.state_folder.os.geteuid", lambda: 0)
+    monkeypatch.setattr("flows.state_folder.os.chown", lambda path, *_: given.add(path.name))
+    accept(settings, ORDERS)
+    assert given == {"lock", f"{FACTS}.tmp"}
+    given.clear()
+    monkeypatch.setattr(accepting, "ANSWER_TIMEOUT_S", 0.0)
+    with pytest.raises(AcceptProblem, match="did not answer"):
+        accepting._ask(settings.state.dir, ORDERS)
+    assert given == {f"{REQUEST}.tmp"}
+
+
 def test_a_complaint_is_made_once_until_something_comes_again() -> None:
     complaints = Complaints()
     unknown, timed_out = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), KafkaError(KafkaError._TIMED_OUT)
@@ -166,7 +240,6 @@ def test_a_complaint_is_made_once_until_something_comes_again() -> None:
 
 def test_since_when_a_topic_made_again_holds_its_records_is_read_from_the_state(settings: Settings) -> None:
     from flows.accepting import accepted_at_ms
-    from flows.state_folder import StateFolder
 
     assert accepted_at_ms(settings) == {}
     settings.state.dir.mkdir()

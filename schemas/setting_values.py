@@ -163,6 +163,7 @@ def _parse_servers(value: object) -> str:
         servers = [server.strip() for server in value.split(",")]
         if all((found := _server(server)) is not None and 0 < int(found[1] or 9092) <= PORT_MAX for server in servers):
             return ",".join(servers)
+        value = re.sub(r":[^:@,]*@", f":{MASK}@", value)  # of a URL, which Kafka's addresses are not
     raise mismatch('host:port, several with commas between, such as "kafka-1:9092,kafka-2:9092"', value)
 
 

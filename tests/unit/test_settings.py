@@ -141,6 +141,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"kafka.bootstrap_servers": ""}, "kafka.bootstrap_servers: expected host:port"),
         ({"kafka.bootstrap_servers": "a:9092,"}, 'got "a:9092,"'),
         ({"kafka.bootstrap_servers": "a:70000"}, 'got "a:70000"'),
+        ({"kafka.bootstrap_servers": "user:secret@a:9092"}, 'got "user:***@a:9092"'),
         ({"kafka.group": "two words"}, "kafka.group: expected 1 to 200 printable ASCII characters without spaces"),
         ({"redis.url": "http://localhost"}, "redis.url: expected a URL such as redis://localhost:6379/0"),
         ({"redis.url": "redis://localhost:port/0"}, 'got "redis://localhost:port/0"'),

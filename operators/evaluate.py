@@ -255,7 +255,7 @@ def evaluate(
                 days = tuple(steps.by_day(steps.atp))
             if breakdown:
                 available = {}
-                if len(item.places) * steps.days <= BREAKDOWN_MAX:
+                if len(policies.topology.sells[channel]) * steps.days <= BREAKDOWN_MAX:
                     available = available_by_day(item, channel, view, policies.topology, today)
                 shown = orjson.dumps(steps.written_out(available))
         else:

@@ -303,18 +303,20 @@ def _levels(changes: Changes, starts: list[int]) -> list[int]:
 
 
 def available_by_day(item: Item, channel: str, view: View, topology: Topology, today: int) -> dict[str, list[int]]:
-    """Step 1 written out: for each location of the channel at which the item ever was, each day of its horizon."""
+    """Step 1 written out: for each location that the channel sells from, each day of its horizon."""
     found: dict[str, list[int]] = {}
-    for location, place in sorted(item.places.items()):
-        group = topology.group_at.get(location)
-        if group is None or channel not in topology.groups[group]:
+    days = max(1, view.horizon_days)
+    for location in topology.sells[channel]:
+        place = item.places.get(location)
+        if place is None:
+            found[location] = [0] * days
             continue
         on_hand, quarantined = physical(item, location, place)
         level = on_hand - quarantined - place.hard_reserved - place.soft_allocated
         level -= view.safety.get(location, view.everywhere)
         changes = dues(place, view, today) if view.horizon_days else {}
         found[location] = []
-        for day in range(max(1, view.horizon_days)):
+        for day in range(days):
             level += changes.get(day, 0)
             found[location].append(max(0, level))
     return found

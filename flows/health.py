@@ -127,11 +127,12 @@ def _writing(facts: Facts) -> str:
     for number, state in sorted(facts.states.items()):
         if state is None:
             continue
+        ends = state["epoch_ends_s"]
         for server in ("redis", "kafka"):
             waits = state[f"{server}_waits_s"]
-            if waits > WAIT_MAX_S:
+            # An epoch's end that waits for a server for nearly as long waits for that one: it is what has to be mended.
+            if waits > WAIT_MAX_S or (ends > EPOCH_END_MAX_S and waits > ends / 2):
                 return f"{server} has not taken what worker {number} writes for {waits:.0f} s"
-        ends = state["epoch_ends_s"]
         if ends > EPOCH_END_MAX_S:
             return (
                 f"worker {number} has been ending an epoch for {ends:.0f} s (at most {EPOCH_END_MAX_S:.0f} s): all "

@@ -205,7 +205,7 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
 
     with an_older_engine_that_sleeps(world) as wake, Prometheus(world.folder / "prometheus", port) as prometheus:
         fires("AtpDown")
-        with Engine(world, metrics__port=port, workers=2, lanes__max_wait="200ms") as engine:
+        with Engine(world, "--from-scratch", metrics__port=port, workers=2, lanes__max_wait="200ms") as engine:
             wait_until_ready(port, engine)
 
             def is_quiet() -> bool:

@@ -25,6 +25,7 @@ from flows.kafka import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config,
 from flows.recovery_store import StoreDamage, committed_epoch
 from flows.redis_problem import redis_problem
 from flows.state_folder import FACTS, RECOVERY, RESTORE, Facts, StateRefused, read_facts
+from flows.status import read_alive
 from flows.store import Store, StoreError, library_version
 from flows.topics import plan
 from operators.ledger import FORMAT, FORMATS
@@ -65,7 +66,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def running(settings: Settings) -> Finding:
     """Say whether an engine runs: on this state directory, by its lock; with this Redis, by what it says of itself."""
     here = is_locked(settings.state.dir)
-    said = _alive(settings)
+    said, _ = read_alive(settings)
     where = f"runs on {settings.state.dir}" if here else "runs with this Redis and prefix, on another state.dir"
     if said:
         ready = "ready" if said.get("ready") == "1" else "not ready"
@@ -89,23 +90,6 @@ def is_locked(folder: Path) -> bool:
     except OSError:
         pass  # no such folder, or not ours to look into: other findings say so
     return False
-
-
-def _alive(settings: Settings) -> dict[str, str] | None:
-    """Give what an engine says of itself in Redis; None where Redis does not answer."""
-    client = redis.Redis.from_url(
-        settings.redis.address(),
-        decode_responses=True,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-    )
-    try:
-        found: dict[str, str] = client.hgetall(f"{settings.redis.prefix}engine:alive")  # type: ignore[assignment]
-        return found
-    except (redis.RedisError, OSError):
-        return None
-    finally:
-        client.close()
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:

@@ -53,7 +53,7 @@ def look(settings: Settings) -> Look:
         ready, unheard = _readiness(settings)
         if ready is not None:
             samples = parsed(ask(settings, "/metrics")[1])
-    alive, unread = _alive(settings)
+    alive, unread = read_alive(settings)
     return Look(time.time(), ready, unheard, samples, alive, unread)
 
 
@@ -70,7 +70,8 @@ def _readiness(settings: Settings) -> tuple[Mapping[str, Any] | None, str]:
     return answer, ""
 
 
-def _alive(settings: Settings) -> tuple[Mapping[str, str] | None, str]:
+def read_alive(settings: Settings) -> tuple[dict[str, str] | None, str]:
+    """Read what an engine says of itself in Redis (empty: nothing); None and why where Redis does not answer."""
     client: redis.Redis = redis.Redis.from_url(
         settings.redis.address(),
         decode_responses=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -42,17 +41,6 @@ def wait_for_letters(world: Any, count: int) -> list[dict[str, Any]]:
     found = letters(world)
     assert len(found) == count
     return found
-
-
-@pytest.fixture
-def shop(world: Any) -> Iterator[Any]:
-    open_shop(world, items=2)
-    with Engine(world, reference_grace=0) as engine:
-        world.send("inventory.warehouse", received(1, 1))
-        world.flush()
-        wait_for(world, 1, 1)
-        yield world
-        assert engine.stop() == 0, engine.text()
 
 
 def know(world: Any, number: int) -> None:

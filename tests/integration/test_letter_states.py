@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,17 +17,6 @@ from tests.running import Engine, until
 from tests.shop import ago, clock, open_shop, placed, received, take_in, wait_for
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-def shop(world: Any) -> Iterator[Any]:
-    open_shop(world, items=2)
-    with Engine(world, reference_grace=0) as engine:
-        world.send("inventory.warehouse", received(1, 1))
-        world.flush()
-        wait_for(world, 1, 1)
-        yield world
-        assert engine.stop() == 0, engine.text()
 
 
 def states(world: Any, *arguments: str) -> list[tuple[str, str, int]]:

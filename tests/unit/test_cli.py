@@ -402,7 +402,7 @@ def test_check_says_whether_an_engine_runs_here_and_leaves_the_folder_as_it_was(
         assert running(settings).seen == f"one runs on {here / 'state'}"
         with pytest.MonkeyPatch.context() as patch:
             said = {"at": "1", "behind_ms": "1500", "ready": "1", "version": "0.2.0", "run": "7"}
-            patch.setattr("flows.check._alive", lambda _: said)
+            patch.setattr("flows.check.read_alive", lambda _: (said, ""))
             assert running(settings).seen == f"one 0.2.0 runs on {here / 'state'}: ready, 1.5 s behind"
     assert running(settings).seen.startswith("none runs")
 

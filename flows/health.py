@@ -123,25 +123,33 @@ def _caught_up(facts: Facts) -> str:
 
 
 def _writing(facts: Facts) -> str:
+    states = {number: state for number, state in sorted(facts.states.items()) if state is not None}
+    if not states:
+        return ""
+    ends, slowest = _longest(states, "epoch_ends_s")
+    for server in ("redis", "kafka"):
+        waits, worker = _longest(states, f"{server}_waits_s")
+        # Workers end an epoch together. Where one has waited for a server for nearly as long as it has been ending,
+        # at whichever of them, they wait for that server: it is what has to be mended.
+        if waits > WAIT_MAX_S or (ends > EPOCH_END_MAX_S and waits > ends / 2):
+            return f"{server} has not taken what worker {worker} writes for {waits:.0f} s"
+    if ends > EPOCH_END_MAX_S:
+        return (
+            f"worker {slowest} has been ending an epoch for {ends:.0f} s (at most {EPOCH_END_MAX_S:.0f} s): all "
+            "numbers stand still until what was written is safe"
+        )
     limit = max(EPOCH_MAX_S, EPOCH_INTERVALS * facts.epoch_interval_s)
-    for number, state in sorted(facts.states.items()):
-        if state is None:
-            continue
-        ends = state["epoch_ends_s"]
-        for server in ("redis", "kafka"):
-            waits = state[f"{server}_waits_s"]
-            # An epoch's end that waits for a server for nearly as long waits for that one: it is what has to be mended.
-            if waits > WAIT_MAX_S or (ends > EPOCH_END_MAX_S and waits > ends / 2):
-                return f"{server} has not taken what worker {number} writes for {waits:.0f} s"
-        if ends > EPOCH_END_MAX_S:
-            return (
-                f"worker {number} has been ending an epoch for {ends:.0f} s (at most {EPOCH_END_MAX_S:.0f} s): all "
-                "numbers stand still until what was written is safe"
-            )
+    for number, state in states.items():
         age = state["epoch_age_s"]
         if age is not None and age > limit:
             return f"worker {number} has not finished an epoch for {age:.0f} s (at most {limit:.0f} s)"
     return ""
+
+
+def _longest(states: Mapping[int, Mapping[str, Any]], name: str) -> tuple[float, int]:
+    """Give the seconds of the worker that waits longest, and its number."""
+    seconds, number = max((state[name], -number) for number, state in states.items())
+    return seconds, -number
 
 
 def _fenced(facts: Facts) -> str:

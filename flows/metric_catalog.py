@@ -152,7 +152,10 @@ GROUPS: Final = (
             ),
             _of_worker("atp_redis_retries", COUNTER, "", "Writes to Redis that failed and were tried again."),
             _of_worker(
-                "atp_redis_waiting_seconds", GAUGE, "", "For how long Redis has not taken a write; 0 while all is well."
+                "atp_redis_waiting_seconds",
+                GAUGE,
+                "",
+                "For how long a write has waited for Redis; hardly more than 0 while all is well.",
             ),
             _of_worker("atp_kafka_confirm_seconds", HISTOGRAM, "", "Waiting for Kafka to confirm what an epoch sent."),
             _of_worker("atp_kafka_retries", COUNTER, "", "Requests to Kafka that were repeated."),

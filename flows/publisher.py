@@ -671,6 +671,8 @@ class Publisher:
         pause_s, since = 0.02, time.monotonic()
         is_told = False
         while True:
+            # From the first try on: a Redis that hangs is known to hang before the answer's time is out.
+            self._metrics.redis_waits_since = since
             try:
                 write()
                 self._be_newest()
@@ -683,7 +685,6 @@ class Publisher:
                 self._refill(error)
             except Outage as error:
                 self._metrics.redis_retries += 1
-                self._metrics.redis_waits_since = since
                 if not is_told:
                     log.warning(f"{error}; waiting, with everything kept", kind="redis_away", next=REDIS_HELP)
                     is_told = True
@@ -699,6 +700,7 @@ class Publisher:
         pause_s, since = 0.02, time.monotonic()
         is_told = False
         while True:
+            self._metrics.redis_waits_since = since
             try:
                 answer = ask(*arguments)
                 self._metrics.redis_waits_since = None
@@ -706,7 +708,6 @@ class Publisher:
                     log.info(f"Redis is back after {time.monotonic() - since:.1f} s", kind="redis_back")
                 return answer
             except Outage as error:
-                self._metrics.redis_waits_since = since
                 if not is_told:
                     log.warning(f"{error}; waiting, with everything kept", kind="redis_away", next=REDIS_HELP)
                     is_told = True

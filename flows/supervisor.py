@@ -288,7 +288,12 @@ class _Supervisor:
         return advice
 
     def _taken_over(self) -> int:
-        """Say that a newer run holds the token; gives the exit code."""
+        """Say that a newer run holds the token, here and to that run; gives the exit code."""
+        # What is turned away is counted where the newer run's operator looks, and these workers may have had nothing
+        # to write.
+        address, prefix = self._settings.redis.address(), self._settings.redis.prefix
+        with contextlib.suppress(StoreError), closing(Store(address, prefix, self._token, "supervisor")) as store:
+            store.write([], [])
         log.error(
             f"a newer run of the engine has taken over from run {self._token}: this one ends, nothing of it was "
             "written since",

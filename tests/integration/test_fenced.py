@@ -9,6 +9,7 @@ import json
 import re
 import time
 import urllib.request
+from contextlib import closing
 from typing import Any
 
 import psutil
@@ -34,6 +35,13 @@ def claim(world: Any) -> None:
     store = Store(settings.redis.address(), settings.redis.prefix)
     store.claim(0)
     store.close()
+
+
+def turned_away(world: Any) -> int:
+    """How many writes the fence has turned away since that."""
+    settings = world.settings()
+    with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+        return store.rejected()
 
 
 def waits_for_kafka(port: int) -> bool:
@@ -65,6 +73,7 @@ def test_an_idle_engine_that_a_newer_run_took_over_from_ends(world: Any, workers
         claim(world)
         began, told = time.monotonic(), now()
         ended_well(engine, ENDS_WITHIN_S + GRACE_S, before)
+        assert turned_away(world) >= 1, "the newer run's operator is told of it too"
         took = time.monotonic() - began
         said = json.loads(engine.text().splitlines()[-1])["timestamp"]
         print(f"{workers} workers: said {(parse_time(said) - told) / 1e6:.2f} s after the claim, ended {took:.2f} s")

@@ -20,6 +20,7 @@ import pytest
 from flows import load
 from flows.children import free_port
 from flows.traffic import Profile
+from tests.integration.test_belonging import admin
 from tests.prometheus import IS_HERE, Prometheus, alerts, queries
 from tests.running import START_SECONDS_MAX, Engine, frozen, until
 from tests.shop import clock, event, open_shop, placed, received, take_in, wait_for
@@ -273,6 +274,10 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
         with Engine(world, metrics__port=port, memory_limit="400MB") as engine:
             fires("AtpMemory")
             assert "memory: a worker takes" not in engine.text(), "the rule is impatient here, the engine is not"
+            # a source of events that is gone
+            orders = world.topic("inventory.orders")
+            admin(world).delete_topics([orders])[orders].result(20)
+            fires("AtpTopicLost")
         fires("AtpDown")
     assert fired == unmade, f"never fired: {unmade - fired}"
 

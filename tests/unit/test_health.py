@@ -70,6 +70,15 @@ def test_each_thing_that_is_wrong_is_said_once(facts: Facts, reason: str) -> Non
     assert said.startswith(reason)
 
 
+def test_workers_that_end_an_epoch_with_one_that_waits_for_a_server_wait_for_that_server() -> None:
+    ending = {**WELL, "epoch_ends_s": EPOCH_END_MAX_S + 1}
+    for states in ({0: ending, 1: {**WELL, "redis_waits_s": 4.9}}, {0: ending, 1: {**ending, "redis_waits_s": 4.9}}):
+        [said] = reasons(replace(FACTS, states=states))
+        assert said.startswith("writing: redis has not taken what worker 1 writes for 5 s")
+    [said] = reasons(replace(FACTS, states={0: ending, 1: {**WELL, "redis_waits_s": 0.1}}))
+    assert said.startswith("writing: worker 0 has been ending an epoch")
+
+
 def test_at_the_limit_it_is_still_well() -> None:
     assert not reasons(replace(FACTS, lags={PART: Lag(9, LAG_MAX_S)}))
     assert not reasons(with_worker(redis_waits_s=WAIT_MAX_S, kafka_waits_s=WAIT_MAX_S, epoch_age_s=15))

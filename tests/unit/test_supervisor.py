@@ -21,7 +21,7 @@ class Fence:
     """A Redis that holds a token; `lost`: it takes one and its answer is lost."""
 
     def __init__(self) -> None:
-        self.held, self.claims = 0, 0
+        self.held, self.claims, self.turned_away = 0, 0, 0
         self.failure: Exception | None = None
         self.lost = False
 
@@ -39,6 +39,10 @@ class Fence:
         if self.lost:
             raise Outage("Redis does not answer")
         return self.held
+
+    def write(self, keys: list[str], arguments: list[str]) -> None:
+        self.turned_away += 1
+        raise Fenced(f"FENCED {self.held}")
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -148,6 +152,7 @@ def test_the_run_ends_with_the_code_of_a_wrong_configuration(
     fence.held = 5
     monkeypatch.setattr(one, "_recruit", lambda count: None)
     assert one._run() == MISUSED == 2
+    assert fence.turned_away == 1, "the newer run is told of it"
 
 
 def test_a_death_by_a_fault_of_the_machine_code_says_where_to_look(one: _Supervisor) -> None:

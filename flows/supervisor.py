@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import signal
 import socket
 import subprocess
@@ -27,6 +26,7 @@ from flows.beginning import look_for_earlier_run, take_token
 from flows.belonging import Inputs, inputs_now, mismatch, notices
 from flows.diary import Diary
 from flows.endpoint import Endpoint
+from flows.errand import Errand, write_errand
 from flows.errors import PlainError
 from flows.kafka import KafkaProblem, input_ends
 from flows.known_replay import KnownReplay
@@ -39,7 +39,7 @@ from flows.state_folder import UMASK, Busy, StateFolder
 from flows.stop_signals import StopSignals
 from flows.store import Fenced, Outage, Store, StoreError
 from flows.topic_watch import TopicWatch
-from flows.worker import CUT_SHORT, FENCED, INCURABLE, Errand
+from flows.worker import CUT_SHORT, FENCED, INCURABLE
 from flows.worker_output import WorkerOutput
 from flows.worker_report import Correspondent
 from schemas.settings import Settings, SettingsError
@@ -151,7 +151,7 @@ class _Recruit:
         """Hand it what to run; gives our end of the pair that it is asked through."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it has died: whoever watches it sees that
-            pickle.dump(replace(errand, report_descriptor=self._descriptor), self.process.stdin)
+            self.process.stdin.write(write_errand(replace(errand, report_descriptor=self._descriptor)))
             self.process.stdin.flush()  # and kept open: the worker ends when it closes
         return self._ours
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -17,23 +16,23 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flows.clock_watch import ClockWatch, end_worker
+from flows.errand import Errand, UnknownErrand, read_errand
 from flows.kafka import KafkaProblem
 from flows.log import get_log
 from flows.memory import MemoryWatch, share_of
 from flows.metrics import elapsed
 from flows.noise import keep_trace, noise_file, set_apart
-from flows.runtime import Run, Stop
+from flows.runtime import Stop
 from flows.segments import SegmentError
 from flows.state_folder import RECOVERY, RESTORE, UMASK
 from flows.store import Fenced
 from flows.worker_report import answer_on
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from flows.wiring import Worker
@@ -48,16 +47,6 @@ SWITCH_INTERVAL_S = 0.0005
 SQLITE_DAMAGE = ("database disk image is malformed", "file is not a database")
 #: From when on an end that was asked for counts as slow: before the supervisor ends it by force.
 SLOW_END_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Errand:
-    """What a supervisor tells a worker."""
-
-    run: Run
-    addresses: tuple[str, ...]
-    #: the file descriptor of its end of the pair that the supervisor asks it through; -1: nobody asks
-    report_descriptor: int = -1
 
 
 def recovery_folder(state: Path) -> Path:
@@ -220,6 +209,15 @@ def _die_with_supervisor() -> None:
     threading.Thread(target=watch, name="supervisor", daemon=True).start()
 
 
+def _errand() -> Errand | None:
+    """Read what to run; None where the supervisor has ended before."""
+    start = sys.stdin.buffer.read(1)
+    if not start:
+        return None
+    # A line is not waited for where none comes: what is not JSON may have no end, and stays open.
+    return read_errand(start + sys.stdin.buffer.readline() if start == b"{" else start)
+
+
 def main() -> int:
     """Run one errand."""
     # Before any thread is made: all of them must leave these to the one that waits for them.
@@ -227,13 +225,20 @@ def main() -> int:
     gc.disable()  # see `execute`; what is loaded here is never garbage either
     # All that it will need, while the supervisor finds out what to run: half a second of a restart.
     import flows.wiring  # noqa: F401
-
-    try:
-        errand: Errand = pickle.load(sys.stdin.buffer)
-    except EOFError:
-        return 1  # the supervisor has ended before
     from flows.log import configure
 
+    try:
+        errand = _errand()
+    except UnknownErrand as error:
+        configure(Settings())
+        log.error(str(error), kind="incurable", next=INCURABLE_HELP)
+        return INCURABLE
+    except SettingsError as error:
+        configure(Settings())
+        log.error(str(error), kind="worker_failed", next="mend that; it is started again by itself")
+        return 1
+    if errand is None:
+        return 1  # the supervisor has ended before
     os.umask(UMASK)
     set_apart(errand.run.settings, errand.run.worker)
     configure(errand.run.settings, worker=errand.run.worker, run=errand.run.token)

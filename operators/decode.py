@@ -250,7 +250,7 @@ class Decoder:
         if spec.number is EventType.STOCK_COUNTED:
             waived = ()
         of_event = of_type or (None if waived else of_time)
-        if of_event is not None and spec.line is not None and len(head.lines) > 1:
+        if of_event is not None and spec.is_order and len(head.lines) > 1:
             refusals.append(Refusal(origin, *of_event))
             return True
         parts, refused_lines = _parts(head, spec)
@@ -261,7 +261,7 @@ class Decoder:
             if unknown is not None:
                 if not final:
                     return False
-                named = part.get("line_id") if spec.line is not None else None
+                named = part.get("line_id") if spec.is_order else None
                 refused_lines.append(_RefusedError(codes.UNKNOWN_LOCATION, unknown, named))
                 continue
             unit = Unit(spec.number, source=head.source, event_id=head.event_id, occurred_at=head.occurred_at,

@@ -8,7 +8,8 @@ from operators.rules.quantities cimport UnitsOfMeasure
 from schemas.state cimport Item
 from schemas.units cimport Unit
 
-cdef int ORDER_FIRST, ORDER_LAST, ORDER_PLACED, RETURN_RECEIVED
+cdef list IS_ORDER
+cdef int ORDER_PLACED, RETURN_RECEIVED
 
 cdef class Shard:
     cdef public int number

@@ -30,6 +30,7 @@ from operators.ids import (
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.quantities import QuantityError
+from schemas.events import EVENTS
 from schemas.messages import (
     ExceptionNote,
     Inbound,
@@ -410,7 +411,7 @@ class Shard:
 
     def _refuse(self, unit: Unit, code: str, message: str, whole: bool = False) -> None:
         """Refuse a unit; `whole`: for what is wrong with all of its event. Only an order's lines are named."""
-        names_line = not whole and ORDER_FIRST <= unit.type <= ORDER_LAST
+        names_line = not whole and IS_ORDER[unit.type]
         self._refusals.append(Refusal(unit.origin, code, message, unit.line_id if names_line else None))
         self._count(code, unit)
 
@@ -822,7 +823,7 @@ def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
 
     As MessagePack, which keeps the parts apart whatever they hold.
     """
-    if ORDER_FIRST <= unit.type <= ORDER_LAST:
+    if IS_ORDER[unit.type]:
         return native.packed_line(
             unit.type,
             unit.occurred_at,
@@ -875,8 +876,9 @@ def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) 
     return conflict_message(unit, quantity, quarantined, first, digest_of(unit, quantity, quarantined))
 
 
-#: the types that orders' lines have
-ORDER_FIRST, ORDER_LAST = int(EventType.ORDER_PLACED), int(EventType.ORDER_CANCELLED)
+_ORDER_TYPES = {spec.number for spec in EVENTS.values() if spec.is_order}
+#: by the number of the type: do orders' lines have it?
+IS_ORDER = [kind in _ORDER_TYPES for kind in range(max(EventType) + 1)]
 ORDER_PLACED = int(EventType.ORDER_PLACED)
 RETURN_RECEIVED = int(EventType.RETURN_RECEIVED)
 #: by the number of the type

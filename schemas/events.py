@@ -368,6 +368,11 @@ class EventSpec:
         """As it stands in `type`."""
         return self.number.name.lower()
 
+    @property
+    def is_order(self) -> bool:
+        """Is it about lines of an order?"""
+        return self.line is not None
+
 
 _ORDER_TYPES = (
     (EventType.ORDER_PLACED, OrderPlaced, PlacedHead, PlacedLine),

@@ -222,7 +222,7 @@ class SourceSettings(_Section):
 class Settings(BaseSettings):
     """All settings of the engine. Whatever is not given has its default."""
 
-    # Made by `load_settings`; durations are microseconds. Frozen, and picklable: worker processes are handed theirs.
+    # Made by `load_settings`; durations are microseconds. Frozen.
 
     model_config = SettingsConfigDict(
         extra="forbid", frozen=True, validate_default=False, use_attribute_docstrings=True
@@ -286,6 +286,15 @@ class Settings(BaseSettings):
         """All that is set, as the file would say it, with secrets masked: for people to read."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def handed_on(self) -> dict[str, Any]:
+        """All that is set, as the file would say it, secrets too: for processes of the engine's own, not for logs."""
+        said = self.shown()
+        said["kafka"]["options"] = self.kafka.options
+        said["redis"]["url"] = self.redis.url
+        if self.redis.password is not None:
+            said["redis"]["password"] = self.redis.password
+        return said
+
 
 #: Every setting by its dotted name; those of a source stand beneath `sources.<name>`.
 NAMES: Final = tuple(
@@ -310,6 +319,15 @@ def load_settings(config: Path | None = None, overrides: Mapping[str, object] | 
     for layer, layer_origins in (_read_environment(faults), _read_flags(overrides or {}, faults)):
         values = _merged(values, layer)
         origins.update(layer_origins)
+    return _checked(values, origins, faults)
+
+
+def take_settings(values: dict[str, Any]) -> Settings:
+    """Take what another process of the engine gave with `handed_on`; SettingsError as from a file."""
+    return _checked(values, {}, [])
+
+
+def _checked(values: dict[str, Any], origins: dict[str, str], faults: list[str]) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:

@@ -42,6 +42,8 @@ MODULES = [
     "flows.steps",
     "operators.outbox",
     "operators.lane_queue",
+    "schemas.times",
+    "flows.slices",
     "flows.encode",
     "flows.metrics",
     "flows.outgoing_kafka",

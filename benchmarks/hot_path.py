@@ -19,8 +19,8 @@ from itertools import islice
 from pathlib import Path
 
 from flows import traffic
-from flows.encode import pack_slice
 from flows.runtime import now
+from flows.slices import pack_slice
 from flows.traffic import Message
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology

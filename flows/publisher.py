@@ -26,7 +26,7 @@ import msgspec
 
 from flows.control import Control
 from flows.cycles import look_for_cycles
-from flows.encode import Slice, bulk_bytes, pack_slice, position_json
+from flows.encode import position_json
 from flows.kafka_tail import Tail, items_with_positions, updates_since
 from flows.letters import Letter, Letters
 from flows.log import get_log
@@ -37,6 +37,7 @@ from flows.progress import PartProgress, Progress
 from flows.removal import Gone, Removal, outgoing
 from flows.requests import take_requests
 from flows.runtime import Book, Run, Stop, now, shard_key
+from flows.slices import Slice, bulk_bytes, pack_slice
 from flows.state_folder import NewestRun, scratch_is_through
 from flows.store import Behind, Fenced, Outage, Store, life_field
 from operators.holdback import HeldShard, Value, restate

@@ -24,9 +24,9 @@ import hiredis
 import redis
 from redis.connection import ConnectionPool
 
-from flows.encode import Slice, bulk_bytes
 from flows.errors import PlainError
 from flows.log import get_log
+from flows.slices import Slice, bulk_bytes
 
 log = get_log(__name__)
 

@@ -13,12 +13,12 @@ import msgspec
 import pytest
 
 from flows.belonging import Earlier, Inputs, TopicFacts
-from flows.encode import pack_slice
 from flows.input_source import REFERENCE_PART
 from flows.letter_states import Mark, encode_mark
 from flows.parts import part_name, place_of
 from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
 from flows.runtime import Run, desk_key, shard_key
+from flows.slices import pack_slice
 from flows.state_folder import Scratch, StateFolder, scratch_is_through, write_facts
 from flows.store import Store
 from flows.wiring import Worker

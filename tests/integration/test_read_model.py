@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from flows.encode import Slice, bulk_bytes
+from flows.slices import Slice, bulk_bytes
 from flows.store import Behind, Fenced, Outage, Store
 from tests.judging import hashes
 from tests.running import Engine, until

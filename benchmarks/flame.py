@@ -23,7 +23,7 @@ from benchmarks import lab as laboratory
 from benchmarks.engine import Engine
 from benchmarks.lab import ROOT, Lab
 from flows import traffic
-from flows.traffic import Profile
+from flows.traffic_profile import Profile
 
 REPORT = Path(__file__).resolve().parent / "report"
 SPY = Path(sys.executable).with_name("py-spy")

@@ -21,7 +21,7 @@ from pathlib import Path
 from flows import traffic
 from flows.runtime import now
 from flows.slices import pack_slice
-from flows.traffic import Message
+from flows.traffic_profile import Message
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of

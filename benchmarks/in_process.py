@@ -17,6 +17,7 @@ from flows import traffic
 from flows.metrics import Metrics
 from flows.runtime import now
 from flows.segments import SegmentFiles
+from flows.traffic_profile import Profile, reference
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
@@ -48,14 +49,14 @@ def main() -> None:
     parser.add_argument("--epoch-polls", type=int, default=30, help="polls between snapshots")
     told = parser.parse_args()
     gc.disable()
-    profile = traffic.Profile(items=told.items, events=told.events)
+    profile = Profile(items=told.items, events=told.events)
     with tempfile.TemporaryDirectory() as name:
         segments = SegmentFiles(Path(name), 1)
         shards = [Shard(n, ShardConfig(SHARDS, 86_400_000_000), segments, now, Recorded()) for n in range(SHARDS)]
         tables = ReferenceTables()
         records = [
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
-            for offset, (topic, key, value) in enumerate(traffic.reference(profile))
+            for offset, (topic, key, value) in enumerate(reference(profile))
         ]
         started = time.thread_time()
         accepted, _, _ = tables.judge(records, now(), 0)

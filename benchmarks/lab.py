@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from flows import load, topics
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
 from flows.supervisor import free_ports
-from flows.traffic import Message, Profile
+from flows.traffic_profile import Message, Profile
 from schemas.settings import Settings, load_settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, UPDATES
 

@@ -18,7 +18,7 @@ import psutil
 from benchmarks.in_process import SHARDS, Recorded
 from flows.runtime import now
 from flows.segments import SegmentFiles
-from flows.traffic import Profile, item_code, location_code, reference
+from flows.traffic_profile import Profile, item_code, location_code, reference
 from operators.ids import RememberedIds
 from operators.reference import ReferenceTables
 from operators.route import shard_of

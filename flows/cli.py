@@ -220,7 +220,7 @@ def send_load(
     with reporting():
         loaded = load(config, kafka, settings=settings)
         from flows.load import send
-        from flows.traffic import Profile
+        from flows.traffic_profile import Profile
 
         # Not a fixed default: the same ids with other times, a minute later, would all be conflicts.
         chosen = seed if seed is not None else time.time_ns() % 1_000_000_007

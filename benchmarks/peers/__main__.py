@@ -28,8 +28,8 @@ from benchmarks.peers.contestants import ALL, TOPICS, Contestant
 from benchmarks.peers.environment import LeftOut
 from flows import topics
 from flows.embedded import Servers
-from flows.load import Sender
 from flows.runtime import now
+from flows.sending import Sender
 from schemas.settings import Settings, load_settings
 from schemas.topics import UPDATES
 

@@ -30,8 +30,8 @@ from flows.demo.tail import Tail
 from flows.demo.view import Picture, View
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
 from flows.kafka import client_config
-from flows.load import Sender
 from flows.runtime import now
+from flows.sending import Sender
 from schemas.settings import Settings, load_settings
 
 READY_SECONDS_MAX = 60.0

@@ -32,8 +32,9 @@ from flows.importing.report import Report
 from flows.importing.rows import NO_MOMENT, File, ImportProblem, Problem, Row, column_names, file_of, is_csv, rows
 from flows.importing.verdicts import Court, Verdicts
 from flows.kafka import KafkaProblem, partitions_of
-from flows.load import Sender, progress
+from flows.progress_bar import progress
 from flows.runtime import now
+from flows.sending import Sender
 from flows.stop_signals import StopSignals
 from schemas.codes import BAD_VALUE, MISSING_FIELD, is_code, parse_time
 from schemas.setting_values import duration_text

@@ -24,8 +24,8 @@ from flows.cli import app, reporting
 from flows.errors import PlainError
 from flows.importing.rows import ImportProblem
 from flows.kafka import KafkaProblem
-from flows.load import LoadError
 from flows.lookup import LookupProblem
+from flows.sending import LoadError
 from flows.state_folder import Busy
 from flows.store import StoreError
 from flows.supervisor import StartError

@@ -38,16 +38,16 @@ MODULES = [
     "operators.shapes",
     "operators.decode",
     "operators.route",
-    "flows.event_source",
-    "flows.steps",
+    "flows.sources.events",
+    "flows.dataflow.steps",
     "operators.outbox",
     "operators.lane_queue",
     "schemas.times",
-    "flows.slices",
-    "flows.encode",
-    "flows.metrics",
-    "flows.outgoing_kafka",
-    "flows.publisher",
+    "flows.readmodel.slices",
+    "flows.publishing.messages",
+    "flows.monitoring.metrics",
+    "flows.publishing.kafka_writer",
+    "flows.publishing.publisher",
 ]
 
 

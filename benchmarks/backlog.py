@@ -15,8 +15,8 @@ from benchmarks.engine import Engine
 from benchmarks.lab import Lab
 from benchmarks.sampling import Sampler, Stalls
 from benchmarks.scenario import Options, Run
-from flows import traffic
-from flows.traffic_profile import WAREHOUSE, Message, Profile, item_code, location_code, reference
+from flows.traffic import day as traffic
+from flows.traffic.profile import WAREHOUSE, Message, Profile, item_code, location_code, reference
 
 STOCKED = 500
 

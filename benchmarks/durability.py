@@ -30,10 +30,10 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
 
 from benchmarks.memory import SHARDS, stocked
-from flows import traffic
 from flows.embedded import Servers
-from flows.runtime import now
-from flows.segments import SegmentFiles
+from flows.runtime.run import now
+from flows.storage.segments import SegmentFiles
+from flows.traffic import day as traffic
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.ledger import records_of
 from operators.route import split

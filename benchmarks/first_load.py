@@ -14,9 +14,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows import topics
+from flows.adapters.files.run import Wishes, import_files
 from flows.embedded import Servers
-from flows.importing.run import Wishes, import_files
+from flows.kafka import topics
 from schemas.settings import load_settings
 
 LOCATIONS = 4

@@ -18,10 +18,10 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from flows import traffic
-from flows.runtime import now
-from flows.slices import pack_slice
-from flows.traffic_profile import Message
+from flows.readmodel.slices import pack_slice
+from flows.runtime.run import now
+from flows.traffic import day as traffic
+from flows.traffic.profile import Message, reference
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
@@ -63,7 +63,7 @@ class HotPath:
         tables = ReferenceTables()
         records = [
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
-            for offset, (topic, key, value) in enumerate(traffic.reference(PROFILE))
+            for offset, (topic, key, value) in enumerate(reference(PROFILE))
         ]
         accepted, _, _ = tables.judge(records, now(), 0)
         inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]

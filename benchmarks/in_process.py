@@ -13,11 +13,11 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from flows import traffic
-from flows.metrics import Metrics
-from flows.runtime import now
-from flows.segments import SegmentFiles
-from flows.traffic_profile import Profile, reference
+from flows.monitoring.metrics import Metrics
+from flows.runtime.run import now
+from flows.storage.segments import SegmentFiles
+from flows.traffic import day as traffic
+from flows.traffic.profile import Profile, reference
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of

@@ -19,10 +19,11 @@ import redis
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from flows import load, topics
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
-from flows.supervisor import free_ports
-from flows.traffic_profile import Message, Profile
+from flows.kafka import topics
+from flows.processes.supervisor import free_ports
+from flows.traffic import sending as load
+from flows.traffic.profile import Message, Profile
 from schemas.settings import Settings, load_settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, UPDATES
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.in_process import SHARDS, Recorded
-from flows.runtime import now
-from flows.segments import SegmentFiles
-from flows.traffic_profile import Profile, item_code, location_code, reference
+from flows.runtime.run import now
+from flows.storage.segments import SegmentFiles
+from flows.traffic.profile import Profile, item_code, location_code, reference
 from operators.ids import RememberedIds
 from operators.reference import ReferenceTables
 from operators.route import shard_of

@@ -29,18 +29,19 @@ import psutil
 
 from benchmarks.hot_path import reference_loop
 from benchmarks.peers import contestants, workload
-from flows import outgoing_kafka, topics
-from flows import publisher as publisher_module
-from flows.control import Control
+from flows.dataflow.steps import PublishPart
 from flows.embedded import Servers
-from flows.metrics import Metrics
-from flows.outgoing_kafka import OutgoingKafka
-from flows.progress import Progress
-from flows.publisher import Publisher
-from flows.runtime import Book, Run, Stop, now
-from flows.steps import PublishPart
-from flows.store import Store
-from flows.worker import SWITCH_INTERVAL_S
+from flows.kafka import topics
+from flows.monitoring.metrics import Metrics
+from flows.processes.worker import SWITCH_INTERVAL_S
+from flows.publishing import kafka_writer as outgoing_kafka
+from flows.publishing import publisher as publisher_module
+from flows.publishing.kafka_writer import OutgoingKafka
+from flows.publishing.publisher import Publisher
+from flows.readmodel.store import Store
+from flows.runtime.mailbox import Control
+from flows.runtime.progress import Progress
+from flows.runtime.run import Book, Run, Stop, now
 from operators import decode
 from operators.lane_queue import LaneQueue
 from operators.outbox import Outbox

@@ -17,20 +17,20 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flows.alive import Alive
-from flows.beginning import look_for_earlier_run, take_token
-from flows.belonging import Inputs, inputs_now, mismatch, notices
+from flows.dataflow.graph import Worker
 from flows.errors import PlainError
-from flows.kafka import input_ends
+from flows.kafka.clients import input_ends
+from flows.kafka.identity import Inputs, inputs_now, mismatch, notices
 from flows.log import configure, get_log
-from flows.monitor import Member, Monitor
-from flows.noise import keep_trace
-from flows.redis_problem import redis_problem
-from flows.runtime import Run
-from flows.state_folder import UMASK, StateFolder
-from flows.store import Fenced, Outage
-from flows.wiring import Worker
-from flows.worker import causes, leave, told
+from flows.monitoring.monitor import Member, Monitor
+from flows.processes.alive import Alive
+from flows.processes.noise import keep_trace
+from flows.processes.worker import causes, leave, told
+from flows.readmodel.problem import redis_problem
+from flows.readmodel.store import Fenced, Outage
+from flows.recovery.start import look_for_earlier_run, take_token
+from flows.runtime.run import Run
+from flows.storage.folder import UMASK, StateFolder
 from schemas.settings import Settings, SettingsError, load_settings
 from schemas.topics import INPUTS
 

@@ -120,7 +120,7 @@ class World:
 
     def create_topics(self, **overrides: object) -> None:
         """Make all topics, as `atp topics create` does."""
-        from flows import topics
+        from flows.kafka import topics
 
         topics.create(self.settings(**overrides))
 

@@ -50,7 +50,7 @@ class MemorySegments:
         return _Ticket((name, len(layers), 0))
 
     def merge(self, shard: int, segments: list[tuple[str, int, int]], ids_floor: int, is_oldest: bool) -> _Ticket:
-        from flows.segments import merge_layers
+        from flows.storage.segments import merge_layers
 
         layers = [layer for name, _, _ in segments for layer in self.files[name]]
         return self.seal(shard, [merge_layers(layers, ids_floor, is_oldest)])

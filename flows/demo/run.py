@@ -20,18 +20,18 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
-from flows import topics
+from flows.audit.compare import SHOWN_MAX, Report, audit, percentile
 from flows.demo import scenario, world
-from flows.demo.audit import SHOWN_MAX, Report, audit, percentile
 from flows.demo.engine import Engine, EngineError
 from flows.demo.scenario import Delivery, Scenario
 from flows.demo.shoppers import Shoppers
 from flows.demo.tail import Tail
 from flows.demo.view import Picture, View
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
-from flows.kafka import client_config
-from flows.runtime import now
-from flows.sending import Sender
+from flows.kafka import topics
+from flows.kafka.clients import client_config
+from flows.kafka.sending import Sender
+from flows.runtime.run import now
 from schemas.settings import Settings, load_settings
 
 READY_SECONDS_MAX = 60.0

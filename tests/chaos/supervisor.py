@@ -10,9 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-from flows import supervisor
-from flows.state_folder import StateFolder
-from flows.store import Store
+from flows.processes import supervisor
+from flows.readmodel.store import Store
+from flows.storage.folder import StateFolder
 from schemas.settings import load_settings
 from tests.chaos.trap import FOLDER, Trap
 from tests.chaos.worker import WITHOUT, step_clock, switch_off, wrap

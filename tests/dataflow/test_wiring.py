@@ -16,11 +16,11 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows.early_layers import EarlyLayers
-from flows.metrics import Metrics
-from flows.runtime import Book, Run, shard_key
-from flows.segments import SegmentFiles
-from flows.steps import Listener, ShardStep, SourcesStep
+from flows.dataflow.steps import Listener, ShardStep, SourcesStep
+from flows.monitoring.metrics import Metrics
+from flows.runtime.early_layers import EarlyLayers
+from flows.runtime.run import Book, Run, shard_key
+from flows.storage.segments import SegmentFiles
 from operators.decode import Book as Codes
 from operators.decode import Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology

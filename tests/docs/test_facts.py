@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.catalog import SCENARIOS
-from flows import health, metric_catalog, topics
+from flows.kafka import topics
+from flows.monitoring import catalog as metric_catalog
+from flows.monitoring import health
 from schemas.settings import Settings, load_settings
 from schemas.topics import REFERENCE
 from tests.conftest import ROOT
@@ -123,7 +125,7 @@ def test_every_file_of_ours_in_the_table_of_guarantees_is_there() -> None:
     for name in re.findall(r"`((?:flows|operators)/[\w/]+\.\w+)`", table):
         assert (ROOT / name).is_file(), name
     (row,) = re.findall(r"^\| G5 .*$", table, re.M)
-    assert "`flows/letters.py`" in row, "it decides what of a message is kept"
+    assert "`flows/publishing/letters.py`" in row, "it decides what of a message is kept"
 
 
 def test_the_changelog_says_once_which_functions_are_loaded_in_redis() -> None:

@@ -24,9 +24,9 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from flows.children import HOST, free_port
+from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
-from flows.settings_page import page as settings_page
+from flows.embedded.child import HOST, free_port
 from schemas.settings import load_settings
 from tests.conftest import ROOT
 from tests.place import Place
@@ -341,7 +341,7 @@ def test_reading_with_java(running: Place) -> None:
 
 def test_the_page_of_settings_is_current() -> None:
     written = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert written == settings_page(), "write it anew: python -m flows.settings_page > docs/settings.md"
+    assert written == settings_page(), "write it anew: python -m flows.cli.settings_page > docs/settings.md"
 
 
 #: Who runs the blocks of a page, by language: tests of this module, or the module named.
@@ -397,7 +397,7 @@ def test_no_block_is_left_out() -> None:
 def test_the_page_of_commands_lists_every_command() -> None:
     import typer
 
-    from flows.cli import app
+    from flows.cli.app import app
 
     listed = set(re.findall(r"^\| `atp ([a-z-]+)", (ROOT / "docs" / "commands.md").read_text("utf-8"), re.M))
     assert listed == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -434,7 +434,7 @@ def test_the_front_page_leads_to_every_page() -> None:
 def test_every_command_and_setting_that_a_page_names_exists(page: Path) -> None:
     import typer
 
-    from flows.cli import app
+    from flows.cli.app import app
     from schemas.settings import NAMES
 
     text = page.read_text("utf-8")

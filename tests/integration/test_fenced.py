@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.children import free_port
-from flows.runtime import now
-from flows.store import Store
+from flows.embedded.child import free_port
+from flows.readmodel.store import Store
+from flows.runtime.run import now
 from schemas.codes import parse_time
 from tests.running import Engine, frozen, until
 from tests.shop import open_shop, promised, take_in, wait_for

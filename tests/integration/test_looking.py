@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from flows.children import free_port
-from flows.cli import app
-from flows.recovery_store import committed_epoch
-from flows.store import Store
+from flows.cli.app import app
+from flows.embedded.child import free_port
+from flows.readmodel.store import Store
+from flows.storage.recovery_store import committed_epoch
 from tests.integration.test_freshness import alive, is_ready, wait_until_ready
 from tests.running import START_SECONDS_MAX, Engine, until
 from tests.shop import clock, open_shop, take_in, wait_for

@@ -15,13 +15,13 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner
 
-from flows.check import _redis, examine
-from flows.children import HOST
-from flows.cli import app
-from flows.item_walk import ItemWalk
-from flows.kafka import client_config
-from flows.store import Fenced, Outage, Store
-from flows.topics import plan
+from flows.cli.app import app
+from flows.embedded.child import HOST
+from flows.inspection.check import _redis, examine
+from flows.kafka.clients import client_config
+from flows.kafka.topics import plan
+from flows.readmodel.item_walk import ItemWalk
+from flows.readmodel.store import Fenced, Outage, Store
 from schemas.settings import Settings, load_settings
 from tests.conftest import ROOT
 from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers, redis_rights

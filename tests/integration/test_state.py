@@ -18,12 +18,12 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
-from flows.check import _state
-from flows.cli import app
-from flows.earlier_run import EarlierRun, earlier_run
-from flows.recovery_store import committed_epoch
-from flows.state_folder import read_facts
-from flows.store import Store
+from flows.cli.app import app
+from flows.inspection.check import _state
+from flows.readmodel.store import Store
+from flows.recovery.earlier_run import EarlierRun, earlier_run
+from flows.storage.folder import read_facts
+from flows.storage.recovery_store import committed_epoch
 from schemas.topics import UPDATES
 from tests.running import Engine, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
@@ -365,13 +365,13 @@ PLANTED = """
 import sys, threading, time
 
 def plant():
-    while not hasattr(sys.modules.get("flows.steps"), "ShardStep"):
+    while not hasattr(sys.modules.get("flows.dataflow.steps"), "ShardStep"):
         time.sleep(0.005)
     def fail(self, values):
         raise ValueError("a planted fault")
-    sys.modules["flows.steps"].ShardStep.on_batch = fail
+    sys.modules["flows.dataflow.steps"].ShardStep.on_batch = fail
 
-if "flows.worker" in sys.orig_argv:
+if "flows.processes.worker" in sys.orig_argv:
     threading.Thread(target=plant, daemon=True).start()
 """
 

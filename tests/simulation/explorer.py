@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 import structlog
 
-from flows import publisher as publisher_module
-from flows import requests as requests_module
-from flows.publisher import Publisher
+from flows.publishing import publisher as publisher_module
+from flows.publishing.publisher import Publisher
+from flows.readmodel import requests as requests_module
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import ShardConfig
 from schemas.settings import load_settings

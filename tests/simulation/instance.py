@@ -7,11 +7,11 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flows.control import Control
-from flows.progress import PartProgress, Progress
-from flows.publisher import Publisher
-from flows.runtime import Book, Run, Stop
-from flows.store import Fenced
+from flows.publishing.publisher import Publisher
+from flows.readmodel.store import Fenced
+from flows.runtime.mailbox import Control
+from flows.runtime.progress import PartProgress, Progress
+from flows.runtime.run import Book, Run, Stop
 from operators.route import shard_of
 from operators.shard import Shard
 from schemas.messages import Inbound, ItemRecord, Outcome, TopologyRecord, UnitBatch

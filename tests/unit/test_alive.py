@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from flows import alive as alive_module
-from flows.alive import Alive
-from flows.item_walk import WHOLE, ItemWalk
-from flows.monitor import Freshness
-from flows.store import Behind, Fenced, Outage
+from flows.monitoring.monitor import Freshness
+from flows.processes import alive as alive_module
+from flows.processes.alive import Alive
+from flows.readmodel.item_walk import WHOLE, ItemWalk
+from flows.readmodel.store import Behind, Fenced, Outage
 from schemas.settings import load_settings
 from tests.running import until
 

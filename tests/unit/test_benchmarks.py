@@ -16,7 +16,7 @@ from benchmarks.catalog import SCENARIOS, SHORT
 from benchmarks.sampling import Sampler
 from benchmarks.scenario import Mark
 from benchmarks.slow_proxy import SlowProxy
-from flows.traffic_profile import ITEMS, Profile, reference
+from flows.traffic.profile import ITEMS, Profile, reference
 from tests.engine import Engine
 
 HOUR = 3_600_000_000

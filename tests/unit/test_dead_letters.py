@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from flows import dead_letters, letter_states, originals, replaying, standing
-from flows.dead_letters import DeadLetter, Wanted, parse, read, with_values
-from flows.letter_states import OPEN, REFUSED_AGAIN, Mark, State, states_of, worth_sending
-from flows.originals import Original
+from flows.letters import originals, replaying, standing
+from flows.letters import reading as dead_letters
+from flows.letters import states as letter_states
+from flows.letters.originals import Original
+from flows.letters.reading import DeadLetter, Wanted, parse, read, with_values
+from flows.letters.states import OPEN, REFUSED_AGAIN, Mark, State, states_of, worth_sending
 from schemas.settings import Settings, load_settings
 from tests.made_letters import Made
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from flows.demo import garbage, model, scenario, world
-from flows.demo.audit import Report, Tally, compare_position, compare_promises, percentile
-from flows.demo.intake import Book, Record, Verdicts, judge
+from flows.audit import model
+from flows.audit.compare import Report, Tally, compare_position, compare_promises, percentile
+from flows.audit.intake import Book, Record, Verdicts, judge
+from flows.demo import garbage, scenario, world
 from flows.demo.scenario import Scenario
 
 HOUR, MINUTE, DAY = 3_600_000_000, 60_000_000, 86_400_000_000

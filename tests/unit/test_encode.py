@@ -8,8 +8,8 @@ from typing import Any
 import hiredis
 import pytest
 
-from flows.encode import dead_letter_headers, exception_json, position_json, update_json
-from flows.slices import pack_slice
+from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
+from flows.readmodel.slices import pack_slice
 from operators.evaluate import place_json
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
 from schemas import outputs

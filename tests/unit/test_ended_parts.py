@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows.event_source import EndedPart, EventPart
-from flows.kafka import Complaints
-from flows.progress import PartProgress, Progress
-from flows.runtime import Book, Run, Stop, now
+from flows.kafka.clients import Complaints
+from flows.runtime.progress import PartProgress, Progress
+from flows.runtime.run import Book, Run, Stop, now
+from flows.sources.events import EndedPart, EventPart
 from schemas.settings import load_settings
 from schemas.units import Origin
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from flows.endpoint import Endpoint
-from flows.monitor import Monitor
+from flows.monitoring.endpoint import Endpoint
+from flows.monitoring.monitor import Monitor
 from schemas.settings import Settings, load_settings
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flows.errand import VERSION, Errand, UnknownErrand, _Written, read_errand, write_errand
-from flows.runtime import Run
-from flows.worker import INCURABLE
+from flows.processes.errand import VERSION, Errand, UnknownErrand, _Written, read_errand, write_errand
+from flows.processes.worker import INCURABLE
+from flows.runtime.run import Run
 from schemas.settings import Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +95,7 @@ def test_a_worker_that_is_handed_what_another_version_wrote_ends_for_good_in_one
     with pytest.raises(UnknownErrand):
         read_errand(handed)
     worker = subprocess.Popen(
-        [sys.executable, "-m", "flows.worker"],
+        [sys.executable, "-m", "flows.processes.worker"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

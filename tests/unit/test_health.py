@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
-from flows.lag import Lag
-from flows.worker import told
+from flows.monitoring.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
+from flows.monitoring.lag import Lag
+from flows.processes.worker import told
 
 WELL: dict[str, Any] = {
     "held_shards": 0,

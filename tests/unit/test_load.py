@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows import traffic
-from flows.traffic import HOUR, SECOND
-from flows.traffic_profile import CHANNELS, ITEMS, LOCATIONS, ORDERS, SUPPLY, WAREHOUSE, Message, Profile, reference
+from flows.traffic import day as traffic
+from flows.traffic.day import HOUR, SECOND
+from flows.traffic.profile import CHANNELS, ITEMS, LOCATIONS, ORDERS, SUPPLY, WAREHOUSE, Message, Profile, reference
 from schemas.codes import parse_json, parse_time
 from schemas.events import ANY_EVENT
 from schemas.reference import parse_reference

@@ -13,8 +13,8 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from flows.encode import dead_letter_headers, exception_json, position_json, update_json
-from flows.slices import pack_slice
+from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
+from flows.readmodel.slices import pack_slice
 from operators.evaluate import UNHURRIED, place_json
 from operators.rules.promise import Promise
 from operators.shard import CAUSES as EVENT_CAUSES

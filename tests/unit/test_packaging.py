@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows import cli, supervisor
-from flows.cli import app
+from flows.cli import app as cli
+from flows.cli.app import app
+from flows.processes import supervisor
 from schemas.settings import NAMES, load_settings
 from tests.conftest import ROOT
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flows.replay import HEADER, Replay, header, note_replay, read_header
 from operators.decode import Book, Decoder, DecoderConfig
 from operators.ids import DUPLICATE, NEW, RememberedIds
 from operators.shard import FOREVER
 from schemas.codes import LATE
+from schemas.replay import HEADER, Replay, header, note_replay, read_header
 from schemas.units import Origin, Refusal, Unit, unit_name
 
 NOW = 1_800_000_000_000_000

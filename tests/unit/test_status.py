@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows import status_view
-from flows.status import Facts, Look, facts, parsed
-from flows.status_view import picture, show, span
+from flows.cli import status_view
+from flows.cli.status_view import picture, show, span
+from flows.inspection.status import Facts, Look, facts, parsed
 from schemas.settings import Settings, load_settings
 
 NOON = 1_800_000_000.0

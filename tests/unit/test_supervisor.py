@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from flows import supervisor
-from flows.store import Fenced, Outage
-from flows.supervisor import MISUSED, StartError, _Supervisor
-from flows.worker import FENCED
+from flows.processes import supervisor
+from flows.processes.supervisor import MISUSED, StartError, _Supervisor
+from flows.processes.worker import FENCED
+from flows.readmodel.store import Fenced, Outage
 from schemas.settings import load_settings
 
 

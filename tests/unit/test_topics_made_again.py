@@ -10,13 +10,22 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
-from flows import accepting
-from flows.accepting import ANSWER, REQUEST, AcceptProblem, accept, accept_now, accepted, full_name, take_request
-from flows.belonging import Earlier, Inputs, TopicFacts, mismatch
-from flows.kafka import Complaints
-from flows.runtime import now
-from flows.state_folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
-from flows.topic_watch import DELETED, MADE_AGAIN, TopicWatch, fates
+from flows.kafka.clients import Complaints
+from flows.kafka.identity import Earlier, Inputs, TopicFacts, mismatch
+from flows.monitoring.topic_watch import DELETED, MADE_AGAIN, TopicWatch, fates
+from flows.recovery import accepting
+from flows.recovery.accepting import (
+    ANSWER,
+    REQUEST,
+    AcceptProblem,
+    accept,
+    accept_now,
+    accepted,
+    full_name,
+    take_request,
+)
+from flows.runtime.run import now
+from flows.storage.folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
 from operators.holdback import HeldShard
 from operators.ledger import FORMAT
 from schemas.settings import Settings, SettingsError, load_settings
@@ -100,7 +109,7 @@ def test_parts_carry_the_generation_and_earlier_ones_are_named_besides() -> None
 
 
 def test_a_shard_is_not_held_back_for_a_part_that_is_no_more() -> None:
-    from flows.progress import PartProgress, Progress
+    from flows.runtime.progress import PartProgress, Progress
 
     progress = Progress()
     progress.expect([f"{ORDERS}#1/0"])
@@ -175,7 +184,7 @@ def stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     kept = Facts(FORMAT, settings.shards, 11, inputs(), scratch=Scratch(10, [2]))
     write_facts(settings.state.dir / FACTS, kept)
     monkeypatch.setattr(accepting, "inputs_now", lambda _: inputs(orders=TopicFacts("new", 3)))
-    monkeypatch.setattr("flows.state_folder.committed_epoch", lambda *_: 7)
+    monkeypatch.setattr("flows.storage.folder.committed_epoch", lambda *_: 7)
     return settings.state.dir / FACTS
 
 
@@ -209,7 +218,7 @@ def test_a_disk_that_takes_nothing_is_said_in_a_sentence(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("flows.state_folder.write_facts", full)
+    monkeypatch.setattr("flows.storage.folder.write_facts", full)
     with pytest.raises(AcceptProblem, match=r"cannot be written \(No space left on device\): say it as"):
         accept(settings, ORDERS)
 
@@ -218,8 +227,8 @@ def test_all_that_root_leaves_there_belongs_to_the_engines_user(
     settings: Settings, stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: set[str] = set()
-    monkeypatch.setattr("flows.state_folder.os.geteuid", lambda: 0)
-    monkeypatch.setattr("flows.state_folder.os.chown", lambda path, *_: given.add(path.name))
+    monkeypatch.setattr("flows.storage.folder.os.geteuid", lambda: 0)
+    monkeypatch.setattr("flows.storage.folder.os.chown", lambda path, *_: given.add(path.name))
     accept(settings, ORDERS)
     assert given == {"lock", f"{FACTS}.tmp"}
     given.clear()
@@ -239,7 +248,7 @@ def test_a_complaint_is_made_once_until_something_comes_again() -> None:
 
 
 def test_since_when_a_topic_made_again_holds_its_records_is_read_from_the_state(settings: Settings) -> None:
-    from flows.accepting import accepted_at_ms
+    from flows.recovery.accepting import accepted_at_ms
 
     assert accepted_at_ms(settings) == {}
     settings.state.dir.mkdir()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows import event_source
-from flows.event_source import PARKED_BYTES_MAX, PARKED_MAX, EventPart
+from flows.sources import events as event_source
+from flows.sources.events import PARKED_BYTES_MAX, PARKED_MAX, EventPart
 from schemas.units import Origin, Refusal, Unit
 
 SECOND = 1_000_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.worker_report import Correspondent, answer_on
+from flows.monitoring.report import Correspondent, answer_on
 
 PATIENCE_S = 10.0
 

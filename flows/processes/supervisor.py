@@ -1,0 +1,518 @@
+"""Runs the engine: one token a start, one process a worker, all of them started again when one dies.
+
+Exit codes: 0 ended as asked, 1 failed while it ran, 2 a wrong configuration: a setting, a state directory that was
+refused, or two engines on one Redis and prefix. Of those the one that a newer run has taken over from ends with 2: a
+restart, by a service manager too, would throw the newer one out again. For the same reason it starts no workers again
+where Redis holds a token above the last that it took itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from flows.errors import PlainError
+from flows.kafka.clients import KafkaProblem, input_ends
+from flows.kafka.identity import Inputs, inputs_now, mismatch, notices
+from flows.letters.known_replay import KnownReplay
+from flows.log import configure, get_log, is_json
+from flows.monitoring.endpoint import Endpoint
+from flows.monitoring.monitor import Member, Monitor
+from flows.monitoring.report import Correspondent
+from flows.monitoring.topic_watch import TopicWatch
+from flows.processes.alive import Alive
+from flows.processes.diary import Diary
+from flows.processes.errand import Errand, write_errand
+from flows.processes.noise import keep_small, noise_file
+from flows.processes.worker import CUT_SHORT, FENCED, INCURABLE
+from flows.processes.worker_output import WorkerOutput
+from flows.readmodel.problem import redis_problem
+from flows.readmodel.store import Fenced, Outage, Store, StoreError
+from flows.recovery.accepting import accept_now, take_request
+from flows.recovery.start import look_for_earlier_run, take_token
+from flows.runtime.run import Run
+from flows.runtime.stop_signals import StopSignals
+from flows.storage.folder import UMASK, Busy, StateFolder
+from schemas.settings import Settings, SettingsError
+from schemas.topics import INPUTS
+
+log = get_log(__name__)
+
+RESTART_PAUSES_S = (0.2, 1.0, 2.0, 5.0, 10.0)
+#: A cluster that ran this long had recovered: the next death starts the pauses anew.
+HEALTHY_AFTER_S = 60.0
+#: Deaths in a row after which catching up is given up: a script waits for the answer.
+CATCH_UP_TRIES = 5
+WAIT_PAUSE_S = 1.0
+END_PATIENCE_S = 30.0
+#: What a worker wrote last is passed on within this; somebody else may hold the pipe of a dead one open.
+OUTPUT_PATIENCE_S = 2.0
+#: How often it is looked whether somebody left a request.
+REQUESTS_EVERY_S = 0.5
+#: How often it is looked whether the first epoch has ended.
+FIRST_EPOCH_EVERY_S = 1.0
+#: How often it is looked whether what libraries print takes too much room.
+NOISE_EVERY_S = 30.0
+#: The exit codes: failed while it ran, and what a restart does not cure.
+FAILED, MISUSED = 1, 2
+#: What runs one worker; its errand comes on the standard input.
+WORKER = (sys.executable, "-m", "flows.processes.worker")
+
+
+class StartError(PlainError):
+    """The engine cannot start; the text says why and what would do."""
+
+
+def run(
+    settings: Settings,
+    until_caught_up: bool = False,
+    wait: bool = False,
+    worker: Sequence[str] = WORKER,
+    from_scratch: bool = False,
+) -> int:
+    """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
+
+    `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence. `worker`: the command of a
+    worker process. `from_scratch`: begin without the state of the run that Redis or Kafka knows.
+    """
+    configure(settings)
+    shared_umask = os.umask(UMASK)
+    diary = Diary(settings)
+    folder = StateFolder(settings)
+    signals = StopSignals()
+    monitor = Monitor(settings)
+    endpoint = Endpoint(settings, monitor)
+    again = KnownReplay(settings)
+    alive = Alive(settings, monitor)
+    code = FAILED
+    try:
+        diary.starts(until_caught_up, "")
+        folder.open(from_scratch)
+        diary.starts(until_caught_up, folder.found())
+        endpoint.start()
+        if settings.dead_letters.replay_known and not until_caught_up:
+            again.start()
+        code = _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker, diary).run()
+    except SettingsError as error:
+        code = MISUSED
+        diary.refuses(error)
+    except (StartError, Busy) as error:
+        diary.refuses(error)
+    except Exception as error:
+        diary.breaks(error)
+    finally:
+        again.close()
+        endpoint.close()
+        alive.close()
+        monitor.close()
+        signals.restore()
+        folder.close()
+        os.umask(shared_umask)
+    diary.stopped(code, signals.name)
+    return code
+
+
+class _Recruit:
+    """A worker's process that does not know yet what it will run."""
+
+    def __init__(self, command: Sequence[str], lock_descriptor: int, is_json: bool = False) -> None:
+        root = str(Path(__file__).resolve().parents[2])
+        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._ours, theirs = socket.socketpair()
+        self._descriptor = theirs.fileno()
+        # Blocked from the worker's first moment, when it could not yet answer: what comes then waits until it can.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        try:
+            with theirs:
+                self.process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE if is_json else None,
+                    stderr=subprocess.STDOUT if is_json else None,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                    pass_fds=(lock_descriptor, self._descriptor),
+                    # Signals of a terminal go to the supervisor alone, which passes one on.
+                    process_group=0,
+                )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._output = WorkerOutput(self.process) if is_json else None
+
+    def told(self, errand: Errand) -> socket.socket:
+        """Hand it what to run; gives our end of the pair that it is asked through."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has died: whoever watches it sees that
+            self.process.stdin.write(write_errand(replace(errand, report_descriptor=self._descriptor)))
+            self.process.stdin.flush()  # and kept open: the worker ends when it closes
+        return self._ours
+
+    def dismiss(self) -> None:
+        """End it, if it has not ended."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self._output is not None:
+            self._output.join(OUTPUT_PATIENCE_S)
+        self._ours.close()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+
+class _Supervisor:
+    def __init__(
+        self,
+        settings: Settings,
+        folder: StateFolder,
+        signals: StopSignals,
+        monitor: Monitor,
+        alive: Alive,
+        until_caught_up: bool,
+        wait: bool,
+        worker: Sequence[str],
+        diary: Diary,
+    ) -> None:
+        self._diary = diary
+        self._monitor = monitor
+        self._alive = alive
+        self._settings = settings
+        self._folder = folder
+        self._asked = signals
+        self._until_caught_up = until_caught_up
+        self._wait = wait
+        self._worker = worker
+        #: processes that wait for their errand
+        self._recruits: list[_Recruit] = []
+        self._ends: dict[str, int] | None = None
+        self._look_at = self._noise_at = 0.0
+        #: the last token that was taken here, and whether another one may have been: its answer was lost
+        self._token, self._may_hold_more = 0, False
+        #: the workers are to end and to be started again, for another topic in the place of one that they read
+        self._is_anew = False
+        self._topics = TopicWatch(settings, monitor.loses, monitor.confirms)
+        #: the state is looked at once with all its pages
+        self._has_looked = False
+        #: when it is next looked whether the first epoch has ended; None: it has
+        self._first_epoch_at: float | None = None
+
+    def run(self) -> int:
+        """Run clusters one after another until one ends well; gives the exit code."""
+        try:
+            return self._run()
+        finally:
+            self._topics.close()
+            for recruit in self._recruits:
+                recruit.dismiss()
+
+    def _run(self) -> int:
+        deaths, has_run = 0, False
+        # No more than can load side by side: whether so many can run at all is still to be found out.
+        early = min(self._settings.workers, os.cpu_count() or 1)
+        while not self._asked.is_set():
+            self._recruit(early)
+            try:
+                errands = self._prepare()
+            except Fenced:
+                return self._taken_over()
+            except StartError as error:
+                if not (self._wait or has_run):
+                    raise
+                self._diary.begins()
+                self._monitor.waits(str(error))
+                log.warning(f"{error}; trying again", kind="start", next="it starts as soon as that is there")
+                self._asked.wait(WAIT_PAUSE_S)
+                self._look_at_requests()
+                self._is_anew = False  # it starts anew in any case
+                continue
+            self._diary.begins()
+            started, has_run = time.monotonic(), True
+            codes = self._cluster(errands)
+            self._look_at_first_epoch(is_over=True)
+            is_anew, self._is_anew = self._is_anew and not self._asked.is_set(), False
+            if all(code == 0 for code in codes) and not is_anew:
+                return self._end()
+            if FENCED in codes:
+                return self._taken_over()
+            if INCURABLE in codes:
+                return FAILED
+            if self._asked.is_set():
+                return self._end() or FAILED
+            if is_anew:
+                continue
+            deaths = 1 if time.monotonic() - started > HEALTHY_AFTER_S else deaths + 1
+            if self._until_caught_up and deaths >= CATCH_UP_TRIES:
+                log.error(
+                    f"the engine died {deaths} times while catching up: giving up",
+                    kind="gave_up",
+                    next="the lines above say why it died; atp check looks at everything it needs",
+                )
+                return FAILED
+            pause = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1]
+            self._monitor.restarts()
+            log.warning(
+                f"a worker died (exit codes {codes}); starting again in {pause:.1f} s",
+                kind="restart",
+                next=self._after_death(codes),
+            )
+            self._recruit(early)
+            self._asked.wait(pause)
+        return self._end()
+
+    def _end(self) -> int:
+        """Give the exit code of an end that was asked for, or of having caught up: not both."""
+        if not (self._until_caught_up and self._asked.is_set()):
+            return 0
+        log.warning(
+            "ended before it had caught up",
+            kind="interrupted",
+            next="nothing is lost: the same command goes on where this one ended",
+        )
+        return FAILED
+
+    def _after_death(self, codes: list[int]) -> str:
+        """Say what an operator does about workers that died."""
+        advice = "nothing for one death (no number is lost); for many: exit code -9 is often too little memory"
+        for number, code in enumerate(codes[: self._settings.workers]):
+            if code < 0 and code != -signal.SIGKILL:  # it died of itself, without a last word
+                name = noise_file(self._settings, number).absolute()
+                return f"{advice}, any other below 0 a fault: what it printed last is in {name}, soon {name.name}.old"
+        return advice
+
+    def _taken_over(self) -> int:
+        """Say that a newer run holds the token, here and to that run; gives the exit code."""
+        # What is turned away is counted where the newer run's operator looks, and these workers may have had nothing
+        # to write.
+        address, prefix = self._settings.redis.address(), self._settings.redis.prefix
+        with contextlib.suppress(StoreError), closing(Store(address, prefix, self._token, "supervisor")) as store:
+            store.write([], [])
+        log.error(
+            f"a newer run of the engine has taken over from run {self._token}: this one ends, nothing of it was "
+            "written since",
+            kind="fenced",
+            next="find the other engine that uses this Redis and prefix, and stop one of the two; leave this one "
+            "stopped",
+        )
+        return MISUSED
+
+    def _recruit(self, count: int) -> None:
+        """Start processes of the next cluster: they load what they need while it is found out what to run."""
+        while len(self._recruits) < count:
+            self._recruits.append(_Recruit(self._worker, self._folder.lock_descriptor, is_json(self._settings)))
+
+    def _prepare(self) -> list[Errand]:
+        """Take a token and find out what there is to read."""
+        settings = self._settings
+        self._be_newest()  # before it waits for Kafka, which may take long; it is looked at again
+        inputs = self._inputs()
+        self._look_at_state()
+        token = self._claim()
+        # Earlier runs can write no more: what they have read ends here.
+        if self._ends is None or not self._until_caught_up:
+            try:
+                self._ends = inputs.named(input_ends(settings))
+            except KafkaProblem as error:
+                raise StartError(str(error)) from error
+        ends, workers = self._ends, settings.workers
+        if workers > len(ends):
+            raise SettingsError(
+                f"workers: expected at most the number of input partitions ({len(ends)}), got {workers}: a worker more "
+                "would have nothing to read; set fewer, or add partitions"
+            )
+        try:
+            self._folder.keep_token(token, inputs)
+        except OSError as error:
+            raise StartError(self._unwritten(error)) from error
+        self._topics.begin(inputs)
+        ended = inputs.ended(map(settings.topic, INPUTS))
+        addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
+        facts = self._folder.facts()
+        self._first_epoch_at = 0.0 if facts.is_first else None
+        scratch = (facts.scratch.token, frozenset(facts.scratch.left)) if facts.scratch is not None else None
+        return [
+            Errand(
+                Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended, scratch),
+                addresses,
+            )
+            for worker in range(workers)
+        ]
+
+    def _look_at_state(self) -> None:
+        """Find out what is kept, and refuse to begin without what an earlier run has kept."""
+        if self._has_looked:
+            self._folder.survey(is_thorough=False)
+        try:
+            look_for_earlier_run(self._settings, self._folder)
+            self._folder.make_store()
+        except (KafkaProblem, Outage) as error:
+            raise StartError(self._without(error)) from error
+        except StoreError as error:
+            raise StartError(f"Redis does not say what it knows of an earlier run: {error}") from error
+        except OSError as error:
+            raise StartError(self._unwritten(error)) from error
+        if not self._has_looked:
+            self._monitor.finds(self._folder.epoch is not None)
+        self._has_looked = True
+
+    def _without(self, error: Exception) -> str:
+        return str(error if isinstance(error, KafkaProblem) else redis_problem(self._settings, error))
+
+    def _unwritten(self, error: OSError) -> str:
+        return (
+            f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
+            "whether it is mounted for writing"
+        )
+
+    def _inputs(self) -> Inputs:
+        """Find out whether the state belongs to these topics; SettingsError if it does not."""
+        try:
+            inputs = inputs_now(self._settings)
+        except KafkaProblem as error:
+            raise StartError(str(error)) from error
+        known = self._folder.facts().inputs
+        if known is not None:
+            wrong = mismatch(self._settings, known, inputs)
+            if wrong is not None:
+                raise SettingsError(str(wrong))
+            for notice in notices(self._settings, known, inputs):
+                log.warning(notice, kind="topics_changed")
+        inputs.carry(known)
+        return inputs
+
+    def _claim(self) -> int:
+        self._be_newest()
+        self._may_hold_more = True
+        try:
+            self._token = take_token(self._settings, self._folder)
+            self._may_hold_more = False
+            return self._token
+        except Outage as error:
+            raise StartError(self._without(error)) from error
+        except StoreError as error:
+            raise StartError(f"Redis did not give a run token: {error}") from error
+
+    def _be_newest(self) -> None:
+        """Do not take over from a run that has taken over from this one: Fenced. StartError if Redis does not say."""
+        if not self._token or self._may_hold_more:
+            return
+        try:
+            with closing(Store(self._settings.redis.address(), self._settings.redis.prefix)) as store:
+                newest = store.held_token()
+        except Outage as error:
+            raise StartError(self._without(error)) from error
+        except StoreError as error:
+            raise StartError(f"Redis does not say which run is the newest: {error}") from error
+        if newest > self._token:
+            raise Fenced(f"FENCED {newest}")
+
+    def _cluster(self, errands: list[Errand]) -> list[int]:
+        """Run one process an errand until they all end; when one fails the others are ended too."""
+        for dead in [recruit for recruit in self._recruits if recruit.process.poll() is not None]:
+            self._recruits.remove(dead)  # while it waited: one that cannot even load dies again, and is counted then
+            dead.dismiss()
+        self._recruit(len(errands))
+        recruits, self._recruits = self._recruits, []
+        children = [recruit.process for recruit in recruits]
+        members: dict[int, Member] = {}
+        run = errands[0].run
+        try:
+            for errand, recruit in zip(errands, recruits, strict=True):
+                members[errand.run.worker] = Member(recruit.process.pid, Correspondent(recruit.told(errand)))
+            self._monitor.begins(run.token, run.ends, members)
+            self._alive.begins(run.token)
+            if not self._until_caught_up:
+                self._diary.awaits(self._monitor.ready)
+            return self._watch(children)
+        finally:
+            self._diary.awaits(None)
+            self._monitor.ends("the workers have ended and are started again, or the engine ends")
+            for member in members.values():
+                member.correspondent.close()
+            for recruit in recruits:
+                recruit.dismiss()
+
+    def _watch(self, children: list[subprocess.Popen[bytes]]) -> list[int]:
+        asked_at: float | None = None
+        while True:
+            codes = [child.poll() for child in children]
+            if all(code is not None for code in codes):
+                return [code for code in codes if code is not None]
+            if self._alive.is_followed(self._token):
+                return [FENCED]  # a worker that waits for Kafka would not see it; to kill them is safe
+            if any(code not in (None, 0, CUT_SHORT) for code in codes):
+                return [code if code is not None else 0 for code in codes] + [1]
+            if self._asked.is_set():
+                self._diary.stopping(self._asked.name)
+            if self._asked.is_set() or self._is_anew:
+                if asked_at is None:
+                    asked_at = time.monotonic()
+                    for child in children:
+                        child.send_signal(signal.SIGTERM)
+                elif time.monotonic() - asked_at > END_PATIENCE_S:
+                    log.error(
+                        f"workers did not end within {END_PATIENCE_S:.0f} s: ended by force",
+                        kind="forced_end",
+                        next="nothing is lost: the next start reads again from the last snapshot",
+                    )
+                    return [1]
+                time.sleep(0.02)
+            else:
+                self._look_at_requests()
+                self._look_at_first_epoch()
+                self._look_at_noise()
+                if self._until_caught_up and self._topics.lost:
+                    return [INCURABLE]  # what is not there cannot be caught up with; which topic is said
+                self._asked.wait(0.05)
+
+    def _look_at_first_epoch(self, is_over: bool = False) -> None:
+        """Note when the first epoch is kept: from then on a folder without it is a mistake."""
+        if self._first_epoch_at is None or (time.monotonic() < self._first_epoch_at and not is_over):
+            return
+        self._first_epoch_at = time.monotonic() + FIRST_EPOCH_EVERY_S
+        with contextlib.suppress(SettingsError, OSError):  # whatever is wrong is found, and said, at the next start
+            self._folder.survey(is_thorough=False)
+            if self._folder.epoch is not None:
+                self._folder.note_first(False)
+                self._first_epoch_at = None
+
+    def _look_at_noise(self) -> None:
+        if time.monotonic() >= self._noise_at:
+            self._noise_at = time.monotonic() + NOISE_EVERY_S
+            keep_small(self._settings)
+
+    def _look_at_requests(self) -> None:
+        """Accept a topic that somebody wants to go on with."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + REQUESTS_EVERY_S
+        take_request(self._folder.path, self._accept)
+
+    def _accept(self, topic: str) -> str:
+        text, others = accept_now(self._settings, self._folder, topic)
+        if others:
+            return f"{text}; the engine starts its workers again when that is done for the others too: {others}"
+        log.info(f"{text}; the workers are started again", kind="topic_accepted")
+        self._is_anew, self._ends = True, None
+        return f"{text}; the engine starts its workers again"
+
+
+def free_ports(count: int) -> list[int]:
+    """Give TCP ports of the loopback interface that are free now."""
+    sockets = []
+    try:
+        for _ in range(count):
+            one = socket.socket()
+            one.bind(("127.0.0.1", 0))
+            sockets.append(one)
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

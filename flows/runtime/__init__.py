@@ -1,0 +1,1 @@
+"""Holds what the threads of one worker share."""

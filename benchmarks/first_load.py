@@ -17,7 +17,7 @@ from pathlib import Path
 from flows.adapters.files.run import Wishes, import_files
 from flows.embedded import Servers
 from flows.kafka import topics
-from schemas.settings import load_settings
+from flows.settings import load_settings
 
 LOCATIONS = 4
 

@@ -22,9 +22,10 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
 from flows.kafka import topics
 from flows.processes.supervisor import free_ports
+from flows.settings import load_settings
 from flows.traffic import sending as load
 from flows.traffic.profile import Message, Profile
-from schemas.settings import Settings, load_settings
+from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, UPDATES
 
 ROOT = Path(__file__).resolve().parent.parent

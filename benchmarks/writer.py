@@ -42,6 +42,7 @@ from flows.readmodel.store import Store
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import Progress
 from flows.runtime.run import Book, Run, Stop, now
+from flows.settings import load_settings, redis_address
 from operators import decode
 from operators.lane_queue import LaneQueue
 from operators.outbox import Outbox
@@ -49,7 +50,6 @@ from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, Outcome, TopologyRecord, UnitBatch
-from schemas.settings import load_settings
 from schemas.units import Origin, Refusal, Unit
 
 SHARDS = 64
@@ -284,7 +284,7 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     shards = Shards(shape, told.poll)
     settings = load_settings(None, contestants.engine_settings(servers.bootstrap_servers, servers.redis_url, folder))
     topics.create(settings)
-    store = Store(settings.redis.address(), settings.redis.prefix)
+    store = Store(redis_address(settings.redis), settings.redis.prefix)
     run = Run(settings, store.claim(0), until_caught_up=True)
     store.close()
     book, metrics = Book(), Metrics()

@@ -30,8 +30,9 @@ from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Fenced, Outage
 from flows.recovery.start import look_for_earlier_run, take_token
 from flows.runtime.run import Run
+from flows.settings import load_settings
 from flows.storage.folder import UMASK, StateFolder
-from schemas.settings import Settings, SettingsError, load_settings
+from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS
 
 if TYPE_CHECKING:

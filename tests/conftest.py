@@ -96,7 +96,7 @@ class World:
 
     def settings(self, **overrides: object) -> Settings:
         """Give the settings of this world, changed by `overrides`."""
-        from schemas.settings import load_settings
+        from flows.settings import load_settings
 
         return load_settings(self.config, self.overrides(**overrides))
 

@@ -30,7 +30,8 @@ from flows.embedded import Servers
 from flows.kafka import topics
 from flows.kafka.sending import Sender
 from flows.runtime.run import now
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 from schemas.topics import UPDATES
 
 QUICK = 50_000

@@ -337,7 +337,7 @@ def load(
     workers: int | None = None,
 ) -> Settings:
     """Read the settings: file, environment, then these flags; a flag of its own wins over --set."""
-    from schemas.settings import load_settings
+    from flows.settings import load_settings
 
     overrides: dict[str, object] = {}
     for pair in settings or ():

@@ -32,7 +32,8 @@ from flows.kafka import topics
 from flows.kafka.clients import client_config
 from flows.kafka.sending import Sender
 from flows.runtime.run import now
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 READY_SECONDS_MAX = 60.0
 CATCH_UP_SECONDS_MAX = 120.0

@@ -26,6 +26,7 @@ from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Store, StoreError, library_version
 from flows.recovery.earlier_run import earlier_run
 from flows.recovery.start import refusal
+from flows.settings import redis_address
 from flows.storage.folder import FACTS, RECOVERY, RESTORE, Facts, StateRefused, read_facts
 from flows.storage.recovery_store import StoreDamage, committed_epoch
 from operators.ledger import FORMAT, FORMATS
@@ -230,7 +231,7 @@ def _reference(settings: Settings, configs: dict[str, dict[str, str]], partition
 def _redis(settings: Settings) -> Iterator[Finding]:
     where = mask_url(settings.redis.url)
     client = redis.Redis.from_url(
-        settings.redis.address(), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+        redis_address(settings.redis), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
     )
     try:
         facts: dict[str, Any] = client.info()
@@ -295,7 +296,7 @@ def _listing_rights(client: Any, prefix: str) -> Finding:
 
 
 def _library(settings: Settings) -> Iterator[Finding]:
-    store = Store(settings.redis.address(), settings.redis.prefix)
+    store = Store(redis_address(settings.redis), settings.redis.prefix)
     try:
         held, ours = store.held_library(), library_version()
     except StoreError as error:
@@ -392,7 +393,7 @@ def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterato
 def _earlier_run(settings: Settings, is_first: bool) -> Iterator[Finding]:
     """A start without the state of a run that is known would be refused."""
     try:
-        with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+        with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
             known = earlier_run(settings, store)
     except (StoreError, KafkaProblem):
         return  # what is wrong with Redis, Kafka or the topics is said already

@@ -11,6 +11,7 @@ import redis
 from flows.inspection.lookup import TIMEOUT_S, LookupProblem
 from flows.readmodel.item_walk import WHOLE
 from flows.readmodel.problem import redis_problem
+from flows.settings import redis_address
 from schemas.settings import Settings
 
 #: Asked for at a time: a tenth of a millisecond of Redis' time.
@@ -22,7 +23,7 @@ BEHIND_ALL = "~"
 def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> int:
     """Print the codes that begin so, one a line, in the order of their bytes; exit code 1 where there is none."""
     client: redis.Redis = redis.Redis.from_url(
-        settings.redis.address(), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     )
     shown = 0
     try:

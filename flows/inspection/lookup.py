@@ -11,6 +11,7 @@ import redis
 
 from flows.errors import PlainError
 from flows.readmodel.problem import redis_problem
+from flows.settings import redis_address
 from schemas.settings import Settings
 
 TIMEOUT_S = 5
@@ -88,7 +89,7 @@ def _channels(promises: dict[str, str]) -> list[str]:
 def read(settings: Settings, items: list[str]) -> dict[str, Hashes]:
     """Map each item to its hashes atp:<item> and position:<item>."""
     client = redis.Redis.from_url(
-        settings.redis.address(), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     )
     try:
         pipeline = client.pipeline(transaction=False)

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows.monitoring.health_client import ask
 from flows.readmodel.problem import redis_problem
+from flows.settings import redis_address
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 from schemas.topics import LANES
@@ -73,7 +74,7 @@ def _readiness(settings: Settings) -> tuple[Mapping[str, Any] | None, str]:
 def read_alive(settings: Settings) -> tuple[dict[str, str] | None, str]:
     """Read what an engine says of itself in Redis (empty: nothing); None and why where Redis does not answer."""
     client: redis.Redis = redis.Redis.from_url(
-        settings.redis.address(),
+        redis_address(settings.redis),
         decode_responses=True,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,

@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from flows.errors import PlainError
 from flows.log import Foreign
 from flows.probe import speaks_tls
+from flows.settings import client_options
 from schemas.settings import Settings, SettingsError
 from schemas.topics import ALL, INPUTS, REFERENCE
 
@@ -78,7 +79,7 @@ class Reasons:
         for kind, seen, remedy in _UNREACHABLE:
             if kind in self._said:
                 return Unreachable(f"{where} {seen} ({self._said[kind]})", remedy)
-        if "ssl" not in settings.kafka.client_options().get("security.protocol", "").lower():
+        if "ssl" not in client_options(settings.kafka).get("security.protocol", "").lower():
             for host, port in _places(settings.kafka.bootstrap_servers):
                 if speaks_tls(host, port):
                     return Unreachable(
@@ -149,7 +150,7 @@ def client_config(settings: Settings, **more: Any) -> dict[str, Any]:
 
     SettingsError if librdkafka cannot use the user's own.
     """
-    options = settings.kafka.client_options()
+    options = client_options(settings.kafka)
     if options:
         _try(tuple(options.items()))
     return {

@@ -22,6 +22,7 @@ from flows.log import get_log
 from flows.monitoring.monitor import PATIENCE_S, Freshness, Monitor
 from flows.readmodel.item_walk import ItemWalk
 from flows.readmodel.store import Behind, Fenced, Store, StoreError
+from flows.settings import redis_address
 from schemas.settings import Settings
 
 log = get_log(__name__)
@@ -47,7 +48,7 @@ class Alive:
     def __init__(self, settings: Settings, monitor: Monitor, connect: Callable[..., Store] = Store) -> None:
         self._monitor = monitor
         self._version = version("atp-engine")
-        self._store = connect(settings.redis.address(), settings.redis.prefix, 0, "alive")
+        self._store = connect(redis_address(settings.redis), settings.redis.prefix, 0, "alive")
         self._walk = ItemWalk(self._store)
         self._token = 0
         #: the run that a newer one was found to have followed

@@ -13,7 +13,7 @@ import msgspec
 
 from flows.errors import PlainError
 from flows.runtime.run import Run
-from schemas.settings import take_settings
+from flows.settings import take_settings
 
 #: Another one for every change of `_Written` or of a setting's name.
 VERSION: Final = 1

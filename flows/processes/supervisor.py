@@ -41,6 +41,7 @@ from flows.recovery.accepting import accept_now, take_request
 from flows.recovery.start import look_for_earlier_run, take_token
 from flows.runtime.run import Run
 from flows.runtime.stop_signals import StopSignals
+from flows.settings import redis_address
 from flows.storage.folder import UMASK, Busy, StateFolder
 from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS
@@ -291,7 +292,7 @@ class _Supervisor:
         """Say that a newer run holds the token, here and to that run; gives the exit code."""
         # What is turned away is counted where the newer run's operator looks, and these workers may have had nothing
         # to write.
-        address, prefix = self._settings.redis.address(), self._settings.redis.prefix
+        address, prefix = redis_address(self._settings.redis), self._settings.redis.prefix
         with contextlib.suppress(StoreError), closing(Store(address, prefix, self._token, "supervisor")) as store:
             store.write([], [])
         log.error(
@@ -404,7 +405,7 @@ class _Supervisor:
         if not self._token or self._may_hold_more:
             return
         try:
-            with closing(Store(self._settings.redis.address(), self._settings.redis.prefix)) as store:
+            with closing(Store(redis_address(self._settings.redis), self._settings.redis.prefix)) as store:
                 newest = store.held_token()
         except Outage as error:
             raise StartError(self._without(error)) from error

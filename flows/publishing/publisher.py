@@ -39,6 +39,7 @@ from flows.runtime.cycles import look_for_cycles
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import PartProgress, Progress
 from flows.runtime.run import Book, Run, Stop, now, shard_key
+from flows.settings import redis_address
 from flows.storage.folder import NewestRun, scratch_is_through
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, is_for_redis_alone
@@ -146,7 +147,7 @@ class Publisher:
         self._metrics = metrics
         self._notices = Notices(metrics, settings.log.payload)
         self._connect = connect
-        self._store = connect(settings.redis.address(), settings.redis.prefix, run.token, str(run.worker))
+        self._store = connect(redis_address(settings.redis), settings.redis.prefix, run.token, str(run.worker))
         self._reader: Store | None = None
         self._kafka = kafka(settings, stop, metrics)
         self._updates_since = read_tail
@@ -225,7 +226,7 @@ class Publisher:
     def published(self, shard: int) -> dict[str, int]:
         """Read which input offsets the published numbers of a shard include. By a connection of its own."""
         if self._reader is None:
-            self._reader = self._connect(self._run.settings.redis.address(), self._run.settings.redis.prefix)
+            self._reader = self._connect(redis_address(self._run.settings.redis), self._run.settings.redis.prefix)
         raw, _ = self._patiently(self._reader.reached, shard)
         return _offsets.decode(raw)[0] if raw else {}
 

@@ -15,6 +15,7 @@ from flows.log import get_log
 from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Outage, Store, StoreError
 from flows.runtime.run import now, shard_key
+from flows.settings import redis_address
 from operators.route import shard_of
 from schemas.messages import Republish
 from schemas.settings import Settings
@@ -42,7 +43,7 @@ class RequestError(StoreError):
 
 def ask_to_republish(settings: Settings, item: str, channel: str) -> None:
     """Ask the running engine, and wait until it has taken the request."""
-    store = Store(settings.redis.address(), settings.redis.prefix, writer="asker")
+    store = Store(redis_address(settings.redis), settings.redis.prefix, writer="asker")
     name = uuid.uuid4().hex
     try:
         store.put(requests_key(store), {name: msgspec.msgpack.encode(Request(now(), item, channel))})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import EarlierRun, earlier_run
+from flows.settings import redis_address
 from flows.storage.folder import StateFolder, StateRefused
 from schemas.settings import Settings
 
@@ -29,7 +30,7 @@ def look_for_earlier_run(settings: Settings, folder: StateFolder) -> None:
         return
     if facts.scratch is not None:
         return
-    with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+    with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
         known = earlier_run(settings, store)
     if known.proves_state(facts.is_first):
         raise StateRefused(*refusal(settings, known))
@@ -51,7 +52,7 @@ def take_token(settings: Settings, folder: StateFolder) -> int:
     From scratch, whatever Redis holds counts as lost: its life ends, and every shard has to say everything again.
     """
     facts = folder.facts()
-    with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+    with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
         if facts.scratch is None or folder.epoch is not None:
             return store.claim(facts.token)
         store.may_look_around()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from flows.processes import supervisor
 from flows.readmodel.store import Store
+from flows.settings import load_settings
 from flows.storage.folder import StateFolder
-from schemas.settings import load_settings
 from tests.chaos.trap import FOLDER, Trap
 from tests.chaos.worker import WITHOUT, step_clock, switch_off, wrap
 

@@ -20,6 +20,7 @@ from flows.processes.worker import recovery_folder
 from flows.readmodel.slices import pack_slice
 from flows.readmodel.store import Store
 from flows.runtime.run import Run, desk_key, shard_key
+from flows.settings import load_settings
 from flows.sources.inputs import REFERENCE_PART
 from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
 from flows.storage.folder import Scratch, StateFolder, scratch_is_through, write_facts
@@ -39,7 +40,7 @@ from schemas.messages import (
     to_values,
 )
 from schemas.outputs import CAUSES, EXCEPTION_CODES
-from schemas.settings import Settings, SettingsError, load_settings
+from schemas.settings import Settings, SettingsError
 from schemas.state import POSITION_FIELDS
 from schemas.units import UNIT_FIELDS, EventType, Unit
 

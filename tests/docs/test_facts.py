@@ -15,7 +15,8 @@ from benchmarks.catalog import SCENARIOS
 from flows.kafka import topics
 from flows.monitoring import catalog as metric_catalog
 from flows.monitoring import health
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 from schemas.topics import REFERENCE
 from tests.conftest import ROOT
 from tests.prometheus import RULES

@@ -27,7 +27,7 @@ from confluent_kafka import Producer
 from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
 from flows.embedded.child import HOST, free_port
-from schemas.settings import load_settings
+from flows.settings import client_options, load_settings, redis_address
 from tests.conftest import ROOT
 from tests.place import Place
 from tests.prometheus import queries
@@ -236,8 +236,8 @@ def test_the_settings_for_security_are_settings(tmp_path: Path) -> None:
     (tmp_path / "some.txt").write_text("secret")
     (tmp_path / "atp.toml").write_text(re.sub(r'"/[\w/.]+"', f'"{tmp_path / "some.txt"}"', text))
     settings = load_settings(tmp_path / "atp.toml")
-    assert settings.kafka.client_options()["sasl.password"] == "secret"
-    assert settings.redis.address().startswith("rediss://atp:secret@redis:6380/0?ssl_ca_certs=")
+    assert client_options(settings.kafka)["sasl.password"] == "secret"
+    assert redis_address(settings.redis).startswith("rediss://atp:secret@redis:6380/0?ssl_ca_certs=")
 
 
 def test_the_state_is_as_dangerous_as_the_page_on_security_says() -> None:

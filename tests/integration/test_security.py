@@ -22,7 +22,8 @@ from flows.kafka.clients import client_config
 from flows.kafka.topics import plan
 from flows.readmodel.item_walk import ItemWalk
 from flows.readmodel.store import Fenced, Outage, Store
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings, redis_address
+from schemas.settings import Settings
 from tests.conftest import ROOT
 from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers, redis_rights
 from tests.running import until
@@ -191,7 +192,7 @@ port = 0
 
 def test_with_these_rights_an_older_run_is_turned_away_and_counted(fortress: Fortress) -> None:
     settings = fortress.settings()
-    older, newer = (Store(settings.redis.address(), settings.redis.prefix, writer="7") for _ in range(2))
+    older, newer = (Store(redis_address(settings.redis), settings.redis.prefix, writer="7") for _ in range(2))
     try:
         older.claim(0)
         older.write([], [])
@@ -255,7 +256,7 @@ def test_a_client_certificate_lets_in_where_kafka_asks_for_one(fortress: Fortres
 def test_a_client_certificate_lets_in_where_redis_asks_for_one(fortress: Fortress) -> None:
     def redis_is_well(config: Path) -> bool:
         settings = load_settings(config)
-        store = Store(settings.redis.address(), settings.redis.prefix, writer="7")
+        store = Store(redis_address(settings.redis), settings.redis.prefix, writer="7")
         try:
             store.rejected()
         except Outage:
@@ -303,7 +304,7 @@ def test_what_cannot_get_in_is_told_with_a_remedy_and_without_a_secret(fortress:
 
 def test_without_the_right_to_keep_the_set_of_items_numbers_go_on_and_check_names_it(fortress: Fortress) -> None:
     settings = fortress.settings()
-    store = Store(settings.redis.address(), settings.redis.prefix, writer="8")
+    store = Store(redis_address(settings.redis), settings.redis.prefix, writer="8")
     with fortress.redis.admin() as admin:
         admin.execute_command("ACL", "SETUSER", USER, "-zadd", "-scan")
         try:

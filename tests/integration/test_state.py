@@ -22,6 +22,7 @@ from flows.cli.app import app
 from flows.inspection.check import _state
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import EarlierRun, earlier_run
+from flows.settings import redis_address
 from flows.storage.folder import read_facts
 from flows.storage.recovery_store import committed_epoch
 from schemas.topics import UPDATES
@@ -52,7 +53,7 @@ def refused(world: Any, *arguments: str, code: int = 2, **overrides: object) -> 
 
 def known(world: Any, **overrides: object) -> EarlierRun:
     settings = world.settings(**FEW, **overrides)
-    with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+    with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
         return earlier_run(settings, store)
 
 

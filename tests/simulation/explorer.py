@@ -18,9 +18,9 @@ import structlog
 from flows.publishing import publisher as publisher_module
 from flows.publishing.publisher import Publisher
 from flows.readmodel import requests as requests_module
+from flows.settings import load_settings
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import ShardConfig
-from schemas.settings import load_settings
 from schemas.units import EventType, Origin, Unit
 from tests.simulation.instance import Instance, Snapshot
 from tests.simulation.servers import Log, MemoryRedis

@@ -13,7 +13,7 @@ from flows.processes import alive as alive_module
 from flows.processes.alive import Alive
 from flows.readmodel.item_walk import WHOLE, ItemWalk
 from flows.readmodel.store import Behind, Fenced, Outage
-from schemas.settings import load_settings
+from flows.settings import load_settings
 from tests.running import until
 
 

@@ -30,8 +30,9 @@ from flows.kafka.topics import plan
 from flows.processes.supervisor import StartError
 from flows.readmodel.store import StoreError
 from flows.recovery.accepting import AcceptProblem
+from flows.settings import load_settings
 from flows.storage.folder import Busy
-from schemas.settings import Settings, load_settings
+from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -15,7 +15,8 @@ from flows.letters import states as letter_states
 from flows.letters.originals import Original
 from flows.letters.reading import DeadLetter, Wanted, parse, read, with_values
 from flows.letters.states import OPEN, REFUSED_AGAIN, Mark, State, states_of, worth_sending
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 from tests.made_letters import Made
 
 ORDERS = "inventory.orders"

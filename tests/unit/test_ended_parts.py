@@ -11,8 +11,8 @@ import pytest
 from flows.kafka.clients import Complaints
 from flows.runtime.progress import PartProgress, Progress
 from flows.runtime.run import Book, Run, Stop, now
+from flows.settings import load_settings
 from flows.sources.events import EndedPart, EventPart
-from schemas.settings import load_settings
 from schemas.units import Origin
 
 OLD, NEW = "inventory.orders/0", "inventory.orders#1/0"

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from flows.monitoring.endpoint import Endpoint
 from flows.monitoring.monitor import Monitor
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from flows.kafka.identity import TopicFacts
 from flows.monitoring.lag import SEEN_MAX, Lag, LagWatch, PartitionLag, Row
 from flows.monitoring.topic_watch import unchanged
-from schemas.settings import load_settings
+from flows.settings import load_settings
 
 NOON = 1_800_000_000.0
 

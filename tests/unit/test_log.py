@@ -17,8 +17,8 @@ from flows.log import BURST, SPAN_S, Limiter, configure, get_log
 from flows.monitoring.metrics import Metrics
 from flows.publishing import notices
 from flows.publishing.notices import Notices
+from flows.settings import load_settings
 from schemas.messages import ExceptionNote
-from schemas.settings import load_settings
 from schemas.units import Origin, Refusal
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from flows.processes import noise
 from flows.processes.noise import keep_small, noise_file
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 
 @pytest.fixture

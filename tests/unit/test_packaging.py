@@ -15,7 +15,8 @@ import typer
 from flows.cli import app as cli
 from flows.cli.app import app
 from flows.processes import supervisor
-from schemas.settings import NAMES, load_settings
+from flows.settings import load_settings
+from schemas.settings import NAMES
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "packaging"

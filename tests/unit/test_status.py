@@ -12,7 +12,8 @@ from rich.console import Console
 from flows.cli import status_view
 from flows.cli.status_view import picture, show, span
 from flows.inspection.status import Facts, Look, facts, parsed
-from schemas.settings import Settings, load_settings
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 NOON = 1_800_000_000.0
 SCRAPE = """\

@@ -14,7 +14,7 @@ from flows.processes import supervisor
 from flows.processes.supervisor import MISUSED, StartError, _Supervisor
 from flows.processes.worker import FENCED
 from flows.readmodel.store import Fenced, Outage
-from schemas.settings import load_settings
+from flows.settings import load_settings
 
 
 class Fence:

@@ -25,10 +25,11 @@ from flows.recovery.accepting import (
     take_request,
 )
 from flows.runtime.run import now
+from flows.settings import load_settings
 from flows.storage.folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
 from operators.holdback import HeldShard
 from operators.ledger import FORMAT
-from schemas.settings import Settings, SettingsError, load_settings
+from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS, REFERENCE
 
 ORDERS, ITEMS = "inventory.orders", "inventory.items"

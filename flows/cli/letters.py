@@ -1,29 +1,17 @@
-"""Commands that look after a running engine: dead letters, and saying again what stands."""
+"""Commands about messages that could not be used: list, summary, show, replay."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.options import FAILED, Config, Json, Kafka, Set, load, reporting
+
 if TYPE_CHECKING:
     from flows.letters.reading import Wanted
-    from schemas.settings import Settings
 
-FAILED = 1
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (default: ./atp.toml if it is there).")]
-Kafka = Annotated[str | None, typer.Option("--kafka", help="kafka.bootstrap_servers, such as localhost:9092.")]
-Redis = Annotated[str | None, typer.Option("--redis", help="redis.url, such as redis://localhost:6379/0.")]
-StateDir = Annotated[str | None, typer.Option("--state-dir", help="state.dir: where the engine keeps its state.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
-]
-Json = Annotated[bool, typer.Option("--json", help="For a script: one JSON object a line.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Names as `list` gives them, such as 3:17.")]
 Code = Annotated[str | None, typer.Option(help="Only this code, such as unknown_item.")]
 Item = Annotated[str | None, typer.Option(help="Only what names this item.")]
@@ -33,22 +21,6 @@ Since = Annotated[str | None, typer.Option(help="Only what was written since: 2h
 letters_app = typer.Typer(
     help="What could not be used: look at it, and send it again after a fix.", no_args_is_help=True
 )
-
-Load = Callable[..., "Settings"]
-Reporting = Callable[..., AbstractContextManager[None]]
-_load: Load
-_reporting: Reporting
-
-
-def add_to(app: typer.Typer, load: Load, reporting: Reporting) -> None:
-    """Make these commands part of `atp`, with its way to read settings and to report errors."""
-    global _load, _reporting
-    _load, _reporting = load, reporting
-    app.add_typer(letters_app, name="dead-letters")
-    app.command("republish")(republish)
-    from flows.cli import looking
-
-    looking.add_to(app)
 
 
 @letters_app.command("list")
@@ -67,10 +39,10 @@ def list_letters(
     as_json: Json = False,
 ) -> None:
     """List what could not be used, newest first (--oldest-first turns it round)."""
-    with _reporting(is_view=True):
+    with reporting(is_view=True):
         from flows.cli import letter_output
 
-        loaded = _load(config, kafka, settings=settings)
+        loaded = load(config, kafka, settings=settings)
         wanted = _wanted(None, code, item, since, source)
         if follow:
             if limit is not None or oldest_first or only_open:
@@ -92,10 +64,10 @@ def sum_up(
     as_json: Json = False,
 ) -> None:
     """Count what could not be used by code and source: how much is open and how old, and what could go again now."""
-    with _reporting(is_view=True):
+    with reporting(is_view=True):
         from flows.cli import letter_output
 
-        loaded = _load(config, kafka, settings=settings)
+        loaded = load(config, kafka, settings=settings)
         letter_output.print_summary(loaded, _wanted(None, code, item, since, source), as_json)
 
 
@@ -108,10 +80,10 @@ def show_letter(
     as_json: Json = False,
 ) -> None:
     """Show one of them whole: what is known of it, what would do, its bytes; of a conflict the event that stands."""
-    with _reporting(is_view=True):
+    with reporting(is_view=True):
         from flows.cli import letter_output
 
-        loaded = _load(config, kafka, settings=settings)
+        loaded = load(config, kafka, settings=settings)
         if not letter_output.print_letter(loaded, name, as_json):
             typer.echo(f"atp: there is no dead letter {name}; `atp dead-letters list` names them", err=True)
             raise typer.Exit(FAILED)
@@ -139,7 +111,7 @@ def replay_letters(
     """Send them again: same id, bytes, key and event time. What was applied already is a duplicate."""
     if not (names or code or item or since or source or known or everything):
         raise typer.BadParameter("say which: names, --known, --code, --item, --source, --since, or --all")
-    with _reporting():
+    with reporting():
         from msgspec.structs import replace
 
         from flows.letters.reading import read
@@ -147,7 +119,7 @@ def replay_letters(
         from flows.letters.states import states_of, worth_sending
 
         wanted = _wanted(names, code, item, since, source)
-        loaded = _load(config, kafka, settings=settings)
+        loaded = load(config, kafka, settings=settings)
         letters = read(loaded)
         missing = wanted.names - {letter.name for letter in letters}
         if known:
@@ -167,25 +139,6 @@ def replay_letters(
         refused = sum(bool(fate.refusal) for fate in fates) + len(missing)
         print(f"{len(fates) + len(missing) - refused} {'would be ' if dry_run else ''}sent, {refused} refused")
         raise typer.Exit(FAILED if refused else 0)
-
-
-def republish(
-    item: Annotated[str | None, typer.Option(help="One item.")] = None,
-    channel: Annotated[str | None, typer.Option(help="One channel.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything that stands.")] = False,
-    config: Config = None,
-    redis: Redis = None,
-    settings: Set = None,
-) -> None:
-    """Have the running engine publish again what stands, to Redis and Kafka."""
-    if not (item or channel or everything):
-        raise typer.BadParameter("say what: --item, --channel, both, or --all")
-    with _reporting():
-        from flows.readmodel.requests import ask_to_republish
-
-        loaded = _load(config, redis=redis, settings=settings)
-        ask_to_republish(loaded, item or "", channel or "")
-        print("the engine has taken the request")
 
 
 def _wanted(

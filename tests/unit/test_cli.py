@@ -18,7 +18,8 @@ from confluent_kafka import KafkaError, KafkaException
 from typer.testing import CliRunner
 
 from flows.adapters.files.rows import ImportProblem
-from flows.cli.app import app, reporting
+from flows.cli.app import app
+from flows.cli.options import reporting
 from flows.embedded.child import ServerError
 from flows.errors import PlainError
 from flows.inspection.check import kept, replicated, running
@@ -107,7 +108,7 @@ def test_a_wrong_setting_in_the_environment_ends_with_2(here: Path, monkeypatch:
 
 
 def test_a_flag_of_its_own_wins_over_set(here: Path) -> None:
-    from flows.cli.app import load
+    from flows.cli.options import load
 
     settings = load(workers=3, settings=["workers=2", "topics.prefix=t."], kafka="one:1")
     assert (settings.workers, settings.topics.prefix, settings.kafka.bootstrap_servers) == (3, "t.", "one:1")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows.cli import app as cli
+from flows.cli import options as cli
 from flows.cli.app import app
 from flows.processes import supervisor
 from flows.settings import load_settings

@@ -76,7 +76,8 @@ def check(
     """Say whether configuration, Kafka, Redis and state fit together."""
     with reporting(is_view=True):
         loaded = load(config, kafka, redis, state_dir, settings)
-        from flows.inspection.check import Finding, examine
+        from flows.inspection.check import examine
+        from flows.inspection.finding import Finding
 
         findings: list[Finding] = []
         for finding in examine(loaded):

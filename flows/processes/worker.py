@@ -30,7 +30,8 @@ from flows.processes.errand import Errand, UnknownErrand, read_errand
 from flows.processes.noise import keep_trace, noise_file, set_apart
 from flows.readmodel.store import Fenced
 from flows.runtime.run import Stop
-from flows.storage.folder import RECOVERY, RESTORE, UMASK
+from flows.storage.folder import RESTORE, UMASK
+from flows.storage.recovery_store import recovery_folder
 from flows.storage.segments import SegmentError
 from schemas.settings import Settings, SettingsError
 
@@ -47,11 +48,6 @@ SWITCH_INTERVAL_S = 0.0005
 SQLITE_DAMAGE = ("database disk image is malformed", "file is not a database")
 #: From when on an end that was asked for counts as slow: before the supervisor ends it by force.
 SLOW_END_S = 20.0
-
-
-def recovery_folder(state: Path) -> Path:
-    """Give where Bytewax keeps its snapshots."""
-    return state / RECOVERY
 
 
 class LastWord:

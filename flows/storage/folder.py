@@ -21,7 +21,7 @@ import msgspec
 from flows.errors import PlainError
 from flows.kafka.identity import Inputs
 from flows.log import get_log
-from flows.storage.recovery_store import StoreDamage, committed_epoch
+from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
 from operators.ledger import FORMAT, FORMATS
 from schemas.settings import Settings, SettingsError
 
@@ -30,7 +30,7 @@ log = get_log(__name__)
 #: Orphans of a killed supervisor end within a second; a live engine does not.
 LOCK_WAIT_S = 10.0
 FACTS = "engine.json"
-RECOVERY, SEGMENTS = "recovery", "segments"
+SEGMENTS = "segments"
 #: What an engine makes in it.
 OURS = (f"{FACTS}*", "lock", f"{RECOVERY}*", SEGMENTS, "unusable-*", "worker-*")
 #: For the engine's user alone.

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+#: where in the state directory Bytewax keeps its snapshots
+RECOVERY = "recovery"
 #: Reading every page of a file shows whether it is whole; 1 s for as much as this. The segments hold what is large.
 CHECKED_BYTES_MAX = 512 * 10**6
 #: Somebody else may just commit: `atp check` beside a running engine.
@@ -73,3 +75,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield store
     except (sqlite3.Error, OSError, ValueError) as error:
         raise StoreDamage(f"{path} cannot be read as a recovery store ({error})") from error
+
+
+def recovery_folder(state: Path) -> Path:
+    """Give where Bytewax keeps its snapshots."""
+    return state / RECOVERY

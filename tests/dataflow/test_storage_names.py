@@ -16,7 +16,6 @@ from flows.dataflow.graph import Worker
 from flows.kafka.identity import Earlier, Inputs, TopicFacts
 from flows.kafka.parts import part_name, place_of
 from flows.letters.states import Mark, encode_mark
-from flows.processes.worker import recovery_folder
 from flows.readmodel.slices import pack_slice
 from flows.readmodel.store import Store
 from flows.runtime.run import Run, desk_key, shard_key
@@ -24,6 +23,7 @@ from flows.settings import load_settings
 from flows.sources.inputs import REFERENCE_PART
 from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
 from flows.storage.folder import Scratch, StateFolder, scratch_is_through, write_facts
+from flows.storage.recovery_store import recovery_folder
 from operators.ledger import FORMAT, FORMATS
 from operators.route import DESKS, shard_of
 from schemas import topics

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.embedded.child import HOST
-from flows.inspection.check import _redis, examine
+from flows.inspection.check import examine
+from flows.inspection.redis_findings import _redis
 from flows.kafka.clients import client_config
 from flows.kafka.topics import plan
 from flows.readmodel.item_walk import ItemWalk

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.inspection.check import _state
+from flows.inspection.state_findings import _state
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import EarlierRun, earlier_run
 from flows.settings import redis_address

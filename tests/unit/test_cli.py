@@ -22,8 +22,9 @@ from flows.cli.app import app
 from flows.cli.options import reporting
 from flows.embedded.child import ServerError
 from flows.errors import PlainError
-from flows.inspection.check import kept, replicated, running
+from flows.inspection.check import running
 from flows.inspection.follow import lines_of
+from flows.inspection.kafka_findings import kept, replicated
 from flows.inspection.lookup import LookupProblem
 from flows.kafka.clients import KafkaProblem
 from flows.kafka.sending import LoadError

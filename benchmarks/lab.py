@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
 from flows.kafka import topics
-from flows.processes.supervisor import free_ports
+from flows.processes.addresses import free_ports
 from flows.settings import load_settings
 from flows.traffic import sending as load
 from flows.traffic.profile import Message, Profile

@@ -23,7 +23,8 @@ from operators.scan import IS_COMPILED, Event, Line, Scanner
 from operators.shapes import FAST, FastType
 from schemas import codes
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
-from schemas.events import EVENTS, EventSpec, Shape, parse_version
+from schemas.event_table import EVENTS, EventSpec
+from schemas.events import Shape, parse_version
 from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, unit_name
 from schemas.wire import ABSENT, SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
 

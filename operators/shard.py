@@ -30,7 +30,7 @@ from operators.ids import (
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.quantities import QuantityError
-from schemas.events import EVENTS
+from schemas.event_table import EVENTS
 from schemas.messages import (
     ExceptionNote,
     Inbound,

@@ -11,18 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
 
-from flows.errors import PlainError
-from flows.kafka.clients import KafkaProblem, input_ends
-from flows.kafka.identity import Inputs, inputs_now, mismatch, notices
 from flows.letters.known_replay import KnownReplay
 from flows.log import configure, get_log, is_json
 from flows.monitoring.endpoint import Endpoint
@@ -31,20 +25,17 @@ from flows.monitoring.report import Correspondent
 from flows.monitoring.topic_watch import TopicWatch
 from flows.processes.alive import Alive
 from flows.processes.diary import Diary
-from flows.processes.errand import Errand, write_errand
+from flows.processes.errand import Errand
 from flows.processes.noise import keep_small, noise_file
+from flows.processes.preparation import Preparation, StartError
+from flows.processes.recruit import Recruit
 from flows.processes.worker import CUT_SHORT, FENCED, INCURABLE
-from flows.processes.worker_output import WorkerOutput
-from flows.readmodel.problem import redis_problem
-from flows.readmodel.store import Fenced, Outage, Store, StoreError
+from flows.readmodel.store import Fenced, Store, StoreError
 from flows.recovery.accepting import accept_now, take_request
-from flows.recovery.start import look_for_earlier_run, take_token
-from flows.runtime.run import Run
 from flows.runtime.stop_signals import StopSignals
 from flows.settings import redis_address
 from flows.storage.folder import UMASK, Busy, StateFolder
 from schemas.settings import Settings, SettingsError
-from schemas.topics import INPUTS
 
 log = get_log(__name__)
 
@@ -55,8 +46,6 @@ HEALTHY_AFTER_S = 60.0
 CATCH_UP_TRIES = 5
 WAIT_PAUSE_S = 1.0
 END_PATIENCE_S = 30.0
-#: What a worker wrote last is passed on within this; somebody else may hold the pipe of a dead one open.
-OUTPUT_PATIENCE_S = 2.0
 #: How often it is looked whether somebody left a request.
 REQUESTS_EVERY_S = 0.5
 #: How often it is looked whether the first epoch has ended.
@@ -67,10 +56,6 @@ NOISE_EVERY_S = 30.0
 FAILED, MISUSED = 1, 2
 #: What runs one worker; its errand comes on the standard input.
 WORKER = (sys.executable, "-m", "flows.processes.worker")
-
-
-class StartError(PlainError):
-    """The engine cannot start; the text says why and what would do."""
 
 
 def run(
@@ -122,53 +107,6 @@ def run(
     return code
 
 
-class _Recruit:
-    """A worker's process that does not know yet what it will run."""
-
-    def __init__(self, command: Sequence[str], lock_descriptor: int, is_json: bool = False) -> None:
-        root = str(Path(__file__).resolve().parents[2])
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._ours, theirs = socket.socketpair()
-        self._descriptor = theirs.fileno()
-        # Blocked from the worker's first moment, when it could not yet answer: what comes then waits until it can.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        try:
-            with theirs:
-                self.process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE if is_json else None,
-                    stderr=subprocess.STDOUT if is_json else None,
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                    pass_fds=(lock_descriptor, self._descriptor),
-                    # Signals of a terminal go to the supervisor alone, which passes one on.
-                    process_group=0,
-                )
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._output = WorkerOutput(self.process) if is_json else None
-
-    def told(self, errand: Errand) -> socket.socket:
-        """Hand it what to run; gives our end of the pair that it is asked through."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has died: whoever watches it sees that
-            self.process.stdin.write(write_errand(replace(errand, report_descriptor=self._descriptor)))
-            self.process.stdin.flush()  # and kept open: the worker ends when it closes
-        return self._ours
-
-    def dismiss(self) -> None:
-        """End it, if it has not ended."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        if self._output is not None:
-            self._output.join(OUTPUT_PATIENCE_S)
-        self._ours.close()
-        if self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.close()
-
-
 class _Supervisor:
     def __init__(
         self,
@@ -192,16 +130,12 @@ class _Supervisor:
         self._wait = wait
         self._worker = worker
         #: processes that wait for their errand
-        self._recruits: list[_Recruit] = []
-        self._ends: dict[str, int] | None = None
+        self._recruits: list[Recruit] = []
         self._look_at = self._noise_at = 0.0
-        #: the last token that was taken here, and whether another one may have been: its answer was lost
-        self._token, self._may_hold_more = 0, False
         #: the workers are to end and to be started again, for another topic in the place of one that they read
         self._is_anew = False
         self._topics = TopicWatch(settings, monitor.loses, monitor.confirms)
-        #: the state is looked at once with all its pages
-        self._has_looked = False
+        self._preparation = Preparation(settings, folder, monitor, self._topics, until_caught_up)
         #: when it is next looked whether the first epoch has ended; None: it has
         self._first_epoch_at: float | None = None
 
@@ -221,7 +155,8 @@ class _Supervisor:
         while not self._asked.is_set():
             self._recruit(early)
             try:
-                errands = self._prepare()
+                errands = self._preparation.errands()
+                self._first_epoch_at = 0.0 if self._folder.facts().is_first else None
             except Fenced:
                 return self._taken_over()
             except StartError as error:
@@ -292,12 +227,13 @@ class _Supervisor:
         """Say that a newer run holds the token, here and to that run; gives the exit code."""
         # What is turned away is counted where the newer run's operator looks, and these workers may have had nothing
         # to write.
+        token = self._preparation.token
         address, prefix = redis_address(self._settings.redis), self._settings.redis.prefix
-        with contextlib.suppress(StoreError), closing(Store(address, prefix, self._token, "supervisor")) as store:
+        with contextlib.suppress(StoreError), closing(Store(address, prefix, token, "supervisor")) as store:
             store.write([], [])
         log.error(
-            f"a newer run of the engine has taken over from run {self._token}: this one ends, nothing of it was "
-            "written since",
+            f"a newer run of the engine has taken over from run {token}: this one ends, nothing of it was written "
+            "since",
             kind="fenced",
             next="find the other engine that uses this Redis and prefix, and stop one of the two; leave this one "
             "stopped",
@@ -307,112 +243,7 @@ class _Supervisor:
     def _recruit(self, count: int) -> None:
         """Start processes of the next cluster: they load what they need while it is found out what to run."""
         while len(self._recruits) < count:
-            self._recruits.append(_Recruit(self._worker, self._folder.lock_descriptor, is_json(self._settings)))
-
-    def _prepare(self) -> list[Errand]:
-        """Take a token and find out what there is to read."""
-        settings = self._settings
-        self._be_newest()  # before it waits for Kafka, which may take long; it is looked at again
-        inputs = self._inputs()
-        self._look_at_state()
-        token = self._claim()
-        # Earlier runs can write no more: what they have read ends here.
-        if self._ends is None or not self._until_caught_up:
-            try:
-                self._ends = inputs.named(input_ends(settings))
-            except KafkaProblem as error:
-                raise StartError(str(error)) from error
-        ends, workers = self._ends, settings.workers
-        if workers > len(ends):
-            raise SettingsError(
-                f"workers: expected at most the number of input partitions ({len(ends)}), got {workers}: a worker more "
-                "would have nothing to read; set fewer, or add partitions"
-            )
-        try:
-            self._folder.keep_token(token, inputs)
-        except OSError as error:
-            raise StartError(self._unwritten(error)) from error
-        self._topics.begin(inputs)
-        ended = inputs.ended(map(settings.topic, INPUTS))
-        addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
-        facts = self._folder.facts()
-        self._first_epoch_at = 0.0 if facts.is_first else None
-        scratch = (facts.scratch.token, frozenset(facts.scratch.left)) if facts.scratch is not None else None
-        return [
-            Errand(
-                Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended, scratch),
-                addresses,
-            )
-            for worker in range(workers)
-        ]
-
-    def _look_at_state(self) -> None:
-        """Find out what is kept, and refuse to begin without what an earlier run has kept."""
-        if self._has_looked:
-            self._folder.survey(is_thorough=False)
-        try:
-            look_for_earlier_run(self._settings, self._folder)
-            self._folder.make_store()
-        except (KafkaProblem, Outage) as error:
-            raise StartError(self._without(error)) from error
-        except StoreError as error:
-            raise StartError(f"Redis does not say what it knows of an earlier run: {error}") from error
-        except OSError as error:
-            raise StartError(self._unwritten(error)) from error
-        if not self._has_looked:
-            self._monitor.finds(self._folder.epoch is not None)
-        self._has_looked = True
-
-    def _without(self, error: Exception) -> str:
-        return str(error if isinstance(error, KafkaProblem) else redis_problem(self._settings, error))
-
-    def _unwritten(self, error: OSError) -> str:
-        return (
-            f"state.dir: {self._folder.path} cannot be written ({error.strerror}): make room on its disk, and see "
-            "whether it is mounted for writing"
-        )
-
-    def _inputs(self) -> Inputs:
-        """Find out whether the state belongs to these topics; SettingsError if it does not."""
-        try:
-            inputs = inputs_now(self._settings)
-        except KafkaProblem as error:
-            raise StartError(str(error)) from error
-        known = self._folder.facts().inputs
-        if known is not None:
-            wrong = mismatch(self._settings, known, inputs)
-            if wrong is not None:
-                raise SettingsError(str(wrong))
-            for notice in notices(self._settings, known, inputs):
-                log.warning(notice, kind="topics_changed")
-        inputs.carry(known)
-        return inputs
-
-    def _claim(self) -> int:
-        self._be_newest()
-        self._may_hold_more = True
-        try:
-            self._token = take_token(self._settings, self._folder)
-            self._may_hold_more = False
-            return self._token
-        except Outage as error:
-            raise StartError(self._without(error)) from error
-        except StoreError as error:
-            raise StartError(f"Redis did not give a run token: {error}") from error
-
-    def _be_newest(self) -> None:
-        """Do not take over from a run that has taken over from this one: Fenced. StartError if Redis does not say."""
-        if not self._token or self._may_hold_more:
-            return
-        try:
-            with closing(Store(redis_address(self._settings.redis), self._settings.redis.prefix)) as store:
-                newest = store.held_token()
-        except Outage as error:
-            raise StartError(self._without(error)) from error
-        except StoreError as error:
-            raise StartError(f"Redis does not say which run is the newest: {error}") from error
-        if newest > self._token:
-            raise Fenced(f"FENCED {newest}")
+            self._recruits.append(Recruit(self._worker, self._folder.lock_descriptor, is_json(self._settings)))
 
     def _cluster(self, errands: list[Errand]) -> list[int]:
         """Run one process an errand until they all end; when one fails the others are ended too."""
@@ -446,7 +277,7 @@ class _Supervisor:
             codes = [child.poll() for child in children]
             if all(code is not None for code in codes):
                 return [code for code in codes if code is not None]
-            if self._alive.is_followed(self._token):
+            if self._alive.is_followed(self._preparation.token):
                 return [FENCED]  # a worker that waits for Kafka would not see it; to kill them is safe
             if any(code not in (None, 0, CUT_SHORT) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
@@ -501,19 +332,6 @@ class _Supervisor:
         if others:
             return f"{text}; the engine starts its workers again when that is done for the others too: {others}"
         log.info(f"{text}; the workers are started again", kind="topic_accepted")
-        self._is_anew, self._ends = True, None
+        self._preparation.forget_ends()
+        self._is_anew = True
         return f"{text}; the engine starts its workers again"
-
-
-def free_ports(count: int) -> list[int]:
-    """Give TCP ports of the loopback interface that are free now."""
-    sockets = []
-    try:
-        for _ in range(count):
-            one = socket.socket()
-            one.bind(("127.0.0.1", 0))
-            sockets.append(one)
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

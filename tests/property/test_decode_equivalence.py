@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from operators.decode import Book, Decoder, DecoderConfig
 from schemas.codes import is_code, parse_json, parse_time
-from schemas.events import ANY_EVENT, EVENTS
+from schemas.event_table import EVENTS
+from schemas.events import ANY_EVENT
 from schemas.units import Origin, Refusal, Unit
 
 NOW = parse_time("2025-01-31T12:00:00Z")

@@ -29,7 +29,7 @@ from flows.inspection.lookup import LookupProblem
 from flows.kafka.clients import KafkaProblem
 from flows.kafka.sending import LoadError
 from flows.kafka.topics import plan
-from flows.processes.supervisor import StartError
+from flows.processes.preparation import StartError
 from flows.readmodel.store import StoreError
 from flows.recovery.accepting import AcceptProblem
 from flows.settings import load_settings

@@ -11,7 +11,7 @@ import pytest
 from operators.decode import SOURCES_MAX, Book, Decoder, DecoderConfig
 from schemas import codes
 from schemas.codes import NESTING_MAX, parse_time
-from schemas.events import EVENTS
+from schemas.event_table import EVENTS
 from schemas.units import EventType, Origin, Refusal, Unit
 from schemas.wire import SHALLOW_BYTES
 

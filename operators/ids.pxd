@@ -1,5 +1,6 @@
 cimport cython
 from operators.rules cimport native
+from operators.rules.admission cimport repeat_of
 
 ctypedef unsigned long long number_t
 

@@ -18,17 +18,10 @@ import msgspec
 from operators import ledger, position
 from operators.conflicts import conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
-from operators.ids import (
-    CONFLICT,
-    DUPLICATE,
-    RememberedIds,
-    bucket_of,
-    content_fingerprint,
-    first_kept,
-    unit_fingerprint,
-)
+from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
 from operators.reference import unpack_topology
 from operators.rules import native
+from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
 from operators.rules.quantities import QuantityError
 from schemas.events import EVENTS
 from schemas.messages import (
@@ -76,8 +69,6 @@ MERGE_RATIO = 2
 RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
 RECEIPT_RETENTION = 180 * DAY
-#: When the id of a unit that was accepted late may be forgotten: never.
-FOREVER = 1 << 62
 
 #: how much of a sweep is taken where nothing else is to come
 ALL = 1 << 62
@@ -139,7 +130,7 @@ class ShardConfig:
     @property
     def widest_window(self) -> int:
         """How late any event may be."""
-        return max(self.dedup_window, *self.source_windows.values(), 0)
+        return Windows(self.dedup_window, self.source_windows).widest()
 
 
 class Shard:
@@ -158,9 +149,7 @@ class Shard:
         self.config = config
         self.clock = clock
         self.horizon = horizon
-        #: how late an event may be, and of the sources that have a word of their own
-        self._window = config.dedup_window
-        self._windows = config.source_windows
+        self._windows = Windows(config.dedup_window, config.source_windows)
         self._segments = segments
         self.items: dict[str, Item | list[Any]] = {}
         self.ids = RememberedIds()
@@ -326,8 +315,6 @@ class Shard:
             # A field of a line is named "lines[n].field": all else is wrong with all of the event.
             self._refuse(unit, *unit.verdict, whole=not unit.verdict[1].startswith("lines["))
             return
-        window = self._window if not self._windows else self._windows.get(unit.source, self._window)
-        until = unit.occurred_at + window
         identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
         content = content_fingerprint(content_of(unit, amount, quarantine))
         known = self.ids.judge(identity, content)
@@ -355,8 +342,8 @@ class Shard:
             limit = f"a sum of at most 2^60 of {unit.item}"
             self._refuse(unit, "bad_value", f"quantity: expected {limit}, got {amount} beside what is there")
             return
-        if unit.origin.late_accepted and until < unit.recorded_at:
-            until = FOREVER  # its repeats are late too, and only this id tells them from new ones
+        window = self._windows.of(unit.source)
+        until = known_until(unit.occurred_at, unit.recorded_at, window, bool(unit.origin.late_accepted))
         self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
         item.cause = CAUSES[unit.type]

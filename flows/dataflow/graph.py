@@ -16,6 +16,7 @@ from bytewax.dataflow import Dataflow
 from flows.dataflow.steps import Listener, PublishSink, ShardStep, SourcesStep
 from flows.monitoring.metrics import Metrics
 from flows.publishing.publisher import Publisher
+from flows.runtime.configs import shard_config
 from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import Progress
@@ -26,7 +27,6 @@ from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
 from flows.storage.folder import SEGMENTS
 from flows.storage.segments import SegmentFiles
 from operators.route import by_desk
-from operators.shard import ShardConfig
 from schemas.messages import Refused
 
 FLOW_ID = "atp"
@@ -49,7 +49,7 @@ class Worker:
         self.segments = SegmentFiles(settings.state.dir / SEGMENTS, run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.early = EarlyLayers(settings.state.epoch_interval)
-        self.config = shard_config(run)
+        self.config = shard_config(settings)
         self.flow = self._build()
 
     def _build(self) -> Dataflow:
@@ -123,21 +123,6 @@ class Worker:
         """Let go of everything."""
         self.publisher.close()
         self.segments.close()
-
-
-def shard_config(run: Run) -> ShardConfig:
-    """Give what of the settings a shard needs."""
-    settings = run.settings
-    return ShardConfig(
-        shards=settings.shards,
-        dedup_window=settings.dedup_window,
-        source_windows={
-            name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None
-        },
-        closed_line_retention=settings.closed_line_retention,
-        reference_grace=settings.reference_grace,
-        breakdown=settings.updates.breakdown,
-    )
 
 
 Word = tuple[str, Any]

@@ -27,17 +27,16 @@ from flows.kafka.parts import place_of
 from flows.log import get_log
 from flows.monitoring.metrics import Metrics
 from flows.monitoring.topic_watch import Doubts
+from flows.runtime.configs import decoder_config
 from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import PartProgress, Progress
 from flows.runtime.run import Book, Run, Stop, now, shard_key
 from flows.sources.reference import SOURCES_KEY
-from operators.decode import Decoder, DecoderConfig
+from operators.decode import Decoder
 from operators.route import split
 from schemas.messages import SourcesSeen, UnitBatch
 from schemas.replay import note_replay
-from schemas.settings import Settings
-from schemas.topics import INPUTS
 from schemas.units import Origin, Refusal, Unit
 
 log = get_log(__name__)
@@ -383,19 +382,3 @@ class EventInput:
         self.decoder = Decoder(decoder_config(settings), book)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
         progress.expect(run.ends)
-
-
-def decoder_config(settings: Settings) -> DecoderConfig:
-    """Give what of the settings decides about single messages."""
-    sources = settings.sources
-    return DecoderConfig(
-        topic_kinds={settings.topic(name): name.removeprefix("inventory.") for name in INPUTS},
-        max_message_bytes=settings.max_message_bytes,
-        max_clock_skew=settings.max_clock_skew,
-        dedup_window=settings.dedup_window,
-        source_windows={
-            name: source.dedup_window for name, source in sources.items() if source.dedup_window is not None
-        },
-        may_send={name: source.may_send for name, source in sources.items() if source.may_send is not None},
-        source_locations={name: source.locations for name, source in sources.items() if source.locations is not None},
-    )

@@ -8,11 +8,8 @@ import pytest
 
 from operators.ids import (
     BUCKET_MAX,
-    CONFLICT,
-    DUPLICATE,
     HOUR,
     MASK_60,
-    NEW,
     PAIR,
     SPLIT,
     TRIPLE,
@@ -23,6 +20,7 @@ from operators.ids import (
     unit_fingerprint,
 )
 from operators.rules import native
+from operators.rules.admission import CONFLICT, DUPLICATE, NEW
 
 TEN = 10 * HOUR
 PICK, SHIP = 1001, 1002

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from operators.decode import Book, Decoder, DecoderConfig
-from operators.ids import DUPLICATE, NEW, RememberedIds
-from operators.shard import FOREVER
+from operators.ids import RememberedIds
+from operators.rules.admission import DUPLICATE, FOREVER, NEW
 from schemas.codes import LATE
 from schemas.replay import HEADER, Replay, header, note_replay, read_header
 from schemas.units import Origin, Refusal, Unit, unit_name

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from flows.adapters.files.facts import Message
 from flows.adapters.files.rows import REPEATED, File, Problem, Row
-from flows.sources.events import decoder_config
+from flows.runtime.configs import decoder_config
 from operators.decode import Book, Decoder
 from operators.reference import ReferenceTables, item_facts_of
 from operators.rules.quantities import QuantityError, UnitsOfMeasure

@@ -9,7 +9,7 @@ cdef class _Rights:
     cdef public long long window
 
 cdef class Decoder:
-    cdef public object config, book
+    cdef public object config, known
     cdef public _Rights _unbound
     cdef public dict _named, _rights, _fast_topics
     cdef public long long _skew

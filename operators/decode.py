@@ -52,8 +52,8 @@ class DecoderConfig:
 
 
 @dataclass(slots=True)
-class Book:
-    """The locations and channels that are known now. The owner may replace either at any time."""
+class CodeSets:
+    """The codes of locations and channels that an event may name. The owner may replace either at any time."""
 
     locations: Container[str]
     channels: Container[str]
@@ -75,9 +75,9 @@ class _Rights:
 class Decoder:
     """Reads messages of the input topics."""
 
-    def __init__(self, config: DecoderConfig, book: Book) -> None:
+    def __init__(self, config: DecoderConfig, known: CodeSets) -> None:
         self.config = config
-        self.book = book
+        self.known = known
         windows = Windows(config.dedup_window, config.source_windows)
         self._unbound = _Rights(windows.common)
         self._named = {
@@ -146,7 +146,7 @@ class Decoder:
         if fast is None or not event.item:
             return None
         rights = self._rights.get(event.source) or self._rights_of(event.source)
-        locations = self.book.locations
+        locations = self.known.locations
         if rights is not self._unbound and not _may(rights, event.type, event.location):
             return None
         if event.location not in locations and (event.location or not fast.anywhere):
@@ -169,9 +169,9 @@ class Decoder:
         if fast is None or lines is None or not event.order_id:
             return False
         channel = event.channel
-        known_locations = self.book.locations
+        known_locations = self.known.locations
         is_placed = fast.is_placed
-        if channel not in self.book.channels and (channel or is_placed):
+        if channel not in self.known.channels and (channel or is_placed):
             return False
         rights = self._rights.get(event.source) or self._rights_of(event.source)
         if rights.may_send is not None and event.type not in rights.may_send:
@@ -238,7 +238,7 @@ class Decoder:
             refusals.append(refused.of(origin))
             return True
         channel = getattr(head, "channel", None)
-        if channel is not None and channel not in self.book.channels:
+        if channel is not None and channel not in self.known.channels:
             if not final:
                 return False
             got = f"channel: expected a channel of inventory.channels, got {channel}"
@@ -311,7 +311,7 @@ class Decoder:
     def _unknown_location(self, part: Mapping[str, Any], name: str) -> str | None:
         for place in _PLACES:
             location = part.get(place)
-            if location and location not in self.book.locations:
+            if location and location not in self.known.locations:
                 return f"{name}{place}: expected a location of inventory.locations, got {location}"
         return None
 

@@ -38,7 +38,7 @@ from flows.readmodel.store import Behind, Fenced, Outage, Store, life_field
 from flows.runtime.cycles import look_for_cycles
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import Book, Run, Stop, now, shard_key
+from flows.runtime.run import KnownCodes, Run, Stop, now, shard_key
 from flows.storage.folder import NewestRun, scratch_is_through
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, is_for_redis_alone
@@ -130,7 +130,7 @@ class Publisher:
     def __init__(
         self,
         run: Run,
-        book: Book,
+        known: KnownCodes,
         progress: Progress,
         control: Control,
         stop: Stop,
@@ -142,7 +142,7 @@ class Publisher:
     ) -> None:
         settings = run.settings
         self._newest_run = newest_run or NewestRun(settings.state.dir).token
-        self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
+        self._run, self._known, self._progress, self._control, self._stop = run, known, progress, control, stop
         self._metrics = metrics
         self._notices = Notices(metrics, settings.log.payload)
         self._connect = connect
@@ -952,7 +952,7 @@ class Publisher:
             self._metrics.kafka_waits_since = None if has_room else time.monotonic()
 
     def _send_due(self, linger: bool = True) -> None:
-        topology = self._book.topology
+        topology = self._known.topology
         if topology is not None and topology is not self._budgeted:
             self._budgeted = topology
             self._lanes.limit(

@@ -27,7 +27,7 @@ def desk_key(desk: int) -> str:
     return f"desk{desk:02d}"
 
 
-class Book(decode.Book):
+class KnownCodes(decode.CodeSets):
     """Codes that events may name; replaced as a whole when the topology changes."""
 
     def __init__(self) -> None:

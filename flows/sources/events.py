@@ -31,7 +31,7 @@ from flows.runtime.configs import decoder_config
 from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import Book, Run, Stop, now, shard_key
+from flows.runtime.run import KnownCodes, Run, Stop, now, shard_key
 from flows.sources.reference import SOURCES_KEY
 from operators.decode import Decoder
 from operators.route import split
@@ -282,7 +282,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def _retry_parked(self, units: list[Unit], refusals: list[Refusal]) -> None:
         moment = now()
-        topology = self._source.book.topology
+        topology = self._source.known.topology
         if topology is self._topology and self._parked[0][0] > moment:
             return
         self._topology = topology
@@ -364,7 +364,7 @@ class EventInput:
     def __init__(
         self,
         run: Run,
-        book: Book,
+        known: KnownCodes,
         progress: Progress,
         control: Control,
         stop: Stop,
@@ -375,10 +375,10 @@ class EventInput:
         self.metrics = metrics
         #: the partition that tells the epochs of this process: all end theirs together
         self.timekeeper = ""
-        self.run, self.book, self.progress, self.control, self.stop = run, book, progress, control, stop
+        self.run, self.known, self.progress, self.control, self.stop = run, known, progress, control, stop
         self.early = early
         self.doubts = Doubts(settings, run.topic_ids)
         self.reader = EventReader(run, early)
-        self.decoder = Decoder(decoder_config(settings), book)
+        self.decoder = Decoder(decoder_config(settings), known)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
         progress.expect(run.ends)

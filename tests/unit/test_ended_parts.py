@@ -10,7 +10,7 @@ import pytest
 
 from flows.kafka.clients import Complaints
 from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import Book, Run, Stop, now
+from flows.runtime.run import KnownCodes, Run, Stop, now
 from flows.sources.events import EndedPart, EventPart
 from schemas.settings import load_settings
 from schemas.units import Origin
@@ -46,7 +46,7 @@ class Source(SimpleNamespace):
         run = Run(load_settings(None, {}), ends={NEW: 0}, ended=(OLD,))
         quiet = SimpleNamespace(epoch_finished=lambda: None, snapshot_taken=lambda: None, begin=lambda: None)
         super().__init__(
-            run=run, reader=Reader(), progress=Progress(), stop=Stop(), book=Book(), watched=frozenset(),
+            run=run, reader=Reader(), progress=Progress(), stop=Stop(), known=KnownCodes(), watched=frozenset(),
             timekeeper="", metrics=quiet, early=quiet, control=SimpleNamespace(take=list), decoder=self,
         )  # fmt: skip
         self.progress.expect(run.ends)
@@ -83,7 +83,7 @@ def test_an_ended_part_judges_what_it_parked_before_it_ends(source: Any) -> None
     origin = Origin("inventory.orders", 0, 3, 4, None, b"{}")
     part = EndedPart(source, OLD, kept(7, 5_000, (now() + 60_000_000, origin, 1)))
     part.snapshot()
-    source.book.topology = object()
+    source.known.topology = object()
     assert list(part.next_batch()) == []
     assert source.finals == [False]
     part._parked = [(0, origin, 1)]  # its grace is over

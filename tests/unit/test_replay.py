@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operators.decode import Book, Decoder, DecoderConfig
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.ids import RememberedIds
 from operators.rules.admission import DUPLICATE, FOREVER, NEW
 from schemas.codes import LATE
@@ -26,7 +26,7 @@ def origin(topic: str, event: dict[str, Any], *accepted: tuple[str, str]) -> Ori
 
 def decode(topic: str, event: dict[str, Any], *accepted: tuple[str, str]) -> tuple[list[Unit], list[Refusal]]:
     kinds = {"inventory.warehouse": "warehouse", "inventory.orders": "orders"}
-    decoder = Decoder(DecoderConfig(kinds), Book(frozenset({"EAST"}), frozenset({"web"})))
+    decoder = Decoder(DecoderConfig(kinds), CodeSets(frozenset({"EAST"}), frozenset({"web"})))
     units: list[Unit] = []
     refusals: list[Refusal] = []
     assert decoder.decode(origin(topic, event, *accepted), NOW, units, refusals, True)

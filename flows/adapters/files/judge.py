@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from flows.adapters.files.facts import Message
 from flows.adapters.files.rows import REPEATED, File, Problem, Row
 from flows.runtime.configs import decoder_config
-from operators.decode import Book, Decoder
+from operators.decode import CodeSets, Decoder
 from operators.reference import ReferenceTables, item_facts_of
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
 from schemas.codes import BAD_VALUE, UNKNOWN_ITEM, exceeds, parse_number
@@ -31,8 +31,8 @@ class Judge:
         self._prefix = settings.topics.prefix
         self._recorded_at = recorded_at
         self._tables = ReferenceTables()
-        self._book = Book(self._tables.locations, self._tables.channels)
-        self._decoder = Decoder(decoder_config(settings), self._book)
+        self._known = CodeSets(self._tables.locations, self._tables.channels)
+        self._decoder = Decoder(decoder_config(settings), self._known)
         self._items: dict[str, UnitsOfMeasure] = {}
         self._seen: dict[str, dict[int, tuple[str, int]]] = {}
         self._units: list[Unit] = []

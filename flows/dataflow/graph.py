@@ -21,7 +21,7 @@ from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.mailbox import Control
 from flows.runtime.progress import Progress
 from flows.runtime.run import KnownCodes, Run, Stop, desk_key, shard_key
-from flows.sources.events import EventInput
+from flows.sources.events import SharedReader
 from flows.sources.inputs import InputSource
 from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
 from flows.storage.folder import SEGMENTS
@@ -55,7 +55,7 @@ class Worker:
     def _build(self) -> Dataflow:
         run = self.run
         flow = Dataflow(FLOW_ID)
-        events = EventInput(run, self.known, self.progress, self.control, self.stop, self.metrics, self.early)
+        events = SharedReader(run, self.known, self.progress, self.control, self.stop, self.metrics, self.early)
         words = op.input("inputs", flow, InputSource(events))
         to_shards = op.flat_map_batch("to_shards", words, _to_shards)
         outcomes = op.stateful_batch(

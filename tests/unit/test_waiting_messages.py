@@ -21,7 +21,7 @@ class Source:
         self.run = SimpleNamespace(
             ends={}, ended=(), until_caught_up=False, settings=SimpleNamespace(reference_grace=SECOND)
         )
-        self.reader = SimpleNamespace(open=lambda *_: None)
+        self.consumer = SimpleNamespace(open=lambda *_: None)
         self.known = SimpleNamespace(topology=None)
         self.early = SimpleNamespace(begin=lambda: None)
         self.metrics = SimpleNamespace(snapshot_taken=lambda: None)

@@ -75,7 +75,7 @@ class RememberedIds:
     def __len__(self) -> int:
         return self._size
 
-    def judge(self, unit: int, content: int) -> int:
+    def recognize(self, unit: int, content: int) -> int:
         """Say what a unit is beside what was applied: NEW, DUPLICATE or CONFLICT."""
         at = self._place(unit)
         if self._table[at] == 0:

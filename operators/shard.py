@@ -317,7 +317,7 @@ class Shard:
             return
         identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
         content = content_fingerprint(content_of(unit, amount, quarantine))
-        known = self.ids.judge(identity, content)
+        known = self.ids.recognize(identity, content)
         if known == DUPLICATE:
             self._count("duplicate", unit)
             return

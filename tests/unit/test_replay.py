@@ -92,5 +92,5 @@ def test_ids_accepted_late_are_never_forgotten() -> None:
     ids.remember(7, 1, FOREVER)
     ids.remember(8, 1, NOW)
     ids.forget(NOW + 400 * DAY)
-    assert ids.judge(8, 1) == NEW
-    assert ids.judge(7, 1) == DUPLICATE
+    assert ids.recognize(8, 1) == NEW
+    assert ids.recognize(7, 1) == DUPLICATE

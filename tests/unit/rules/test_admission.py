@@ -96,4 +96,4 @@ def test_whenever_a_unit_is_repeated_it_is_known_or_late(minutes: int) -> None:
     ids = RememberedIds()
     ids.remember(CLOCK, SAYS_TEN, admission.known_until(NOON, NOON, WINDOW, accepts_late=False))
     ids.forget(again)  # all that the slowest partition allows at that moment
-    assert ids.judge(CLOCK, SAYS_TEN) == DUPLICATE or admission.is_late(NOON, again, WINDOW)
+    assert ids.recognize(CLOCK, SAYS_TEN) == DUPLICATE or admission.is_late(NOON, again, WINDOW)

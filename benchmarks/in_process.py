@@ -59,7 +59,7 @@ def main() -> None:
             for offset, (topic, key, value) in enumerate(reference(profile))
         ]
         started = time.thread_time()
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         judged = time.thread_time()
         inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
         for record in accepted:

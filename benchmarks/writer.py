@@ -189,7 +189,7 @@ class Shards:
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
             for offset, (topic, key, value) in enumerate(workload.reference(shape))
         ]
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         config = ShardConfig(SHARDS, 86_400_000_000)
         self._shards = [Shard(n, config, None, now, Clock()) for n in range(SHARDS)]  # type: ignore[arg-type]
         self._inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]

@@ -117,7 +117,7 @@ class Engine:
     def reference(self, topic: str, key: bytes, value: bytes | None) -> list[str]:
         origin = Origin(topic, 0, next(self.offsets), 0, key, value)
         kind = topic.removeprefix("inventory.")
-        accepted, refused, changed = self.tables.judge([(kind, origin)], self.clock, 0)
+        accepted, refused, changed = self.tables.accept([(kind, origin)], self.clock, 0)
         messages: list[Inbound] = []
         if changed:
             messages.append(TopologyRecord(self.tables.pack(), 0))

@@ -55,7 +55,7 @@ class Floor:
             (kind, Origin(f"inventory.{kind}", 0, number, 0, key.encode(), json.dumps(value).encode()))
             for number, (kind, key, value) in enumerate(records)
         ]
-        accepted, refused, _ = self.tables.judge(origins, time.time_ns() // 1000, 0)
+        accepted, refused, _ = self.tables.accept(origins, time.time_ns() // 1000, 0)
         assert not refused
         for shard in range(SHARDS):
             yield shard_key(shard), TopologyRecord(self.tables.pack(), shard)

@@ -41,7 +41,7 @@ class Judge:
     def know(self, kind: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Take over what Kafka holds of a reference topic; what is wrong there is not the files' fault."""
         origins = [(kind, Origin("", 0, number, 0, *record)) for number, record in enumerate(records)]
-        self._tables.judge(origins, 0, 0)
+        self._tables.accept(origins, 0, 0)
         if kind == "items":
             for _, origin in origins:
                 self._know_item(origin)
@@ -51,7 +51,7 @@ class Judge:
         kind = file.kind.name
         numbers = {row.line: message for row, message in lines}
         origins = [(kind, Origin("", 0, line, 0, message.key, message.value)) for line, message in numbers.items()]
-        _, refused, _ = self._tables.judge(origins, 0, 0)
+        _, refused, _ = self._tables.accept(origins, 0, 0)
         wrong = set()
         for refusal in refused:
             wrong.add(refusal.origin.offset)

@@ -77,7 +77,7 @@ class _Event(NamedTuple):
     units: tuple[Named, ...]
 
 
-def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_late: bool, now_us: int) -> list[Fate]:
+def decide(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_late: bool, now_us: int) -> list[Fate]:
     """Say of each message that is asked for what becomes of it."""
     chosen: dict[Content, DeadLetter] = {}
     attempts: Counter[Content] = Counter()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flows.dataflow.graph import Worker
 from flows.errors import PlainError
 from flows.kafka.clients import input_ends
-from flows.kafka.identity import Inputs, inputs_now, mismatch, notices
+from flows.kafka.identity import Inputs, changes, inputs_now, why_not
 from flows.log import configure, get_log
 from flows.monitoring.monitor import Member, Monitor
 from flows.processes.alive import Alive
@@ -95,11 +95,11 @@ def _inputs(settings: Settings, folder: StateFolder) -> Inputs:
     inputs = inputs_now(settings)
     known = folder.facts().inputs
     if known is not None:
-        wrong = mismatch(settings, known, inputs)
+        wrong = why_not(settings, known, inputs)
         if wrong is not None:
             raise SettingsError(str(wrong))
-        for notice in notices(settings, known, inputs):
-            log.warning(notice, kind="topics_changed")
+        for change in changes(settings, known, inputs):
+            log.warning(change, kind="topics_changed")
     inputs.carry(known)
     return inputs
 

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from flows.inspection.status import read_alive
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config, resume_points
-from flows.kafka.identity import ANEW, Inputs, inputs_now, mismatch, notices
+from flows.kafka.identity import ANEW, Inputs, changes, inputs_now, why_not
 from flows.kafka.topics import plan
 from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Store, StoreError, library_version
@@ -407,11 +407,11 @@ def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
         now = inputs_now(settings)
     except KafkaProblem:
         return  # what is wrong with Kafka or the topics is said already
-    wrong = mismatch(settings, known, now)
+    wrong = why_not(settings, known, now)
     if wrong is not None:
         yield Finding("state and topics", False, wrong.seen, wrong.remedy)
         return
-    notes = "; ".join(notices(settings, known, now))
+    notes = "; ".join(changes(settings, known, now))
     yield Finding("state and topics", True, notes or "the topics are those it was made from")
     lost = [
         f"{part}: the next offset is {position}, and the oldest record there {oldest}"

@@ -25,7 +25,7 @@ from flows.log import configure, get_log
 from flows.monitoring.monitor import Member, Monitor
 from flows.processes.alive import Alive
 from flows.processes.noise import keep_trace
-from flows.processes.worker import causes, leave, told
+from flows.processes.worker import causes, leave, worker_report
 from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Fenced, Outage
 from flows.recovery.start import look_for_earlier_run, take_token
@@ -56,7 +56,7 @@ class _Oneself:
 
     def ask(self, _: float) -> dict[str, Any]:
         """Give what the worker says of itself."""
-        return told(self._worker)
+        return worker_report(self._worker)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -44,8 +44,8 @@ def override_facts(raw: bytes) -> OverrideFacts:
 
 
 @lru_cache(maxsize=4096)
-def units_of(raw: bytes) -> UnitsOfMeasure:
-    """The item's units of measure."""
+def measure_in(raw: bytes) -> UnitsOfMeasure:
+    """The units of measure that an accepted record gives."""
     facts = item_facts(raw)
     return UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
 
@@ -216,7 +216,7 @@ def measure_of(item: Item) -> UnitsOfMeasure:
     """The item's units of measure, found once for each of its records."""
     if item.measure is None:
         assert item.policy is not None
-        item.measure = units_of(item.policy)
+        item.measure = measure_in(item.policy)
     measure: UnitsOfMeasure = item.measure  # type: ignore[assignment]
     return measure
 

@@ -25,9 +25,8 @@ cdef class Shard:
     cdef public bint _is_new, _is_filled, _owes_refill
     cdef public set _unsaid, _awaited
 
-    @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item, units=UnitsOfMeasure,
-                   by_type=list,
-                   known=cython.int)
+    @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item,
+                   measure=UnitsOfMeasure, by_type=list, known=cython.int)
     cpdef _take(self, Unit unit, Context context, bint final=*, object deadline=*)
     cpdef _touch(self, Item item)
     cpdef _note(self, Item item)

@@ -301,11 +301,11 @@ class Shard:
                 return
             self._refuse(unit, "unknown_item", f"item: expected an item of inventory.items, got {unit.item}")
             return
-        units = measure_of(item)
+        measure = measure_of(item)
         quantity, quarantined = unit.quantity, unit.quarantined
         try:
-            amount = units.convert(quantity, unit.uom, "quantity") if quantity is not None else 0
-            quarantine = units.convert(quarantined, unit.uom, "quarantined") if quarantined is not None else None
+            amount = measure.convert(quantity, unit.uom, "quantity") if quantity is not None else 0
+            quarantine = measure.convert(quarantined, unit.uom, "quarantined") if quarantined is not None else None
         except QuantityError as error:
             if error.code == "unknown_uom" and not final and self._park(unit, context.now, deadline):
                 return

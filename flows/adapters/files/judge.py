@@ -33,7 +33,7 @@ class Judge:
         self._tables = ReferenceTables()
         self._known = CodeSets(self._tables.locations, self._tables.channels)
         self._decoder = Decoder(decoder_config(settings), self._known)
-        self._items: dict[str, UnitsOfMeasure] = {}
+        self._measures: dict[str, UnitsOfMeasure] = {}
         self._seen: dict[str, dict[int, tuple[str, int]]] = {}
         self._units: list[Unit] = []
         self._refusals: list[Refusal] = []
@@ -95,21 +95,21 @@ class Judge:
         return Problem(file.name, row.line, kind.key[0], BAD_VALUE, said, REPEATED)
 
     def _verdict(self, unit: Unit) -> tuple[str, str] | None:
-        units = self._items.get(unit.item)
-        if units is None:
+        measure = self._measures.get(unit.item)
+        if measure is None:
             return UNKNOWN_ITEM, f"item: expected an item of inventory.items, got {unit.item}"
         try:
             if unit.quantity is not None:
-                units.convert(unit.quantity, unit.uom, "quantity")
+                measure.convert(unit.quantity, unit.uom, "quantity")
             if unit.quarantined is not None:
-                units.convert(unit.quarantined, unit.uom, "quarantined")
+                measure.convert(unit.quarantined, unit.uom, "quarantined")
         except QuantityError as error:
             return error.code, str(error)
         return unit.verdict
 
     def _know_item(self, origin: Origin) -> None:
         if origin.value is None:
-            self._items.pop((origin.key or b"").decode("utf-8", "replace"), None)
+            self._measures.pop((origin.key or b"").decode("utf-8", "replace"), None)
             return
         try:
             record = parse_reference("items", origin.key, origin.value)
@@ -117,7 +117,7 @@ class Judge:
             return
         assert isinstance(record, Item)
         facts = item_facts_of(record)
-        self._items[record.item] = UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
+        self._measures[record.item] = UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
 
 
 def _problem(file: File, line: int, code: str, message: str, is_allocation: bool = False) -> Problem:

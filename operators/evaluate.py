@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from operators.rules import exceptions, lanes
+from operators.rules.lanes import UNHURRIED_CAUSES
 from operators.rules.lots import physical
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of, split_safety
 from operators.rules.promise import Rival, View, available_by_day, bounded_map, less_unlocated, promise, sums_of
@@ -20,8 +21,6 @@ from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
 from schemas.state import POSITION_FIELDS, ZEROS, Item, Place
 
-#: causes that hurry nobody: rises and first values go to the bulk lane
-UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill"})
 DAY = 86_400_000_000
 #: Numbers of step 1 that an update's breakdown shows: a location each day. Beyond them (100 kB in each update) it is
 #: left out, and the other steps stay.
@@ -238,7 +237,7 @@ def evaluate(
         view.begin()
     in_full = force is not None
     fields = _figures(item, listing, found, in_full) if item.policy is not None else _withdrawn(item, in_full)
-    unhurried = item.cause in UNHURRIED
+    unhurried = item.cause in UNHURRIED_CAUSES
     updates: list[ChannelUpdate] = []
     published = item.published
     for row in rows:

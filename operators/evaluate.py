@@ -89,7 +89,8 @@ class Row:
 
 SIMPLE_BELOW = 1000
 NO_CAP = 1 << 62
-#: What may still be multiplied by a buffer's percentage in 64 bits.
+#: What may still be multiplied by a buffer's percentage in 64 bits: times SIMPLE_BELOW it stays below 2^63. A sum of
+#: quantities may reach it, though no quantity does.
 SIMPLE_TOTAL = 1 << 53
 
 

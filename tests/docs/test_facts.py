@@ -129,7 +129,7 @@ def test_every_file_of_ours_in_the_table_of_guarantees_is_there() -> None:
 
 
 def test_the_changelog_says_once_which_functions_are_loaded_in_redis() -> None:
-    library = (ROOT / "flows" / "library.lua").read_text("utf-8")
+    library = (ROOT / "flows" / "readmodel" / "library.lua").read_text("utf-8")
     (version,) = re.findall(r"^local VERSION = '(\d+)'", library, re.M)
     unreleased = flat((ROOT / "CHANGELOG.md").read_text("utf-8").partition("## Unreleased")[2].partition("\n## ")[0])
     assert re.findall(r"functions in Redis are version (\d+)", unreleased) == [version]

@@ -72,8 +72,13 @@ RECEIPT_RETENTION = 180 * DAY
 
 #: how much of a sweep is taken where nothing else is to come
 ALL = 1 << 62
-#: in a sweep, behind the items that were to be said again for an emptied read model
-FILLED = ("", "refill", "")
+#: An entry of a sweep: an item, the cause of looking at it, and what is said of it although unchanged (None: nothing,
+#: "": all channels, else that channel).
+Entry = tuple[str, str, str | None]
+#: The end of a refill, behind the items that were to be said again for an emptied read model.
+FILLED: Entry = ("", "refill", "")
+#: In place of a cause: the item is not looked at, but forgets what the window allows.
+TIDY = "tidy"
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
 _encode = msgspec.msgpack.Encoder().encode
@@ -161,7 +166,7 @@ class Shard:
         #: the bytes that they keep, and the items that they wait for
         self._parked_bytes = 0
         self._awaited: set[str] = set()
-        self._sweep: deque[tuple[str, str, str | None]] = deque()
+        self._sweep: deque[Entry] = deque()
         #: (topology version, day) all items were last evaluated under, and will be when the sweep is through
         self._evaluated: tuple[int, int] = (0, 0)
         self._sweep_target: tuple[int, int] | None = None
@@ -538,7 +543,8 @@ class Shard:
         forced: dict[str, str] = {}
         taken = 0
         while self._sweep and taken < most:
-            code, cause, channel = self._sweep[0]
+            entry = self._sweep[0]
+            code, cause, channel = entry
             places = self._places_of(code)
             if places > HEAVY_PLACES and most != ALL:
                 if not self._turn_at:
@@ -547,10 +553,10 @@ class Shard:
                     break
                 self._turn_at = 0
             self._sweep.popleft()
-            if cause == "tidy":
-                self._tidy_item(code)
-            elif not code:
+            if entry is FILLED:
                 self._is_filled = True
+            elif cause == TIDY:
+                self._tidy_item(code)
             elif cause == "refill" and code not in self._unsaid:
                 pass  # said meanwhile
             else:
@@ -585,7 +591,7 @@ class Shard:
         self._ids_floor = max(self._ids_floor, first_kept(clock))
         self._journal_horizon = max(self._journal_horizon, clock - self.config.widest_window)
         if not self._sweep:
-            self._sweep.extend((code, "tidy", None) for code, item in self.items.items() if type(item) is Item)
+            self._sweep.extend((code, TIDY, None) for code, item in self.items.items() if type(item) is Item)
 
     def _tidy_item(self, code: str) -> None:
         item = self.items.get(code)

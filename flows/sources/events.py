@@ -29,9 +29,8 @@ from flows.monitoring.metrics import Metrics
 from flows.monitoring.topic_watch import Doubts
 from flows.runtime.configs import decoder_config
 from flows.runtime.early_layers import EarlyLayers
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import KnownCodes, Run, Stop, now, shard_key
+from flows.runtime.progress import PartProgress
+from flows.runtime.run import Run, Shared, now, shard_key
 from flows.sources.reference import SOURCES_KEY
 from operators.decode import Decoder
 from operators.route import split
@@ -361,24 +360,16 @@ class EndedPart(EventPart):
 class SharedReader:
     """What all event partitions of a process read with: one consumer, one decoder, and who tells the epochs."""
 
-    def __init__(
-        self,
-        run: Run,
-        known: KnownCodes,
-        progress: Progress,
-        control: Control,
-        stop: Stop,
-        metrics: Metrics,
-        early: EarlyLayers,
-    ) -> None:
-        settings = run.settings
+    def __init__(self, shared: Shared, metrics: Metrics, early: EarlyLayers) -> None:
+        run, settings = shared.run, shared.run.settings
         self.metrics = metrics
         #: the partition that tells the epochs of this process: all end theirs together
         self.timekeeper = ""
-        self.run, self.known, self.progress, self.control, self.stop = run, known, progress, control, stop
+        self.run, self.known, self.progress = run, shared.known, shared.progress
+        self.control, self.stop = shared.control, shared.stop
         self.early = early
         self.doubts = Doubts(settings, run.topic_ids)
         self.consumer = EventReader(run, early)
-        self.decoder = Decoder(decoder_config(settings), known)
+        self.decoder = Decoder(decoder_config(settings), shared.known)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
-        progress.expect(run.ends)
+        shared.progress.expect(run.ends)

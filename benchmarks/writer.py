@@ -39,9 +39,7 @@ from flows.publishing import publisher as publisher_module
 from flows.publishing.kafka_writer import OutgoingKafka
 from flows.publishing.publisher import Publisher
 from flows.readmodel.store import Store
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import Progress
-from flows.runtime.run import KnownCodes, Run, Stop, now
+from flows.runtime.run import Run, Shared, now
 from operators import decode
 from operators.lane_queue import LaneQueue
 from operators.outbox import Outbox
@@ -287,14 +285,14 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     store = Store(settings.redis.address(), settings.redis.prefix)
     run = Run(settings, store.claim(0), until_caught_up=True)
     store.close()
-    known, metrics = KnownCodes(), Metrics()
-    known.update(shards.topology)
+    shared, metrics = Shared(run), Metrics()
+    shared.known.update(shards.topology)
     parts_of = Parts()
     if told.parts:
         parts_of.watch()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.disable()
-    publisher = Publisher(run, known, Progress(), Control(), Stop(), metrics)
+    publisher = Publisher(shared, metrics)
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
     feed(publisher, parts, shards.first())
     epoch(parts)
@@ -341,10 +339,9 @@ def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     settings = load_settings(None, contestants.engine_settings("127.0.0.1:1", "redis://127.0.0.1:1", folder))
     outgoing_kafka.Producer = DryProducer  # type: ignore[assignment,misc]
     gc.disable()
-    known = KnownCodes()
-    known.update(shards.topology)
-    run = Run(settings, 1, until_caught_up=True)
-    publisher = Publisher(run, known, Progress(), Control(), Stop(), Metrics(), connect=DryStore)
+    shared = Shared(Run(settings, 1, until_caught_up=True))
+    shared.known.update(shards.topology)
+    publisher = Publisher(shared, Metrics(), connect=DryStore)
     publisher._is_started = True  # no thread of its own
     publisher._join()
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]

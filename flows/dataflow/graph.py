@@ -41,7 +41,7 @@ class Worker:
         self.metrics = Metrics(
             settings.sources, [name for name, source in settings.sources.items() if source.stale_after]
         )
-        self.publisher = Publisher(run, shared.known, shared.progress, shared.control, shared.stop, self.metrics)
+        self.publisher = Publisher(shared, self.metrics)
         self.segments = SegmentFiles(settings.state.dir / SEGMENTS, run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.early = EarlyLayers(settings.state.epoch_interval)

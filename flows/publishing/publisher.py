@@ -36,9 +36,8 @@ from flows.readmodel.requests import take_requests
 from flows.readmodel.slices import Slice, bulk_bytes, pack_slice
 from flows.readmodel.store import Behind, Fenced, Outage, Store, life_field
 from flows.runtime.cycles import look_for_cycles
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import KnownCodes, Run, Stop, now, shard_key
+from flows.runtime.progress import PartProgress
+from flows.runtime.run import Shared, Stop, now, shard_key
 from flows.storage.folder import NewestRun, scratch_is_through
 from operators.holdback import HeldShard, Value, restate
 from operators.lane_queue import LaneQueue, LaneTimes, is_for_redis_alone
@@ -129,20 +128,17 @@ class Publisher:
 
     def __init__(
         self,
-        run: Run,
-        known: KnownCodes,
-        progress: Progress,
-        control: Control,
-        stop: Stop,
+        shared: Shared,
         metrics: Metrics,
         connect: Callable[..., Store] = Store,
         kafka: Callable[[Settings, Stop, Metrics], OutgoingKafka] = OutgoingKafka,
         read_tail: Callable[[Settings, int], Tail] = updates_since,
         newest_run: Callable[[], int] | None = None,
     ) -> None:
-        settings = run.settings
+        run, stop, settings = shared.run, shared.stop, shared.run.settings
         self._newest_run = newest_run or NewestRun(settings.state.dir).token
-        self._run, self._known, self._progress, self._control, self._stop = run, known, progress, control, stop
+        self._run, self._known, self._progress = run, shared.known, shared.progress
+        self._control, self._stop = shared.control, stop
         self._metrics = metrics
         self._notices = Notices(metrics, settings.log.payload)
         self._connect = connect

@@ -190,7 +190,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         if self._parked:
             self._retry_parked(units, refusals)
         if self._gap:
-            self._judge_gap()
+            self._end_at_gap()
         messages = self._take()
         if messages:
             self._decode(messages, units, refusals)
@@ -263,7 +263,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
             log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
         return position
 
-    def _judge_gap(self) -> None:
+    def _end_at_gap(self) -> None:
         """End where records were lost. Not where the topic is another one: the supervisor says so, the others go on."""
         if self._reader.doubts.is_another(self._topic) is False:
             problem = KafkaProblem(self._gap)

@@ -132,14 +132,14 @@ def test_what_is_gone_is_believed_when_seen_twice_and_another_id_at_once(setting
     watch = TopicWatch(settings, heard)
     known = {"a": TopicFacts("1", 2), "b": TopicFacts("2", 2)}
     watch._known, watch._partitions = known, {"a": 2, "b": 2}
-    watch._judge(known, {"a": None, "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": None, "b": TopicFacts("2", 2)})
     assert not heard and not watch.lost, "a broker that starts knows nothing yet"
-    watch._judge(known, {"a": None, "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": None, "b": TopicFacts("2", 2)})
     assert watch.lost == {"a": DELETED}
-    watch._judge(known, {})
+    watch._compare(known, {})
     assert watch.lost == {"a": DELETED}, "a Kafka that is away says nothing"
-    watch._judge(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
-    watch._judge(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
     assert heard == [{"a": DELETED}, {"a": MADE_AGAIN}], "said once each"
 
 

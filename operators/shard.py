@@ -16,14 +16,13 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ledger, position
-from operators.conflicts import conflict_message
+from operators.conflicts import ORDER_TYPES, conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
 from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
 from operators.rules.quantities import QuantityError
-from schemas.events import EVENTS
 from schemas.messages import (
     ExceptionNote,
     Inbound,
@@ -869,9 +868,8 @@ def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) 
     return conflict_message(unit, quantity, quarantined, first, digest_of(unit, quantity, quarantined))
 
 
-_ORDER_TYPES = {spec.number for spec in EVENTS.values() if spec.is_order}
 #: by the number of the type: do orders' lines have it?
-IS_ORDER = [kind in _ORDER_TYPES for kind in range(max(EventType) + 1)]
+IS_ORDER = [kind in ORDER_TYPES for kind in range(max(EventType) + 1)]
 ORDER_PLACED = int(EventType.ORDER_PLACED)
 RETURN_RECEIVED = int(EventType.RETURN_RECEIVED)
 #: by the number of the type

@@ -22,6 +22,7 @@ MODULES = [
     "schemas.units",
     "schemas.messages",
     "operators.ids",
+    "operators.rules.admission",
     "operators.rules.cells",
     "operators.rules.margins",
     "operators.rules.lines",

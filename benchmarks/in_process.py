@@ -18,7 +18,7 @@ from flows.runtime.run import now
 from flows.storage.segments import SegmentFiles
 from flows.traffic import day as traffic
 from flows.traffic.profile import Profile, reference
-from operators.decode import Book, Decoder, DecoderConfig
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
@@ -59,7 +59,7 @@ def main() -> None:
             for offset, (topic, key, value) in enumerate(reference(profile))
         ]
         started = time.thread_time()
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         judged = time.thread_time()
         inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
         for record in accepted:
@@ -68,9 +68,9 @@ def main() -> None:
             shard.process(some)
         print(f"reference: judge {judged - started:.2f} s, shards {time.thread_time() - judged:.2f} s")
         topology = unpack_topology(tables.pack())
-        book = Book(frozenset(topology.locations), frozenset(topology.channels))
+        known = CodeSets(frozenset(topology.locations), frozenset(topology.channels))
         kinds = {f"inventory.{kind}": kind for kind in ("warehouse", "orders", "supply")}
-        decoder = Decoder(DecoderConfig(kinds), book)
+        decoder = Decoder(DecoderConfig(kinds), known)
         messages = traffic.events(profile, now())
         spent = dict.fromkeys(("decode", "split", "process", "snapshot", "metrics"), 0.0)
         metrics = Metrics()

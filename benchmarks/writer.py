@@ -39,9 +39,7 @@ from flows.publishing import publisher as publisher_module
 from flows.publishing.kafka_writer import OutgoingKafka
 from flows.publishing.publisher import Publisher
 from flows.readmodel.store import Store
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import Progress
-from flows.runtime.run import Book, Run, Stop, now
+from flows.runtime.run import Run, Shared, now
 from flows.settings import load_settings, redis_address
 from operators import decode
 from operators.lane_queue import LaneQueue
@@ -189,7 +187,7 @@ class Shards:
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
             for offset, (topic, key, value) in enumerate(workload.reference(shape))
         ]
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         config = ShardConfig(SHARDS, 86_400_000_000)
         self._shards = [Shard(n, config, None, now, Clock()) for n in range(SHARDS)]  # type: ignore[arg-type]
         self._inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
@@ -207,8 +205,8 @@ class Shards:
 
     def polls(self) -> Iterator[list[Outcome]]:
         """Give what they say of the events."""
-        book = decode.Book(frozenset(self.topology.locations), frozenset(self.topology.channels))
-        decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), book)
+        known = decode.CodeSets(frozenset(self.topology.locations), frozenset(self.topology.channels))
+        decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), known)
         messages = workload.events(self._shape, now())
         offset = 0
         while chunk := list(islice(messages, self._poll)):
@@ -287,14 +285,14 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     store = Store(redis_address(settings.redis), settings.redis.prefix)
     run = Run(settings, store.claim(0), until_caught_up=True)
     store.close()
-    book, metrics = Book(), Metrics()
-    book.update(shards.topology)
+    shared, metrics = Shared(run), Metrics()
+    shared.known.update(shards.topology)
     parts_of = Parts()
     if told.parts:
         parts_of.watch()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.disable()
-    publisher = Publisher(run, book, Progress(), Control(), Stop(), metrics)
+    publisher = Publisher(shared, metrics)
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
     feed(publisher, parts, shards.first())
     epoch(parts)
@@ -341,10 +339,9 @@ def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     settings = load_settings(None, contestants.engine_settings("127.0.0.1:1", "redis://127.0.0.1:1", folder))
     outgoing_kafka.Producer = DryProducer  # type: ignore[assignment,misc]
     gc.disable()
-    book = Book()
-    book.update(shards.topology)
-    run = Run(settings, 1, until_caught_up=True)
-    publisher = Publisher(run, book, Progress(), Control(), Stop(), Metrics(), connect=DryStore)
+    shared = Shared(Run(settings, 1, until_caught_up=True))
+    shared.known.update(shards.topology)
+    publisher = Publisher(shared, Metrics(), connect=DryStore)
     publisher._is_started = True  # no thread of its own
     publisher._join()
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]

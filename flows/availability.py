@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from flows.dataflow.graph import Worker
 from flows.errors import PlainError
 from flows.kafka.clients import input_ends
-from flows.kafka.identity import Inputs, inputs_now, mismatch, notices
+from flows.kafka.identity import Inputs, changes, inputs_now, why_not
 from flows.log import configure, get_log
 from flows.monitoring.monitor import Member, Monitor
 from flows.processes.alive import Alive
 from flows.processes.noise import keep_trace
-from flows.processes.worker import causes, leave, told
+from flows.processes.worker import causes, leave, worker_report
 from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Fenced, Outage
 from flows.recovery.start import look_for_earlier_run, take_token
@@ -57,7 +57,7 @@ class _Oneself:
 
     def ask(self, _: float) -> dict[str, Any]:
         """Give what the worker says of itself."""
-        return told(self._worker)
+        return worker_report(self._worker)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -96,11 +96,11 @@ def _inputs(settings: Settings, folder: StateFolder) -> Inputs:
     inputs = inputs_now(settings)
     known = folder.facts().inputs
     if known is not None:
-        wrong = mismatch(settings, known, inputs)
+        wrong = why_not(settings, known, inputs)
         if wrong is not None:
             raise SettingsError(str(wrong))
-        for notice in notices(settings, known, inputs):
-            log.warning(notice, kind="topics_changed")
+        for change in changes(settings, known, inputs):
+            log.warning(change, kind="topics_changed")
     inputs.carry(known)
     return inputs
 

@@ -115,7 +115,7 @@ def replay_letters(
         from msgspec.structs import replace
 
         from flows.letters.reading import read
-        from flows.letters.replaying import judge, now_us, send
+        from flows.letters.replaying import decide, now_us, send
         from flows.letters.states import states_of, worth_sending
 
         wanted = _wanted(names, code, item, since, source)
@@ -126,7 +126,7 @@ def replay_letters(
             worth = worth_sending(loaded, letters, states_of(loaded, letters))
             chosen = frozenset(letter.name for letter in worth if wanted.has(letter))
             wanted = replace(wanted, names=chosen or frozenset({"none"}))
-        fates = judge(loaded, letters, wanted, accept_late, now_us())
+        fates = decide(loaded, letters, wanted, accept_late, now_us())
         for fate in fates:
             accepted = f" (late, accepted: {len(fate.late_accepted)} units)" if fate.late_accepted else ""
             word = "refused " if fate.refusal else "would go" if dry_run else "sent    "

@@ -18,10 +18,8 @@ from flows.monitoring.metrics import Metrics
 from flows.publishing.publisher import Publisher
 from flows.runtime.configs import shard_config
 from flows.runtime.early_layers import EarlyLayers
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import Progress
-from flows.runtime.run import Book, Run, Stop, desk_key, shard_key
-from flows.sources.events import EventInput
+from flows.runtime.run import Run, Shared, desk_key, shard_key
+from flows.sources.events import SharedReader
 from flows.sources.inputs import InputSource
 from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
 from flows.storage.folder import SEGMENTS
@@ -38,24 +36,22 @@ class Worker:
     def __init__(self, run: Run) -> None:
         settings = run.settings
         self.run = run
-        self.stop = Stop()
-        self.book = Book()
-        self.progress = Progress()
-        self.control = Control()
+        self.shared = shared = Shared(run)
+        self.stop, self.progress = shared.stop, shared.progress
         self.metrics = Metrics(
             settings.sources, [name for name, source in settings.sources.items() if source.stale_after]
         )
-        self.publisher = Publisher(run, self.book, self.progress, self.control, self.stop, self.metrics)
+        self.publisher = Publisher(shared, self.metrics)
         self.segments = SegmentFiles(settings.state.dir / SEGMENTS, run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.early = EarlyLayers(settings.state.epoch_interval)
-        self.config = shard_config(run)
+        self.config = shard_config(settings)
         self.flow = self._build()
 
     def _build(self) -> Dataflow:
         run = self.run
         flow = Dataflow(FLOW_ID)
-        events = EventInput(run, self.book, self.progress, self.control, self.stop, self.metrics, self.early)
+        events = SharedReader(self.shared, self.metrics, self.early)
         words = op.input("inputs", flow, InputSource(events))
         to_shards = op.flat_map_batch("to_shards", words, _to_shards)
         outcomes = op.stateful_batch(
@@ -64,7 +60,7 @@ class Worker:
             self._shard_step,
         )
         listeners = op.flat_map_batch("to_listeners", words, _to_listeners)
-        heard = op.stateful_batch("listener", listeners, lambda _: Listener(self.book))
+        heard = op.stateful_batch("listener", listeners, lambda _: Listener(self.shared.known))
         stale_after = {
             name: source.stale_after for name, source in run.settings.sources.items() if source.stale_after is not None
         }

@@ -12,7 +12,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.monitoring.metrics import Metrics
 from flows.publishing.publisher import Publisher
 from flows.runtime.early_layers import EarlyLayers
-from flows.runtime.run import Book, Run, desk_key, now, shard_key
+from flows.runtime.run import KnownCodes, Run, desk_key, now, shard_key
 from operators.reference import unpack_topology
 from operators.route import DESKS
 from operators.shard import Horizon, Segments, Shard, ShardConfig, number_in
@@ -135,14 +135,14 @@ class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):
 class Listener(StatefulBatchLogic[TopologyRecord, Outcome, None]):
     """Tells this process what codes there are; keeps nothing, so that there is nothing to recover."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, known: KnownCodes) -> None:
+        self._known = known
 
     def on_batch(self, values: list[TopologyRecord]) -> Said:
         """Take the newest topology."""
         topology = unpack_topology(values[-1].tables)
-        if self._book.topology is not topology:
-            self._book.update(topology)
+        if self._known.topology is not topology:
+            self._known.update(topology)
         return ((), True)
 
     def snapshot(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 from flows.inspection.finding import Finding
 from flows.kafka.clients import KafkaProblem, resume_points
-from flows.kafka.identity import ANEW, Inputs, inputs_now, mismatch, notices
+from flows.kafka.identity import ANEW, Inputs, changes, inputs_now, why_not
 from flows.readmodel.store import Store, StoreError
 from flows.recovery.earlier_run import earlier_run
 from flows.recovery.start import refusal
@@ -105,11 +105,11 @@ def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
         now = inputs_now(settings)
     except KafkaProblem:
         return  # what is wrong with Kafka or the topics is said already
-    wrong = mismatch(settings, known, now)
+    wrong = why_not(settings, known, now)
     if wrong is not None:
         yield Finding("state and topics", False, wrong.seen, wrong.remedy)
         return
-    notes = "; ".join(notices(settings, known, now))
+    notes = "; ".join(changes(settings, known, now))
     yield Finding("state and topics", True, notes or "the topics are those it was made from")
     lost = [
         f"{part}: the next offset is {position}, and the oldest record there {oldest}"

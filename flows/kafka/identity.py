@@ -113,7 +113,7 @@ def _id(topic: Any) -> str:
     return "" if set(text) <= set("A=") else text  # all zero: a Kafka too old for ids
 
 
-class Mismatch(NamedTuple):
+class WhyNot(NamedTuple):
     """Why state cannot go on with what there is: the setting, what was seen, what would do."""
 
     setting: str
@@ -124,16 +124,16 @@ class Mismatch(NamedTuple):
         return f"{self.setting}: {self.seen}: {self.remedy}"
 
 
-def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
+def why_not(settings: Settings, known: Inputs, now: Inputs) -> WhyNot | None:
     """Say why state that was made with `known` cannot go on with `now`; None if it can."""
     folder = settings.state.dir
     if known.cluster and now.cluster and known.cluster != now.cluster:
         seen = f"{folder} belongs to the Kafka cluster {known.cluster}, and these are servers of {now.cluster}"
-        return Mismatch("kafka.bootstrap_servers", seen, f"name the servers of that one, or {ANEW}")
+        return WhyNot("kafka.bootstrap_servers", seen, f"name the servers of that one, or {ANEW}")
     missing = sorted(name for name in known.topics if name not in now.topics)
     if missing:
         seen = f"{folder} was made from {', '.join(missing)}, and {settings.topics.prefix or '(none)'} leads elsewhere"
-        return Mismatch("topics.prefix", seen, f"set it as it was, or {ANEW}")
+        return WhyNot("topics.prefix", seen, f"set it as it was, or {ANEW}")
     for name in (settings.topic(name) for name in INPUTS):
         before, after = known.topics.get(name), now.topics[name]
         if before is None:
@@ -142,7 +142,7 @@ def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
             seen = (
                 f"topic {name} was deleted and made again since {folder} was written, whose offsets mean other records"
             )
-            return Mismatch(
+            return WhyNot(
                 "state.dir",
                 seen,
                 f"`atp topics accept {name}` reads the new one from its beginning and keeps all that is counted; or "
@@ -152,11 +152,11 @@ def mismatch(settings: Settings, known: Inputs, now: Inputs) -> Mismatch | None:
             seen = (
                 f"topic {name} had {before.partitions} partitions when {folder} was written, and has {after.partitions}"
             )
-            return Mismatch("state.dir", seen, ANEW)
+            return WhyNot("state.dir", seen, ANEW)
     return None
 
 
-def notices(settings: Settings, known: Inputs, now: Inputs) -> list[str]:
+def changes(settings: Settings, known: Inputs, now: Inputs) -> list[str]:
     """Say what changed that the engine can go on with."""
     said = []
     for name in (settings.topic(name) for name in (*INPUTS, *REFERENCE)):

@@ -15,7 +15,7 @@ from flows.kafka.clients import KafkaProblem
 from flows.kafka.reading import Part, Span, TopicReader, bounds
 from flows.letters.known_codes import known_now
 from flows.letters.reading import DeadLetter, Wanted, in_order, parse, with_values, without_values
-from flows.letters.replaying import Fate, judge, now_us, send
+from flows.letters.replaying import Fate, decide, now_us, send
 from flows.letters.states import read_marks
 from flows.log import get_log
 from schemas.settings import Settings
@@ -98,7 +98,7 @@ class KnownReplay:
         chosen = [letter for letter in self._waiting.values() if known.issuperset(letter.needs)]
         if not chosen:
             return 0
-        fates = judge(
+        fates = decide(
             self._settings, self._whole(chosen), Wanted(frozenset(letter.name for letter in chosen)), False, now_us()
         )
         going: list[Fate] = []

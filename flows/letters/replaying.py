@@ -24,6 +24,8 @@ from flows.kafka.topics import create
 from flows.letters.reading import DeadLetter, Place, Wanted, bounds, read_topics
 from flows.letters.states import Mark, encode_mark
 from flows.recovery.accepting import accepted_at_ms
+from flows.runtime.configs import windows_of
+from operators.rules.admission import first_recorded, is_late, may_be_accepted_late
 from schemas import codes
 from schemas.codes import parse_json, parse_time
 from schemas.replay import Replay, header, read_header
@@ -75,7 +77,7 @@ class _Event(NamedTuple):
     units: tuple[Named, ...]
 
 
-def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_late: bool, now_us: int) -> list[Fate]:
+def decide(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_late: bool, now_us: int) -> list[Fate]:
     """Say of each message that is asked for what becomes of it."""
     chosen: dict[Content, DeadLetter] = {}
     attempts: Counter[Content] = Counter()
@@ -88,6 +90,7 @@ def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_
             chosen[message] = letter
     references = {settings.topic(name) for name in REFERENCE}
     newest = _newest_references(settings, {letter.origin[0] for letter in chosen.values()} & references)
+    windows = windows_of(settings)
     fates: list[Fate] = []
     late: list[tuple[int, _Event]] = []
     for message, letter in chosen.items():
@@ -101,10 +104,10 @@ def judge(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept_
             event = read_event(letter.value)
             if letter.code == codes.CONFLICT:
                 fate = fate._replace(refusal="its id was applied with other content: the first stands")
-            elif event is not None and _is_late(settings, event, now_us):
+            elif event is not None and is_late(event.occurred_at, now_us, windows.of(event.source)):
                 if not accept_late:
                     fate = fate._replace(refusal="it is late by now: --accept-late, if it is to count all the same")
-                elif event.type == "stock_counted":
+                elif not may_be_accepted_late(event.type):
                     fate = fate._replace(refusal="a late count is never taken: what happened after it is forgotten")
                 else:
                     late.append((len(fates), event))
@@ -202,12 +205,6 @@ def read_event(value: bytes | None) -> _Event | None:
     return _Event(source, event_id, kind, occurred_at, units)
 
 
-def _is_late(settings: Settings, event: _Event, now_us: int) -> bool:
-    source = settings.sources.get(event.source)
-    window = settings.dedup_window if source is None or source.dedup_window is None else source.dedup_window
-    return now_us - event.occurred_at > window
-
-
 def _newest_references(settings: Settings, topics: set[str]) -> dict[tuple[str, bytes | None], int]:
     names = [name for name in REFERENCE if settings.topic(name) in topics]
     newest: dict[tuple[str, bytes | None], int] = {}
@@ -237,7 +234,7 @@ class _History:
     """What the input topics still hold of some ids, and what became of it."""
 
     def __init__(self, settings: Settings, letters: list[DeadLetter], ids: set[tuple[str, str]]) -> None:
-        self._skew_ms = settings.max_clock_skew // 1000
+        self._skew = settings.max_clock_skew
         self._refused: dict[Place, list[DeadLetter]] = defaultdict(list)
         # A topic that was made again does not hold what came before, and its places are other records'.
         again = accepted_at_ms(settings)
@@ -281,7 +278,7 @@ class _History:
 
     def proves(self, event: _Event) -> tuple[tuple[Named, ...], str]:
         """Give the units that were certainly never applied, or, where there are none, why that cannot be said."""
-        oldest = event.occurred_at // 1000 - self._skew_ms - CLOCKS_MARGIN_MS
+        oldest = first_recorded(event.occurred_at, self._skew) // 1000 - CLOCKS_MARGIN_MS
         for (topic, partition), logged_ms in self._begin.items():
             if logged_ms is None or logged_ms > oldest:
                 return (), f"{topic}/{partition} does not reach back to when it happened: it may have been applied"

@@ -14,6 +14,8 @@ import msgspec
 from flows.kafka.reading import TopicReader, bounds
 from flows.letters.reading import DeadLetter, Place
 from flows.progress_line import ProgressLine
+from flows.runtime.configs import windows_of
+from operators.rules.admission import first_recorded
 from schemas import codes
 from schemas.codes import parse_json, parse_number, parse_time
 from schemas.settings import Settings
@@ -89,10 +91,9 @@ def find_standing(settings: Settings, letter: DeadLetter, letters: list[DeadLett
 
 def _oldest_ms(settings: Settings, letter: DeadLetter, source: str) -> int:
     """Give when the one that stands was logged at the earliest, for its id still to be remembered."""
-    named = settings.sources.get(source)
-    window = settings.dedup_window if named is None or named.dedup_window is None else named.dedup_window
     logged_ms = letter.logged_ms or letter.written_ms
-    return max(0, logged_ms - (window + settings.max_clock_skew) // 1000 - MARGIN_MS)
+    occurred_at = logged_ms * 1000 - windows_of(settings).of(source)
+    return max(0, first_recorded(occurred_at, settings.max_clock_skew) // 1000 - MARGIN_MS)
 
 
 def _has_ids(value: bytes | None, ids: tuple[Any, Any]) -> bool:

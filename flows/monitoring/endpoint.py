@@ -98,13 +98,13 @@ class Endpoint:
             answer: Iterable[bytes] = self._metrics(environ, start)
             return answer
         if path == "/healthz":
-            return _judged(start, self._monitor.alive(), "alive")
+            return _checked(start, self._monitor.alive(), "alive")
         if path == "/readyz":
-            return _judged(start, self._monitor.ready(), "ready")
+            return _checked(start, self._monitor.ready(), "ready")
         return _said(start, "200 OK" if path == "/" else "404 Not Found", "text/plain", INDEX)
 
 
-def _judged(start: Start, checks: list[health.Check], word: str) -> Iterable[bytes]:
+def _checked(start: Start, checks: list[health.Check], word: str) -> Iterable[bytes]:
     said = health.answer(checks, word)
     status = "200 OK" if said[word] else "503 Service Unavailable"
     return _said(start, status, "application/json", json.dumps(said) + "\n")

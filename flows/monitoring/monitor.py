@@ -30,8 +30,8 @@ SIZE_EVERY_S = 30.0
 Report = dict[str, Any]
 
 
-class Correspondent(Protocol):
-    """Through which a worker is asked (flows/monitoring/report.py)."""
+class Reports(Protocol):
+    """Where a worker is asked for its report: `ReportClient` in flows/monitoring/report.py."""
 
     @property
     def answered_at(self) -> float:
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     """One worker process."""
 
     pid: int
-    correspondent: Correspondent
+    reports: Reports
 
 
 class Freshness(NamedTuple):
@@ -102,7 +102,7 @@ class Monitor:
         with self._lock:
             members, self._members = self._members, {}
         for member in members.values():
-            member.correspondent.close()
+            member.reports.close()
 
     def restarts(self) -> None:
         """They will be started again."""
@@ -147,7 +147,7 @@ class Monitor:
     def _ask(self) -> dict[int, Report | None]:
         with self._lock:
             members = dict(self._members)
-        asked = {number: self._pool.submit(member.correspondent.ask, PATIENCE_S) for number, member in members.items()}
+        asked = {number: self._pool.submit(member.reports.ask, PATIENCE_S) for number, member in members.items()}
         return {number: future.result() for number, future in asked.items()}
 
     def _facts(self, reports: Mapping[int, Report | None]) -> health.Facts:
@@ -155,7 +155,7 @@ class Monitor:
         moment = time.monotonic()
         with self._lock:
             silence = {
-                number: moment - member.correspondent.answered_at
+                number: moment - member.reports.answered_at
                 for number, member in self._members.items()
                 if reports.get(number) is None
             }

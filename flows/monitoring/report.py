@@ -42,7 +42,7 @@ def answer_on(pair_end: socket.socket, tell: Callable[[], dict[str, Any]]) -> No
     threading.Thread(target=quietly, name="report", daemon=True).start()
 
 
-class Correspondent:
+class ReportClient:
     """The supervisor's end of one worker's pair. For several threads, one after the other."""
 
     def __init__(self, pair_end: socket.socket) -> None:

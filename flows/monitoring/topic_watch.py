@@ -124,10 +124,10 @@ class TopicWatch:
             known, asked_at = self._known, time.time()
             found = describe(self._settings, known, self._ended.is_set)
             if known is self._known:
-                self._judge(known, found)
+                self._compare(known, found)
                 self._confirm(unchanged(known, found), asked_at)
 
-    def _judge(self, known: Mapping[str, TopicFacts], found: Mapping[str, TopicFacts | None]) -> None:
+    def _compare(self, known: Mapping[str, TopicFacts], found: Mapping[str, TopicFacts | None]) -> None:
         if not found:
             return  # Kafka is away: the workers say so
         seen = {name: fate for name, fate in self.lost.items() if name not in found} | fates(known, found)

@@ -30,9 +30,9 @@ log = get_log(__name__)
 #: The contract says once a second at least.
 EVERY_S = 0.5
 #: Asking the workers makes each of them gather its metrics: half a millisecond.
-JUDGED_EVERY_S = 1.0
+ASK_EVERY_S = 1.0
 #: What was found out longer ago says nothing of now: an answer may take PATIENCE_S.
-JUDGED_FOR_S = JUDGED_EVERY_S + PATIENCE_S + 1.0
+KNOWN_FOR_S = ASK_EVERY_S + PATIENCE_S + 1.0
 LAPSES_MS = 10_000
 #: Between two slices of the walk: others want to be served as well.
 WALK_PAUSE_S = 0.002
@@ -55,12 +55,12 @@ class Alive:
         self._fenced = 0
         #: the run that one with a higher token follows, as the fence itself says
         self._followed = 0
-        self._judged = NEVER
+        self._freshness = NEVER
         self._is_away = False
         self._ended = threading.Event()
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
-            for name, target in (("alive", self._write), ("judge", self._judge))
+            for name, target in (("alive", self._write), ("freshness", self._ask))
         ]
 
     def begins(self, token: int) -> None:
@@ -80,7 +80,7 @@ class Alive:
         if self._threads[0].is_alive():
             self._threads[0].join(END_PATIENCE_S)
 
-    def _judge(self) -> None:
+    def _ask(self) -> None:
         while not self._ended.is_set():
             # From before it was asked: what it says may be as old as that, and of the run that there was then.
             token, asked_at = self._token, time.monotonic()
@@ -90,8 +90,8 @@ class Alive:
                 if self._ended.is_set():
                     return
                 raise
-            self._judged = (token, asked_at, freshness)
-            self._ended.wait(JUDGED_EVERY_S)
+            self._freshness = (token, asked_at, freshness)
+            self._ended.wait(ASK_EVERY_S)
 
     def _write(self) -> None:
         pause_s = 0.0
@@ -106,8 +106,8 @@ class Alive:
         token = self._store.token = self._token  # the next run may begin meanwhile
         if self._fenced == token:
             return EVERY_S
-        judged, judged_at, freshness = self._judged
-        is_of_now = judged == token and time.monotonic() - judged_at < JUDGED_FOR_S
+        of, asked_at, freshness = self._freshness
+        is_of_now = of == token and time.monotonic() - asked_at < KNOWN_FOR_S
         is_known = is_of_now and self._monitor.has_workers
         is_ready = freshness.is_ready and is_known and not is_last
         try:
@@ -124,9 +124,9 @@ class Alive:
         except Behind:
             # Redis lost the functions or the token, and perhaps numbers: the writer sees it within a second, and fills
             # it again. What was known of the workers was known before that.
-            self._judged = NEVER
+            self._freshness = NEVER
         except StoreError as error:
-            self._judged = NEVER
+            self._freshness = NEVER
             self._tell(error)
         return max(0.0, due - time.monotonic())
 

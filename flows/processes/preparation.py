@@ -6,7 +6,7 @@ from contextlib import closing
 
 from flows.errors import PlainError
 from flows.kafka.clients import KafkaProblem, input_ends
-from flows.kafka.identity import Inputs, inputs_now, mismatch, notices
+from flows.kafka.identity import Inputs, changes, inputs_now, why_not
 from flows.log import get_log
 from flows.monitoring.monitor import Monitor
 from flows.monitoring.topic_watch import TopicWatch
@@ -119,11 +119,11 @@ class Preparation:
             raise StartError(str(error)) from error
         known = self._folder.facts().inputs
         if known is not None:
-            wrong = mismatch(self._settings, known, inputs)
+            wrong = why_not(self._settings, known, inputs)
             if wrong is not None:
                 raise SettingsError(str(wrong))
-            for notice in notices(self._settings, known, inputs):
-                log.warning(notice, kind="topics_changed")
+            for change in changes(self._settings, known, inputs):
+                log.warning(change, kind="topics_changed")
         inputs.carry(known)
         return inputs
 

@@ -21,7 +21,7 @@ from flows.letters.known_replay import KnownReplay
 from flows.log import configure, get_log, is_json
 from flows.monitoring.endpoint import Endpoint
 from flows.monitoring.monitor import Member, Monitor
-from flows.monitoring.report import Correspondent
+from flows.monitoring.report import ReportClient
 from flows.monitoring.topic_watch import TopicWatch
 from flows.processes.alive import Alive
 from flows.processes.diary import Diary
@@ -257,7 +257,7 @@ class _Supervisor:
         run = errands[0].run
         try:
             for errand, recruit in zip(errands, recruits, strict=True):
-                members[errand.run.worker] = Member(recruit.process.pid, Correspondent(recruit.told(errand)))
+                members[errand.run.worker] = Member(recruit.process.pid, ReportClient(recruit.told(errand)))
             self._monitor.begins(run.token, run.ends, members)
             self._alive.begins(run.token)
             if not self._until_caught_up:
@@ -267,7 +267,7 @@ class _Supervisor:
             self._diary.awaits(None)
             self._monitor.ends("the workers have ended and are started again, or the engine ends")
             for member in members.values():
-                member.correspondent.close()
+                member.reports.close()
             for recruit in recruits:
                 recruit.dismiss()
 

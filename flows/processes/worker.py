@@ -119,7 +119,7 @@ def execute(
     if stop_signals:
         _stop_on_signals(worker.stop)
     if errand.report_descriptor >= 0:
-        answer_on(socket.socket(fileno=errand.report_descriptor), lambda: told(worker))
+        answer_on(socket.socket(fileno=errand.report_descriptor), lambda: worker_report(worker))
     recovery = RecoveryConfig(  # type: ignore[no-untyped-call]  # Bytewax does not type it
         recovery_folder(run.settings.state.dir), timedelta(0)
     )
@@ -143,7 +143,7 @@ def execute(
     return not (run.until_caught_up and worker.stop.is_set())
 
 
-def told(worker: Worker) -> dict[str, Any]:
+def worker_report(worker: Worker) -> dict[str, Any]:
     """Give what the supervisor wants to know: samples, what health is judged by, how far each partition is."""
     metrics = worker.metrics
     moment = time.monotonic()

@@ -36,9 +36,8 @@ from flows.readmodel.requests import take_requests
 from flows.readmodel.slices import Slice, bulk_bytes, pack_slice
 from flows.readmodel.store import Behind, Fenced, Outage, Store, life_field
 from flows.runtime.cycles import look_for_cycles
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import Book, Run, Stop, now, shard_key
+from flows.runtime.progress import PartProgress
+from flows.runtime.run import Shared, Stop, now, shard_key
 from flows.settings import redis_address
 from flows.storage.folder import NewestRun, scratch_is_through
 from operators.holdback import HeldShard, Value, restate
@@ -130,20 +129,17 @@ class Publisher:
 
     def __init__(
         self,
-        run: Run,
-        book: Book,
-        progress: Progress,
-        control: Control,
-        stop: Stop,
+        shared: Shared,
         metrics: Metrics,
         connect: Callable[..., Store] = Store,
         kafka: Callable[[Settings, Stop, Metrics], OutgoingKafka] = OutgoingKafka,
         read_tail: Callable[[Settings, int], Tail] = updates_since,
         newest_run: Callable[[], int] | None = None,
     ) -> None:
-        settings = run.settings
+        run, stop, settings = shared.run, shared.stop, shared.run.settings
         self._newest_run = newest_run or NewestRun(settings.state.dir).token
-        self._run, self._book, self._progress, self._control, self._stop = run, book, progress, control, stop
+        self._run, self._known, self._progress = run, shared.known, shared.progress
+        self._control, self._stop = shared.control, stop
         self._metrics = metrics
         self._notices = Notices(metrics, settings.log.payload)
         self._connect = connect
@@ -953,7 +949,7 @@ class Publisher:
             self._metrics.kafka_waits_since = None if has_room else time.monotonic()
 
     def _send_due(self, linger: bool = True) -> None:
-        topology = self._book.topology
+        topology = self._known.topology
         if topology is not None and topology is not self._budgeted:
             self._budgeted = topology
             self._lanes.limit(

@@ -39,8 +39,9 @@ end
 
 -- keys: fence hash. args: token, writer, life, flush number that Redis is known to have taken, the last that was sent.
 -- After Redis came back empty or older: the run that holds the newest token goes on, and its writer behind the last
--- number it sent: one that came back with older data, or that is still on its way, would else be taken for its own. Gives the life that Redis has now: the same if nothing was lost, another writer's of this run
--- if that one was first to notice.
+-- number it sent: one that came back with older data, or that is still on its way, would else be taken for its own.
+-- Gives the life that Redis has now: the same if nothing was lost, another writer's of this run if that one was first to
+-- notice.
 local function reclaim(keys, args)
   local fence = redis.call('HMGET', keys[1], 'token', 'life', args[2])
   local held = tonumber(fence[1] or '0')

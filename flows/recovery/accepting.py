@@ -19,7 +19,7 @@ import msgspec
 
 from flows.errors import PlainError
 from flows.kafka.clients import KafkaProblem
-from flows.kafka.identity import Earlier, Inputs, TopicFacts, inputs_now, mismatch
+from flows.kafka.identity import Earlier, Inputs, TopicFacts, inputs_now, why_not
 from flows.runtime.run import now
 from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS, REFERENCE
@@ -103,7 +103,7 @@ def accept_now(settings: Settings, folder: StateFolder, topic: str) -> tuple[str
         text = "all that was counted stays, what is sent again is a duplicate, what is new counts once"
     else:
         text = "what it does not hold stays until a tombstone deletes it"
-    others = mismatch(settings, kept, found)
+    others = why_not(settings, kept, found)
     return f"accepted: {name} is read from its beginning; {text}", str(others) if others is not None else ""
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from flows.runtime.mailbox import Control
+from flows.runtime.progress import Progress
 from operators import decode
 from operators.rules.topology import Topology
 from schemas.settings import Settings
@@ -27,7 +29,7 @@ def desk_key(desk: int) -> str:
     return f"desk{desk:02d}"
 
 
-class Book(decode.Book):
+class KnownCodes(decode.CodeSets):
     """Codes that events may name; replaced as a whole when the topology changes."""
 
     def __init__(self) -> None:
@@ -85,3 +87,17 @@ class Stop:
     def is_set(self) -> bool:
         """Was the end asked for?"""
         return self._event.is_set()
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the threads of one worker share, made at its start.
+
+    Its metrics are not among it: they are a room above this one, and go beside it.
+    """
+
+    run: Run
+    known: KnownCodes = field(default_factory=KnownCodes)
+    progress: Progress = field(default_factory=Progress)
+    control: Control = field(default_factory=Control)
+    stop: Stop = field(default_factory=Stop)

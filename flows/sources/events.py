@@ -29,9 +29,8 @@ from flows.monitoring.metrics import Metrics
 from flows.monitoring.topic_watch import Doubts
 from flows.runtime.configs import decoder_config
 from flows.runtime.early_layers import EarlyLayers
-from flows.runtime.mailbox import Control
-from flows.runtime.progress import PartProgress, Progress
-from flows.runtime.run import Book, Run, Stop, now, shard_key
+from flows.runtime.progress import PartProgress
+from flows.runtime.run import Run, Shared, now, shard_key
 from flows.sources.reference import SOURCES_KEY
 from operators.decode import Decoder
 from operators.route import split
@@ -144,13 +143,13 @@ class EventReader:
 class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
     """One partition of one event topic: reads, decodes, splits by shard."""
 
-    def __init__(self, source: EventInput, part: str, state: bytes | None) -> None:
-        self._source = source
+    def __init__(self, reader: SharedReader, part: str, state: bytes | None) -> None:
+        self._reader = reader
         self._part = part
         self._topic, self._partition = place_of(part)
         #: the parts of earlier topics of this name, until their clocks are known here
         self._before: tuple[str, ...] = ()
-        self._end = source.run.ends.get(part) if source.run.until_caught_up else None
+        self._end = reader.run.ends.get(part) if reader.run.until_caught_up else None
         self._position, self._clock = -1, 0
         self._parked: list[tuple[int, Origin, int]] = []
         self._parked_bytes = 0
@@ -158,7 +157,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
             self._position, self._clock, self._parked = _state.decode(state)
             self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
         if not self._clock:
-            self._before = tuple(name for name in source.run.ended if place_of(name)[0] == self._topic)
+            self._before = tuple(name for name in reader.run.ended if place_of(name)[0] == self._topic)
         self._is_open = False
         self._caught_up = False
         self._log_append = False
@@ -172,26 +171,26 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def _open(self) -> None:
         start = self._position if self._position >= 0 else OFFSET_BEGINNING
-        self._source.reader.open(self._topic, self._partition, start)
+        self._reader.consumer.open(self._topic, self._partition, start)
         self._position = max(self._position, 0)
 
     def next_batch(self) -> Iterable[tuple[str, Any]]:
         """Give what came since, one batch a shard."""
-        source = self._source
-        if source.stop.is_set():
+        reader = self._reader
+        if reader.stop.is_set():
             return self._last_words()
         if not self._is_open or (self._before and not self._follows()):
             return []
         out: list[tuple[str, Any]] = []
         if self._snapped is not None:
             self._tell_progress(out)
-        out.extend(source.control.take())
+        out.extend(reader.control.take())
         units: list[Unit] = []
         refusals: list[Refusal] = []
         if self._parked:
             self._retry_parked(units, refusals)
         if self._gap:
-            self._judge_gap()
+            self._end_at_gap()
         messages = self._take()
         if messages:
             self._decode(messages, units, refusals)
@@ -202,11 +201,11 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         return out
 
     def _take(self) -> list[Any]:
-        return self._source.reader.take(self._topic, self._partition)
+        return self._reader.consumer.take(self._topic, self._partition)
 
     def _follows(self) -> bool:
         """Begin with the clock of the topic before: ids that it let the shards forget must be late here as well."""
-        rows = self._source.progress.rows()
+        rows = self._reader.progress.rows()
         if any(part not in rows for part in self._before):
             return False  # another worker has it, and tells within a second
         self._clock = max(self._clock, *(rows[part].clock for part in self._before))
@@ -221,7 +220,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         return [(SOURCES_KEY, SourcesSeen(seen))]
 
     def _decode(self, messages: list[Any], units: list[Unit], refusals: list[Refusal]) -> None:
-        decode = self._source.decoder.decode
+        decode = self._reader.decoder.decode
         clock, position = self._clock, self._position
         topic, partition = self._topic, self._partition
         for message in messages:
@@ -251,7 +250,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         code = message.error().code()
         if code == KafkaError._PARTITION_EOF:
             self._caught_up = True
-            self._source.reader.complaints.forget(self._part)
+            self._reader.consumer.complaints.forget(self._part)
             end: int = message.offset()
             return max(position, end)  # what lies between are transaction markers
         if code == KafkaError._AUTO_OFFSET_RESET:
@@ -260,42 +259,42 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
                 f"({message.error().str()}): raise the topic's retention; to go on without what is lost, name "
                 "an empty folder in state.dir and start with --from-scratch"
             )
-        elif self._source.reader.complaints.is_new(self._part, message.error()):
+        elif self._reader.consumer.complaints.is_new(self._part, message.error()):
             log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
         return position
 
-    def _judge_gap(self) -> None:
+    def _end_at_gap(self) -> None:
         """End where records were lost. Not where the topic is another one: the supervisor says so, the others go on."""
-        if self._source.doubts.is_another(self._topic) is False:
+        if self._reader.doubts.is_another(self._topic) is False:
             problem = KafkaProblem(self._gap)
-            self._source.stop.fail(problem)
+            self._reader.stop.fail(problem)
             raise problem
 
     def _park(self, origin: Origin, clock: int, units: list[Unit], refusals: list[Refusal]) -> None:
-        grace = self._source.run.settings.reference_grace
+        grace = self._reader.run.settings.reference_grace
         size = origin.size
         if grace and len(self._parked) < PARKED_MAX and self._parked_bytes + size <= PARKED_BYTES_MAX:
             self._parked_bytes += size
             self._parked.append((now() + grace, origin, clock))
         else:
-            self._source.decoder.decode(origin, clock, units, refusals, True)
+            self._reader.decoder.decode(origin, clock, units, refusals, True)
 
     def _retry_parked(self, units: list[Unit], refusals: list[Refusal]) -> None:
         moment = now()
-        topology = self._source.book.topology
+        topology = self._reader.known.topology
         if topology is self._topology and self._parked[0][0] > moment:
             return
         self._topology = topology
         parked, self._parked = self._parked, []
         for deadline, origin, clock in parked:
-            if not self._source.decoder.decode(origin, clock, units, refusals, deadline <= moment):
+            if not self._reader.decoder.decode(origin, clock, units, refusals, deadline <= moment):
                 self._parked.append((deadline, origin, clock))
         self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
 
     def _split(self, units: list[Unit], refusals: list[Refusal], out: list[tuple[str, Any]]) -> None:
-        shards = self._source.run.settings.shards
+        shards = self._reader.run.settings.shards
         batches = split(units, self._part, shards)
-        watched = self._source.watched
+        watched = self._reader.watched
         if watched:
             for unit in units:
                 if unit.source in watched:
@@ -310,10 +309,10 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
     def _tell_progress(self, out: list[tuple[str, Any]]) -> None:
         assert self._snapped is not None
         row, self._snapped = self._snapped, None
-        if self._source.timekeeper == self._part:
-            self._source.metrics.epoch_finished()
-        self._source.progress.note(self._part, row)
-        self._source.reader.commit(self._topic, self._partition, row.position)
+        if self._reader.timekeeper == self._part:
+            self._reader.metrics.epoch_finished()
+        self._reader.progress.note(self._part, row)
+        self._reader.consumer.commit(self._topic, self._partition, row.position)
         if self._seen:
             out.append((SOURCES_KEY, SourcesSeen(self._seen)))
             self._seen = {}
@@ -321,10 +320,10 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
     def snapshot(self) -> bytes:
         """Give the next offset, the clock and what is parked; from the first one on, events flow."""
         self._is_open = True
-        self._source.timekeeper = self._source.timekeeper or self._part
-        if self._source.timekeeper == self._part:
-            self._source.metrics.snapshot_taken()
-            self._source.early.begin()
+        self._reader.timekeeper = self._reader.timekeeper or self._part
+        if self._reader.timekeeper == self._part:
+            self._reader.metrics.snapshot_taken()
+            self._reader.early.begin()
         if self._caught_up and self._log_append and not self._parked:
             self._clock = max(self._clock, now() - IDLE_MARGIN)
         self._snapped = PartProgress(self._position, self._clock, self._caught_up)
@@ -332,11 +331,11 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
 
     def close(self) -> None:
         """Let go of the partition."""
-        if self._source.timekeeper == self._part:
-            self._source.timekeeper = ""
+        if self._reader.timekeeper == self._part:
+            self._reader.timekeeper = ""
         if self._snapped is not None:  # at the end of input no call follows that would tell of the last snapshot
-            self._source.reader.commit(self._topic, self._partition, self._snapped.position)
-        self._source.reader.close(self._topic, self._partition)
+            self._reader.consumer.commit(self._topic, self._partition, self._snapped.position)
+        self._reader.consumer.close(self._topic, self._partition)
 
 
 class EndedPart(EventPart):
@@ -344,7 +343,7 @@ class EndedPart(EventPart):
 
     def _open(self) -> None:
         self._position = self._end = max(self._position, 0)
-        self._source.progress.note(self._part, PartProgress(self._position, self._clock, True))
+        self._reader.progress.note(self._part, PartProgress(self._position, self._clock, True))
 
     def _take(self) -> list[Any]:
         return []
@@ -358,27 +357,19 @@ class EndedPart(EventPart):
         """Nothing was opened."""
 
 
-class EventInput:
-    """What all event partitions of a process share."""
+class SharedReader:
+    """What all event partitions of a process read with: one consumer, one decoder, and who tells the epochs."""
 
-    def __init__(
-        self,
-        run: Run,
-        book: Book,
-        progress: Progress,
-        control: Control,
-        stop: Stop,
-        metrics: Metrics,
-        early: EarlyLayers,
-    ) -> None:
-        settings = run.settings
+    def __init__(self, shared: Shared, metrics: Metrics, early: EarlyLayers) -> None:
+        run, settings = shared.run, shared.run.settings
         self.metrics = metrics
         #: the partition that tells the epochs of this process: all end theirs together
         self.timekeeper = ""
-        self.run, self.book, self.progress, self.control, self.stop = run, book, progress, control, stop
+        self.run, self.known, self.progress = run, shared.known, shared.progress
+        self.control, self.stop = shared.control, shared.stop
         self.early = early
         self.doubts = Doubts(settings, run.topic_ids)
-        self.reader = EventReader(run, early)
-        self.decoder = Decoder(decoder_config(settings), book)
+        self.consumer = EventReader(run, early)
+        self.decoder = Decoder(decoder_config(settings), shared.known)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
-        progress.expect(run.ends)
+        shared.progress.expect(run.ends)

@@ -11,7 +11,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from flows.sources.events import EndedPart, EventInput, EventPart
+from flows.sources.events import EndedPart, EventPart, SharedReader
 from flows.sources.reference import ReferencePart
 
 REFERENCE_PART = "reference"
@@ -20,7 +20,7 @@ REFERENCE_PART = "reference"
 class InputSource(FixedPartitionedSource[tuple[str, Any], bytes]):
     """inventory.warehouse, .orders and .supply by partition; the four reference topics as one, judged together."""
 
-    def __init__(self, events: EventInput) -> None:
+    def __init__(self, events: SharedReader) -> None:
         self._events = events
 
     def list_parts(self) -> list[str]:

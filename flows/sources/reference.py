@@ -54,7 +54,7 @@ _state = msgspec.msgpack.Decoder(_Saved)
 
 
 class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
-    """Reads, judges and hands on reference records."""
+    """Reads, accepts or refuses, and hands on reference records."""
 
     def __init__(self, run: Run, stop: Stop, state: bytes | None) -> None:
         self._run, self._stop = run, stop
@@ -105,7 +105,7 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
                 return []
             grace = self._run.settings.reference_grace
         too_large = self._too_large(records)
-        accepted, refusals, changed = self._judge(records, grace)
+        accepted, refusals, changed = self._accept(records, grace)
         refusals += too_large
         out: list[tuple[str, Any]] = []
         shards = self._run.settings.shards
@@ -125,14 +125,14 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
             out.append((shard_key(0), UnitBatch("", -1, [], refusals)))
         return out
 
-    def _judge(self, records: list[tuple[str, Origin]], grace: int) -> tuple[list[ItemRecord], list[Refusal], bool]:
+    def _accept(self, records: list[tuple[str, Origin]], grace: int) -> tuple[list[ItemRecord], list[Refusal], bool]:
         accepted: list[ItemRecord] = []
         refusals: list[Refusal] = []
         changed = False
         if self._left:
-            accepted, refusals, changed = self._tables.judge(self._left, now(), 0)
+            accepted, refusals, changed = self._tables.accept(self._left, now(), 0)
             self._left = []
-        more, refused, changes = self._tables.judge(records, now(), grace)
+        more, refused, changes = self._tables.accept(records, now(), grace)
         return accepted + more, refusals + refused, changed or changes
 
     def _too_large(self, records: list[tuple[str, Origin]]) -> list[Refusal]:

@@ -133,7 +133,7 @@ def test_what_is_no_json_becomes_json_and_what_was_said_in_one_breath_stays_toge
         "import contextlib, subprocess, sys, pathlib\n"
         "from flows.log import configure\n"
         "from flows.processes.worker_output import WorkerOutput\n"
-        "from schemas.settings import load_settings\n"
+        "from flows.settings import load_settings\n"
         f"configure(load_settings(pathlib.Path({str(world.config)!r}), {{'log.format': 'json'}}))\n"
         f"command = [sys.executable, '-c', {program!r}]\n"
         "pipe = subprocess.PIPE\n"

@@ -419,7 +419,7 @@ def _common() -> tuple[Any, bytes, bytes]:
         facts = b""
         for kind, key, value in records:
             origin = Origin(f"inventory.{kind}", 0, 0, 0, key.encode(), json.dumps(value).encode())
-            accepted, refused, _ = tables.judge([(kind, origin)], START, 0)
+            accepted, refused, _ = tables.accept([(kind, origin)], START, 0)
             assert not refused, refused
             for record in accepted:
                 facts = record.facts or b""

@@ -55,7 +55,7 @@ class Fake:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
-    for name, seconds in (("EVERY_S", 0.01), ("JUDGED_EVERY_S", 0.02), ("JUDGED_FOR_S", 0.3)):
+    for name, seconds in (("EVERY_S", 0.01), ("ASK_EVERY_S", 0.02), ("KNOWN_FOR_S", 0.3)):
         monkeypatch.setattr(alive_module, name, seconds)
     return Fake()
 

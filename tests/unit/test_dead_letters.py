@@ -225,7 +225,7 @@ def test_a_letter_of_what_lies_there_since_a_topic_was_made_again_refuses_nothin
 
 
 def test_what_has_no_bytes_any_more_is_not_sent(settings: Settings) -> None:
-    [fate] = replaying.judge(settings, letters(made(0)), Wanted(), False, 1)
+    [fate] = replaying.decide(settings, letters(made(0)), Wanted(), False, 1)
     assert "bytes are nowhere" in fate.refusal
 
 

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from flows.kafka.clients import Complaints
-from flows.kafka.identity import Earlier, Inputs, TopicFacts, mismatch
+from flows.kafka.identity import Earlier, Inputs, TopicFacts, why_not
 from flows.monitoring.topic_watch import DELETED, MADE_AGAIN, TopicWatch, fates
 from flows.recovery import accepting
 from flows.recovery.accepting import (
@@ -63,9 +63,9 @@ def test_accepting_gives_an_input_topic_a_generation_and_a_reference_topic_none(
     assert accepted(settings, known, found, ITEMS).topics[ITEMS] == TopicFacts("new", 1)
     twice = accepted(settings, kept, inputs(orders=TopicFacts("newer", 1)), ORDERS)
     assert [one.id for one in twice.topics[ORDERS].earlier] == [f"id-{ORDERS}", "new"]
-    wrong = mismatch(settings, known, found)
+    wrong = why_not(settings, known, found)
     assert wrong is not None and f"atp topics accept {ORDERS}" in wrong.remedy
-    assert mismatch(settings, kept, inputs(orders=TopicFacts("new", 3))) is None
+    assert why_not(settings, kept, inputs(orders=TopicFacts("new", 3))) is None
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_what_is_gone_is_believed_when_seen_twice_and_another_id_at_once(setting
     watch = TopicWatch(settings, heard)
     known = {"a": TopicFacts("1", 2), "b": TopicFacts("2", 2)}
     watch._known, watch._partitions = known, {"a": 2, "b": 2}
-    watch._judge(known, {"a": None, "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": None, "b": TopicFacts("2", 2)})
     assert not heard and not watch.lost, "a broker that starts knows nothing yet"
-    watch._judge(known, {"a": None, "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": None, "b": TopicFacts("2", 2)})
     assert watch.lost == {"a": DELETED}
-    watch._judge(known, {})
+    watch._compare(known, {})
     assert watch.lost == {"a": DELETED}, "a Kafka that is away says nothing"
-    watch._judge(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
-    watch._judge(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
     assert heard == [{"a": DELETED}, {"a": MADE_AGAIN}], "said once each"
 
 

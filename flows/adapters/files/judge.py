@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from flows.adapters.files.facts import Message
 from flows.adapters.files.rows import REPEATED, File, Problem, Row
 from flows.runtime.configs import decoder_config
-from operators.decode import Book, Decoder
+from operators.decode import CodeSets, Decoder
 from operators.reference import ReferenceTables, item_facts_of
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
 from schemas.codes import BAD_VALUE, UNKNOWN_ITEM, exceeds, parse_number
@@ -31,9 +31,9 @@ class Judge:
         self._prefix = settings.topics.prefix
         self._recorded_at = recorded_at
         self._tables = ReferenceTables()
-        self._book = Book(self._tables.locations, self._tables.channels)
-        self._decoder = Decoder(decoder_config(settings), self._book)
-        self._items: dict[str, UnitsOfMeasure] = {}
+        self._known = CodeSets(self._tables.locations, self._tables.channels)
+        self._decoder = Decoder(decoder_config(settings), self._known)
+        self._measures: dict[str, UnitsOfMeasure] = {}
         self._seen: dict[str, dict[int, tuple[str, int]]] = {}
         self._units: list[Unit] = []
         self._refusals: list[Refusal] = []
@@ -41,7 +41,7 @@ class Judge:
     def know(self, kind: str, records: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         """Take over what Kafka holds of a reference topic; what is wrong there is not the files' fault."""
         origins = [(kind, Origin("", 0, number, 0, *record)) for number, record in enumerate(records)]
-        self._tables.judge(origins, 0, 0)
+        self._tables.accept(origins, 0, 0)
         if kind == "items":
             for _, origin in origins:
                 self._know_item(origin)
@@ -51,7 +51,7 @@ class Judge:
         kind = file.kind.name
         numbers = {row.line: message for row, message in lines}
         origins = [(kind, Origin("", 0, line, 0, message.key, message.value)) for line, message in numbers.items()]
-        _, refused, _ = self._tables.judge(origins, 0, 0)
+        _, refused, _ = self._tables.accept(origins, 0, 0)
         wrong = set()
         for refusal in refused:
             wrong.add(refusal.origin.offset)
@@ -95,21 +95,21 @@ class Judge:
         return Problem(file.name, row.line, kind.key[0], BAD_VALUE, said, REPEATED)
 
     def _verdict(self, unit: Unit) -> tuple[str, str] | None:
-        units = self._items.get(unit.item)
-        if units is None:
+        measure = self._measures.get(unit.item)
+        if measure is None:
             return UNKNOWN_ITEM, f"item: expected an item of inventory.items, got {unit.item}"
         try:
             if unit.quantity is not None:
-                units.convert(unit.quantity, unit.uom, "quantity")
+                measure.convert(unit.quantity, unit.uom, "quantity")
             if unit.quarantined is not None:
-                units.convert(unit.quarantined, unit.uom, "quarantined")
+                measure.convert(unit.quarantined, unit.uom, "quarantined")
         except QuantityError as error:
             return error.code, str(error)
         return unit.verdict
 
     def _know_item(self, origin: Origin) -> None:
         if origin.value is None:
-            self._items.pop((origin.key or b"").decode("utf-8", "replace"), None)
+            self._measures.pop((origin.key or b"").decode("utf-8", "replace"), None)
             return
         try:
             record = parse_reference("items", origin.key, origin.value)
@@ -117,7 +117,7 @@ class Judge:
             return
         assert isinstance(record, Item)
         facts = item_facts_of(record)
-        self._items[record.item] = UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
+        self._measures[record.item] = UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
 
 
 def _problem(file: File, line: int, code: str, message: str, is_allocation: bool = False) -> Problem:

@@ -34,8 +34,10 @@ from flows.adapters.files.verdicts import Court, Verdicts
 from flows.kafka.clients import KafkaProblem, partitions_of
 from flows.kafka.sending import Sender
 from flows.progress_bar import progress
+from flows.runtime.configs import windows_of
 from flows.runtime.run import now
 from flows.runtime.stop_signals import StopSignals
+from operators.rules.admission import is_in_the_future, is_late
 from schemas.codes import BAD_VALUE, MISSING_FIELD, is_code, parse_time
 from schemas.setting_values import duration_text
 from schemas.settings import Settings, SettingsError
@@ -365,16 +367,14 @@ def _check_moment(settings: Settings, source: str, at: str) -> None:
         moment = parse_time(at)
     except ValueError as error:
         raise SettingsError(f"--at: {error}") from None
-    named = settings.sources.get(source)
-    window = named.dedup_window if named is not None and named.dedup_window is not None else settings.dedup_window
-    age = now() - moment
-    if age > window - min(MARGIN_US, window // 10):
+    window, sent_at = windows_of(settings).of(source), now()
+    if is_late(moment, sent_at, window - min(MARGIN_US, window // 10)):
         raise SettingsError(
             f"--at: expected a moment within the dedup window of {duration_text(window)}, got {at}: the engine would "
             "refuse every line as late. Files that were sent in time need no second run; for older ones take stock "
             f"anew, or set dedup_window of [sources.{source}] for this load"
         )
-    if -age > settings.max_clock_skew:
+    if is_in_the_future(moment, sent_at, settings.max_clock_skew):
         raise SettingsError(f"--at: expected a moment that has come, got {at}: the engine would refuse every line")
 
 

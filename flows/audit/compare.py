@@ -7,34 +7,28 @@ engine. One number that differs fails the audit.
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Message
 
 from flows.audit.intake import REFERENCE_ORDER, Refusal
 from flows.audit.model import Model
 from flows.audit.quantities import oversold
 from flows.audit.reading import Place, Record
-from flows.errors import PlainError
-from flows.kafka.clients import consumer_config, partitions_of
+from flows.kafka.reading import TopicReader, bounds
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, INPUTS, LANES, UPDATES
 
 SHOWN_MAX = 10
-READ_SECONDS_MAX = 60.0
+SILENCE_S = 60.0
 PROMPT = ("critical", "high")
 
 Letters = dict[tuple[Place, str], str]
 """(place of the message, line_id or empty) -> code"""
-
-
-class AuditError(PlainError):
-    """The audit could not be made."""
 
 
 @dataclass(slots=True)
@@ -230,32 +224,6 @@ def _place(message: Message) -> tuple[int, int]:
 
 
 def read(settings: Settings, name: str) -> list[Message]:
-    """All messages that the topic holds now, by partition and offset."""
-    ((topic, count),) = partitions_of(settings, [name]).items()
-    consumer = Consumer(
-        consumer_config(settings, **{"group.id": f"{settings.kafka.group}-audit", "auto.offset.reset": "error"})
-    )
-    found: list[Message] = []
-    try:
-        starts = []
-        for partition in range(count):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-            if low < high:
-                starts.append(TopicPartition(topic, partition, low))
-        waiting = {start.partition for start in starts}
-        consumer.assign(starts)
-        deadline = time.monotonic() + READ_SECONDS_MAX
-        while waiting:
-            if time.monotonic() > deadline:
-                raise AuditError(f"{topic} was not read to its end within {READ_SECONDS_MAX:.0f} s")
-            for message in consumer.consume(1000, 0.1):
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    waiting.discard(message.partition())
-                else:
-                    raise AuditError(f"{topic}: {error.str()}")
-    finally:
-        consumer.close()
-    return sorted(found, key=_place)
+    """Give all messages that the topic holds now, by partition and offset; KafkaProblem where it does not give them."""
+    with TopicReader(settings, group="-audit", silence_s=SILENCE_S, log_level=6) as reader:
+        return sorted(reader.read(bounds(settings, [name])), key=_place)

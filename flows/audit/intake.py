@@ -111,6 +111,7 @@ class Intake:
         self.max_bytes = max_bytes
         self.duplicates = 0
         self.units: dict[tuple[str, str, str, str], Unit] = {}
+        #: the same, by item
         self.units_of: dict[str, list[Unit]] = defaultdict(list)
         self.rules: dict[tuple[str, str, str, str], str] = {}
         self.measures: dict[str, tuple[str, int]] = {}

@@ -1,35 +1,34 @@
 """Decides whether the engine was right: recomputes every number from Kafka alone and compares it with Redis.
 
-Reads the input topics (not the generator), judges and adds up with `intake` and `model`, which share nothing with the
+Reads the input topics (not the generator), judges and adds up with the naive model, which shares nothing with the
 engine. One number that differs fails the audit.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Message
 
-from flows.audit import model
-from flows.audit.intake import Book, Record, Verdicts, judge
-from flows.errors import PlainError
-from flows.kafka.clients import consumer_config, partitions_of
+from flows.audit.intake import REFERENCE_ORDER, Refusal
+from flows.audit.model import Model
+from flows.audit.quantities import oversold
+from flows.audit.reading import Place, Record
+from flows.kafka.reading import TopicReader, bounds
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, INPUTS, LANES, REFERENCE, UPDATES
+from schemas.topics import DEAD_LETTERS, INPUTS, LANES, UPDATES
 
 SHOWN_MAX = 10
-READ_SECONDS_MAX = 60.0
+SILENCE_S = 60.0
 PROMPT = ("critical", "high")
 
-
-class AuditError(PlainError):
-    """The audit could not be made."""
+Letters = dict[tuple[Place, str], str]
+"""(place of the message, line_id or empty) -> code"""
 
 
 @dataclass(slots=True)
@@ -79,91 +78,83 @@ def audit(
     back_ms: int = 0,
 ) -> Report:
     """Compare everything. `now`: when the engine's last number was made; `killed_ms`..`back_ms`: the outage."""
-    book, records, updates, letters = _gather(settings)
-    verdicts = judge(
-        records,
-        book,
-        may_send,
-        settings.dedup_window,
-        settings.max_clock_skew,
-        settings.max_message_bytes,
-    )
-    report = Report(events=len(records), duplicates=verdicts.duplicates)
-    report.dropped.update(verdicts.refusals.values())
-    _compare_redis(settings, book, verdicts, now, report)
-    _compare_dead_letters(verdicts, letters, report)
-    _measure(records, updates, killed_ms, back_ms, report)
+    reference, events, updates, letters = _gather(settings)
+    sources = {name: {"may_send": types} for name, types in may_send.items()}
+    model = Model(settings.dedup_window, settings.max_clock_skew, sources, settings.max_message_bytes)
+    refused = model.accept_all(reference, events)
+    report = Report(events=len(events), duplicates=model.duplicates)
+    report.dropped.update(code for refusals in refused.values() for code, _ in refusals)
+    _compare_redis(settings, model, now, report)
+    compare_dead_letters(refused, letters, report.dead_letters)
+    _measure(events, updates, killed_ms, back_ms, report)
     return report
 
 
-def _compare_redis(settings: Settings, book: Book, verdicts: Verdicts, now: int, report: Report) -> None:
+def _compare_redis(settings: Settings, model: Model, now: int, report: Report) -> None:
     store = redis.Redis.from_url(settings.redis.url, decode_responses=True, socket_timeout=10)
     pipeline = store.pipeline(transaction=False)
     prefix = settings.redis.prefix
-    for item in book.items:
+    for item in model.items:
         pipeline.hgetall(f"{prefix}atp:{item}")
         pipeline.hgetall(f"{prefix}position:{item}")
     answers = pipeline.execute()
     store.close()
-    for index, item in enumerate(book.items):
-        at = model.position(verdicts.units.get(item, []), book, now)
-        report.oversold += at.oversold()
-        compare_promises(item, at, book, now, answers[2 * index], report.promises)
-        compare_position(item, at, answers[2 * index + 1], report.positions)
+    for index, item in enumerate(model.items):
+        position = model.position(item, now)
+        report.oversold += oversold(position)
+        compare_promises(item, model, now, answers[2 * index], report.promises)
+        compare_position(item, position, answers[2 * index + 1], report.positions)
 
 
-def compare_promises(item: str, at: model.Position, book: Book, now: int, fields: dict[str, str], tally: Tally) -> None:
+def compare_promises(item: str, model: Model, now: int, fields: dict[str, str], tally: Tally) -> None:
     """Compare an item's hash atp:<item> with what the model promises; a number too many is as wrong as one missing."""
-    expected: dict[str, object] = {}
-    for channel in book.channels:
-        if not model.is_listed(item, channel, book):
-            continue
-        days = model.promise(item, channel, at, book, now)
-        expected[channel] = days[0]
-        if book.channels[channel].get("horizon_days", 0):
-            expected[f"{channel}:by_day"] = days
     found = {name: json.loads(value) for name, value in fields.items() if not name.startswith("_")}
-    for channel in book.channels:
+    for channel in model.channels:
         names = (channel, f"{channel}:by_day")
-        tally.compare(
-            f"{item} {channel}", [expected.get(name) for name in names], [found.pop(name, None) for name in names]
-        )
+        promise = model.promise(item, channel, now)
+        expected = [None, None] if promise is None else [promise.atp, promise.by_day]
+        tally.compare(f"{item} {channel}", expected, [found.pop(name, None) for name in names])
     for name, value in found.items():
         tally.compare(f"{item} {name}", None, value)
 
 
-def compare_position(item: str, at: model.Position, fields: dict[str, str], tally: Tally) -> None:
-    """Compare an item's hash position:<item>, figure by figure; an absent one is 0."""
+def compare_position(
+    item: str, position: Mapping[str, Mapping[str, int]], fields: dict[str, str], tally: Tally
+) -> None:
+    """Compare an item's hash position:<item>, figure by figure; an absent one is 0.
+
+    What is available follows from the other figures: it is compared where it is shown.
+    """
+    found = {name: int(value) for name, value in fields.items() if not name.startswith("_")}
     expected = {
         f"{location}:{name}": figure
-        for location, place in at.places.items()
-        for name, figure in place.figures().items()
-    }
-    expected["*:soft_allocated"] = sum(q for claims in at.unlocated.values() for _, q in claims)
-    found = {
-        name: int(value)
-        for name, value in fields.items()
-        if not name.startswith("_") and not name.endswith(":available")  # less safety stock: a promise's step
+        for location, figures in position.items()
+        for name, figure in figures.items()
+        if name != "available" or f"{location}:{name}" in found
     }
     for name in sorted(expected.keys() | found.keys()):
         tally.compare(f"{item} {name}", expected.get(name, 0), found.get(name, 0))
 
 
-def _compare_dead_letters(verdicts: Verdicts, letters: dict[tuple[str, int, int, str], str], report: Report) -> None:
-    for place in sorted(verdicts.refusals.keys() | letters.keys()):
-        name = f"dead letter of {place[0]}/{place[1]}@{place[2]} line {place[3] or '-'}"
-        report.dead_letters.compare(name, verdicts.refusals.get(place), letters.get(place))
+def compare_dead_letters(refused: Mapping[Place, list[Refusal]], letters: Letters, tally: Tally) -> None:
+    """Compare what the model refuses with what has a dead letter: each refusal has one, and nothing else does."""
+    expected = {(place, line_id or ""): code for place, refusals in refused.items() for code, line_id in refusals}
+    for at in sorted(expected.keys() | letters.keys()):
+        (topic, partition, offset), line_id = at
+        name = f"dead letter of {topic.removeprefix('inventory.')}/{partition}@{offset} line {line_id or '-'}"
+        tally.compare(name, expected.get(at), letters.get(at))
 
 
 def _measure(
-    records: list[Record], updates: list[tuple[str, int, str]], killed_ms: int, back_ms: int, report: Report
+    events: list[Record], updates: list[tuple[str, int, str]], killed_ms: int, back_ms: int, report: Report
 ) -> None:
     """Latency of the updates that leave at once, each against the event that it names as its cause."""
     appended: dict[str, int] = {}
-    for record in records:
-        name = _correlation(record.value)
+    for event in events:
+        name = _correlation(event.value or b"")
         if name:
-            appended[name] = min(appended.get(name, record.timestamp_ms), record.timestamp_ms)
+            logged_ms = event.timestamp_us // 1000
+            appended[name] = min(appended.get(name, logged_ms), logged_ms)
     first: dict[tuple[str, str], int] = {}
     for lane, sent_ms, name in updates:
         report.lanes[lane] += 1
@@ -193,31 +184,28 @@ def percentile(ordered: list[int], share: float) -> int:
     return ordered[min(len(ordered) - 1, max(0, -(-int(len(ordered) * share * 1000) // 1000) - 1))]
 
 
-def _gather(
-    settings: Settings,
-) -> tuple[Book, list[Record], list[tuple[str, int, str]], dict[tuple[str, int, int, str], str]]:
-    """Read the topics from end to end."""
-    book = Book()
-    for name in ("inventory.locations", "inventory.channels", "inventory.items", "inventory.channel_items"):
-        for message in read(settings, name):
-            book.take(name.removeprefix("inventory."), (message.key() or b"").decode(), message.value())
-    assert set(REFERENCE) == {f"inventory.{kind}" for kind in ("items", "locations", "channels", "channel_items")}
-    records = [
-        Record(name.removeprefix("inventory."), *_place(message), message.timestamp()[1], message.value() or b"")
-        for name in INPUTS
-        for message in read(settings, name)
-    ]
+def _gather(settings: Settings) -> tuple[list[Record], list[Record], list[tuple[str, int, str]], Letters]:
+    """Read the topics from end to end: reference data, events, (lane, when it was sent, its cause), dead letters."""
+    reference, events = (
+        [_record(name, message) for name in names for message in read(settings, name)]
+        for names in (REFERENCE_ORDER, INPUTS)
+    )
     updates: list[tuple[str, int, str]] = []
     for name, lane in zip(UPDATES, LANES, strict=True):
         for message in read(settings, name):
             update: dict[str, Any] = json.loads(message.value() or b"{}")
             updates.append((lane, message.timestamp()[1], update.get("correlation_id") or ""))
-    letters: dict[tuple[str, int, int, str], str] = {}
+    letters: Letters = {}
     for message in read(settings, DEAD_LETTERS):
         headers = headers_of(message)
-        topic = headers["topic"].removeprefix(settings.topics.prefix).removeprefix("inventory.")
-        letters[topic, int(headers["partition"]), int(headers["offset"]), headers.get("line_id", "")] = headers["code"]
-    return book, records, updates, letters
+        topic = headers["topic"].removeprefix(settings.topics.prefix)
+        place = (topic, int(headers["partition"]), int(headers["offset"]))
+        letters[place, headers.get("line_id", "")] = headers["code"]
+    return reference, events, updates, letters
+
+
+def _record(name: str, message: Message) -> Record:
+    return Record((name, *_place(message)), message.timestamp()[1] * 1000, message.key() or b"", message.value())
 
 
 def headers_of(message: Message) -> dict[str, str]:
@@ -236,32 +224,6 @@ def _place(message: Message) -> tuple[int, int]:
 
 
 def read(settings: Settings, name: str) -> list[Message]:
-    """All messages that the topic holds now, by partition and offset."""
-    ((topic, count),) = partitions_of(settings, [name]).items()
-    consumer = Consumer(
-        consumer_config(settings, **{"group.id": f"{settings.kafka.group}-audit", "auto.offset.reset": "error"})
-    )
-    found: list[Message] = []
-    try:
-        starts = []
-        for partition in range(count):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
-            if low < high:
-                starts.append(TopicPartition(topic, partition, low))
-        waiting = {start.partition for start in starts}
-        consumer.assign(starts)
-        deadline = time.monotonic() + READ_SECONDS_MAX
-        while waiting:
-            if time.monotonic() > deadline:
-                raise AuditError(f"{topic} was not read to its end within {READ_SECONDS_MAX:.0f} s")
-            for message in consumer.consume(1000, 0.1):
-                error = message.error()
-                if error is None:
-                    found.append(message)
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    waiting.discard(message.partition())
-                else:
-                    raise AuditError(f"{topic}: {error.str()}")
-    finally:
-        consumer.close()
-    return sorted(found, key=_place)
+    """Give all messages that the topic holds now, by partition and offset; KafkaProblem where it does not give them."""
+    with TopicReader(settings, group="-audit", silence_s=SILENCE_S, log_level=6) as reader:
+        return sorted(reader.read(bounds(settings, [name])), key=_place)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -16,10 +18,22 @@ FLUSH_SECONDS_MAX = 60.0
 WAIT_S = 0.2
 #: How long what was handed over may still go when a run is cut short.
 LAST_FLUSH_S = 5.0
+#: Of what is refused so many are kept: a sentence is to be read.
+REFUSED_MAX = 5
+ANY_PARTITION = -1
+
+Header = tuple[str, str | bytes | None]
 
 
-class LoadError(PlainError):
+class SendError(PlainError):
     """Kafka did not take what was sent."""
+
+
+class Refused(NamedTuple):
+    """A message that Kafka did not take: its full topic name, and why."""
+
+    topic: str
+    why: str
 
 
 class Sender:
@@ -27,6 +41,7 @@ class Sender:
 
     `is_over` is asked wherever it waits, and ends it by KeyboardInterrupt. Whoever hears of arrivals has to note
     signals in this way: an exception that a signal raises inside of a delivery report becomes an error of the client.
+    `more`: settings of the client.
     """
 
     def __init__(
@@ -34,12 +49,14 @@ class Sender:
         settings: Settings,
         arrived: Callable[[str, int, int], None] | None = None,
         is_over: Callable[[], bool] = lambda: False,
+        **more: Any,
     ) -> None:
+        #: the first of what Kafka did not take
+        self.refused: list[Refused] = []
         self._settings = settings
         self._arrived = arrived
         self._is_over = is_over
         self._topics: dict[str, str] = {}
-        self._problem = ""
         self._producer = Producer(
             client_config(
                 settings,
@@ -50,20 +67,33 @@ class Sender:
                     "compression.type": "lz4",
                     "queue.buffering.max.messages": 200_000,
                     # Also what is too large on purpose: the broker or the engine refuses it, not we.
-                    "message.max.bytes": 100_000_000,
+                    "message.max.bytes": 1_000_000_000,
                     "delivery.report.only.error": arrived is None,
                     "on_delivery": self._reported,
                     "log_level": 2,
-                },
+                }
+                | more,
             )
         )
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None) -> None:
-        """Hand over one message; waits while the producer's queue is full."""
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int = ANY_PARTITION,
+        headers: list[Header] | None = None,
+        then: Callable[[Message], None] | None = None,
+    ) -> None:
+        """Hand over one message; waits while the producer's queue is full.
+
+        `then` gets it when Kafka has it, with its place and time; for a sender that hears of arrivals.
+        """
         name = self._topics.get(topic) or self._topics.setdefault(topic, self._settings.topic(topic))
+        report = None if then is None else partial(self._reported, then=then)
         while True:
             try:
-                self._producer.produce(name, value, key)
+                self._producer.produce(name, value, key, partition, headers=headers, on_delivery=report)
                 return
             except BufferError:
                 self._producer.poll(0.05)
@@ -81,13 +111,15 @@ class Sender:
             raise KeyboardInterrupt
 
     def flush(self) -> None:
-        """Wait until Kafka has everything; LoadError if it does not take it."""
-        deadline = time.monotonic() + FLUSH_SECONDS_MAX
-        while (left := self._producer.flush(WAIT_S)) and time.monotonic() < deadline and not self._problem:
-            self.go_on()
+        """Wait until Kafka has everything; SendError if it does not take it."""
+        left = self._wait(lambda: bool(self.refused))
         self._check()
         if left:
-            raise LoadError(f"Kafka did not take {left} messages within {FLUSH_SECONDS_MAX:.0f} s: look at its log")
+            raise SendError(f"Kafka did not take {left} messages within {FLUSH_SECONDS_MAX:.0f} s: look at its log")
+
+    def settle(self) -> int:
+        """Wait until Kafka has taken or refused each message; give how many it does not answer for."""
+        return self._wait(lambda: False)
 
     def give_up(self) -> None:
         """Let what was handed over still go, for a moment, and drop the rest."""
@@ -95,13 +127,24 @@ class Sender:
         self._producer.purge()
         self._producer.flush(LAST_FLUSH_S)
 
-    def _reported(self, error: KafkaError | None, message: Message) -> None:
+    def _wait(self, is_enough: Callable[[], bool]) -> int:
+        deadline = time.monotonic() + FLUSH_SECONDS_MAX
+        while (left := self._producer.flush(WAIT_S)) and time.monotonic() < deadline and not is_enough():
+            self.go_on()
+        return left
+
+    def _reported(
+        self, error: KafkaError | None, message: Message, then: Callable[[Message], None] | None = None
+    ) -> None:
         if error is None:
+            if then is not None:
+                then(message)
             if self._arrived is not None:
                 self._arrived(message.topic() or "", message.partition() or 0, message.offset() or 0)
-        elif not self._problem:
-            self._problem = f"{message.topic()} refused a message: {error.str()}"
+        elif len(self.refused) < REFUSED_MAX:
+            self.refused.append(Refused(message.topic() or "", error.str()))
 
     def _check(self) -> None:
-        if self._problem:
-            raise LoadError(self._problem)
+        if self.refused:
+            topic, why = self.refused[0]
+            raise SendError(f"{topic} refused a message: {why}")

@@ -17,9 +17,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaException, Message
 
-from flows.kafka.clients import KafkaProblem, client_config
+from flows.kafka.clients import KafkaProblem
+from flows.kafka.sending import ANY_PARTITION, Sender
 from flows.kafka.topics import create
 from flows.letters.reading import DeadLetter, Place, Wanted, bounds, read_topics
 from flows.letters.states import Mark, encode_mark
@@ -48,7 +49,8 @@ WHOLE = frozenset(
 )
 #: Brokers' clocks may differ; a history that begins this much before it had to is long enough.
 CLOCKS_MARGIN_MS = 3_600_000
-SEND_TIMEOUT_S = 60.0
+#: What librdkafka has to say of its connections goes to the log, as it does for the engine.
+CLIENT_LOG_LEVEL = 6
 
 Named = tuple[str, str]
 """(line_id, item)"""
@@ -127,32 +129,27 @@ def send(settings: Settings, fates: Iterable[Fate], tell: Callable[[int], None] 
         create(settings, [REPLAYS])  # first: where it cannot be made, nothing is sent that nobody could mark
     failed: list[str] = []
     sent: list[tuple[Fate, Mark]] = []
-    producer = Producer(
-        client_config(settings, **{"acks": "all", "enable.idempotence": True, "message.max.bytes": 1_000_000_000})
-    )
+    sender = Sender(settings, lambda *_: tell(1), log_level=CLIENT_LOG_LEVEL)
     counts: Counter[str] = Counter(topic for topic, _ in bounds(settings, [*INPUTS, *REFERENCE]))
     at = datetime.now(UTC)
 
-    def report(fate: Fate, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            failed.append(f"{message.topic()}: {error.str()}")
-            return
+    def arrived(fate: Fate, message: Message) -> None:
         place = (message.topic() or "", message.partition() or 0, message.offset() or 0)
         logged_ms = max(0, message.timestamp()[1])
         sent.append((fate, Mark(fate.attempts, int(at.timestamp() * 1000), *place, logged_ms)))
-        tell(1)
 
     for fate in fates:
         letter = fate.letter
         topic, partition, _ = letter.origin
         mark = header(Replay(fate.attempts, letter.name, at.isoformat(), list(fate.late_accepted)))
-        place = partition if partition < counts[topic] else -1
+        place = partition if partition < counts[topic] else ANY_PARTITION
+        name = topic.removeprefix(settings.topics.prefix)
         try:
-            producer.produce(topic, letter.value, letter.key, place, headers=[mark], on_delivery=partial(report, fate))
+            sender.send(name, letter.key, letter.value, place, [mark], partial(arrived, fate))
         except KafkaException as error:
             failed.append(f"{letter.name}: {error}")
-        producer.poll(0)
-    left = producer.flush(SEND_TIMEOUT_S)
+    left = sender.settle()
+    failed += [f"{topic}: {why}" for topic, why in sender.refused]
     _mark(settings, sent)
     if left or failed:
         raise KafkaProblem(
@@ -165,25 +162,15 @@ def _mark(settings: Settings, sent: list[tuple[Fate, Mark]]) -> None:
     """Write down where letters were sent to. After the sending: a mark without a message would hide an open letter."""
     if not sent:
         return
-    failed: list[str] = []
-    producer = Producer(
-        client_config(
-            settings,
-            **{
-                "acks": "all",
-                "enable.idempotence": True,
-                "on_delivery": lambda error, _: failed.append(error.str()) if error is not None else None,
-            },
-        )
-    )
+    sender = Sender(settings, log_level=CLIENT_LOG_LEVEL)
     for fate, mark in sent:
         for name in fate.names or (fate.letter.name,):
-            producer.produce(settings.topic(REPLAYS), encode_mark(mark), name)
-            producer.poll(0)
-    if producer.flush(SEND_TIMEOUT_S) or failed:
+            sender.send(REPLAYS, name.encode(), encode_mark(mark))
+    if sender.settle() or sender.refused:
+        why = sender.refused[0].why if sender.refused else "not acknowledged"
         raise KafkaProblem(
-            f"it was sent, and its letters could not be marked ({failed[0] if failed else 'not acknowledged'}): they "
-            "still count as open; sent again they are duplicates"
+            f"it was sent, and its letters could not be marked ({why}): they still count as open; sent again they are "
+            "duplicates"
         )
 
 

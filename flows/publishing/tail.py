@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from flows.kafka.clients import CONNECT_TIMEOUT_S, consumer_config, partitions_of
+from flows.kafka.clients import KafkaProblem, partitions_of
+from flows.kafka.reading import WHOLE, Part, ReadProblem, Span, TopicReader
 from flows.log import get_log
 from operators.holdback import Value
 from schemas.settings import Settings
@@ -19,9 +18,8 @@ log = get_log(__name__)
 
 #: Clocks of producer and snapshot may differ by this.
 MARGIN_MS = 5_000
+#: Numbers wait for it.
 SILENCE_S = 10.0
-#: A poll waits for as many messages as it may give: at the end of a topic, for this long.
-POLL_S = 0.02
 
 
 #: (item, channel) -> version and value of the newest update; None: unlisted
@@ -61,36 +59,28 @@ def items_with_positions(settings: Settings) -> set[str]:
 def _read_since(settings: Settings, topics: Sequence[str], moment: int, take: Callable[[Any], None]) -> None:
     """Hand over every message of some topics since `moment`, in each partition's order."""
     since_ms = max(0, moment // 1000 - MARGIN_MS)
-    consumer = Consumer(consumer_config(settings, **{"auto.offset.reset": "earliest"}))
-    try:
-        starts = consumer.offsets_for_times(
-            [
-                TopicPartition(topic, partition, since_ms)
-                for topic, count in partitions_of(settings, topics).items()
-                for partition in range(count)
-            ],
-            timeout=CONNECT_TIMEOUT_S,
-        )
-        # A negative offset: nothing was sent since.
-        starts = [start for start in starts if start.offset >= 0]
-        unread = {(start.topic, start.partition) for start in starts}
-        consumer.assign(starts)
-        deadline = time.monotonic() + SILENCE_S
-        while unread and time.monotonic() < deadline:
-            messages: list[Any] = consumer.consume(1000, POLL_S)
-            for message in messages:
-                if message.error() is not None:
-                    if message.error().code() == KafkaError._PARTITION_EOF:
-                        unread.discard((message.topic(), message.partition()))
-                    continue
-                deadline = time.monotonic() + SILENCE_S
+    counts = partitions_of(settings, topics)
+    # Where the oldest of it is gone meanwhile, the rest is what there is to know. The client may say what it lacks.
+    more = {"auto.offset.reset": "earliest", "log_level": 6}
+    with TopicReader(settings, group="", silence_s=SILENCE_S, **more) as reader:
+        spans = _since(reader, counts, since_ms)
+        try:
+            for message in reader.read(spans):
                 if message.value() is not None:
                     take(message)
-        if unread:
+        except ReadProblem as problem:
             log.warning(
-                f"the tail of {len(unread)} output partitions could not be read; `previous` may be one number old",
+                f"the tail of {len(problem.parts)} output partitions could not be read; `previous` may be one number "
+                "old",
                 kind="tail",
                 next="nothing, unless a reader depends on `previous`; see whether all brokers run",
             )
-    finally:
-        consumer.close()
+
+
+def _since(reader: TopicReader, counts: dict[str, int], since_ms: int) -> dict[Part, Span]:
+    parts = {(topic, number): WHOLE for topic, count in counts.items() for number in range(count)}
+    try:
+        return reader.since(parts, since_ms)
+    except KafkaProblem as problem:
+        # An outage: of what the client raised the worker is started again; a KafkaProblem would end the run.
+        raise problem.__cause__ or problem from None

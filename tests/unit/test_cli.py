@@ -27,7 +27,7 @@ from flows.inspection.follow import lines_of
 from flows.inspection.kafka_findings import kept, replicated
 from flows.inspection.lookup import LookupProblem
 from flows.kafka.clients import KafkaProblem
-from flows.kafka.sending import LoadError
+from flows.kafka.sending import SendError
 from flows.kafka.topics import plan
 from flows.processes.preparation import StartError
 from flows.readmodel.store import StoreError
@@ -176,7 +176,7 @@ def test_what_a_client_raises_is_no_stack_either(
 
 
 def test_the_errors_of_the_clients_are_meant_for_people() -> None:
-    clients = (KafkaProblem, StoreError, LoadError, ImportProblem, LookupProblem, ServerError)
+    clients = (KafkaProblem, StoreError, SendError, ImportProblem, LookupProblem, ServerError)
     for error in (*clients, StartError, Busy, AcceptProblem):
         assert issubclass(error, PlainError), error
 

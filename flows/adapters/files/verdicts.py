@@ -20,7 +20,8 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.adapters.files.places import Places
-from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
+from flows.kafka.clients import CONNECT_TIMEOUT_S, consumer_config
+from flows.kafka.reading import TopicReader, bounds
 from flows.kafka.topics import text_of
 from flows.monitoring.health_client import read_metrics
 from schemas.settings import Settings
@@ -32,7 +33,6 @@ QUIET_EPOCHS = 5
 #: However well it goes on: longer than this nobody waits.
 WAIT_S_MAX = 600.0
 ASK_EVERY_S = 0.2
-READ_MAX = 1000
 READ_S_MAX = 30.0
 #: The engine's counters are a moment behind what it commits.
 COUNTERS_S_MAX = 3.0
@@ -132,39 +132,13 @@ class Court:
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
     def _ends_of_letters(self) -> dict[Where, int]:
-        found = {}
-        try:
-            for topic, count in partitions_of(self._settings, [DEAD_LETTERS]).items():
-                for number in range(count):
-                    place = TopicPartition(topic, number)
-                    found[topic, number] = self._consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)[1]
-        except KafkaException as error:
-            raise KafkaProblem(f"Kafka does not tell where {DEAD_LETTERS} end: {error}") from error
-        return found
+        return {part: end for part, (_, end) in bounds(self._settings, [DEAD_LETTERS]).items()}
 
     def _read_letters(self) -> list[Any]:
         """Give what was added to the dead letters since this was made."""
-        starts, ends = self._letters, self._ends_of_letters()
-        unread = {where for where, end in ends.items() if starts.get(where, 0) < end}
-        found: list[Any] = []
-        if not unread:
-            return found
-        self._consumer.assign([TopicPartition(*where, starts.get(where, 0)) for where in unread])
-        heard_at = time.monotonic()
-        while unread:
-            messages: list[Any] = self._consumer.consume(READ_MAX, ASK_EVERY_S)
-            for message in messages:
-                where = (message.topic(), message.partition())
-                if message.error() is None:
-                    heard_at = time.monotonic()
-                    found.append(message)
-                    if message.offset() + 1 < ends.get(where, 0):
-                        continue
-                unread.discard(where)  # its end, or what cannot be read
-            if time.monotonic() - heard_at > READ_S_MAX:
-                raise KafkaProblem(f"{DEAD_LETTERS} could not be read to their ends: Kafka is silent")
-        self._consumer.unassign()
-        return found
+        spans = {part: (self._letters.get(part, 0), end) for part, end in self._ends_of_letters().items()}
+        with TopicReader(self._settings, group="", silence_s=READ_S_MAX) as reader:
+            return list(reader.read(spans))
 
     def _counters(self) -> Counter[str] | None:
         """Give what the engine here has judged of this source, by outcome; None where there is none to ask."""

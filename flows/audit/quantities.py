@@ -1,40 +1,25 @@
-"""Decides every number of the contract a second time, naively: each answer is computed from all accepted units.
+"""Decides for the naive model how much is where: positions and exceptions, as section 4 of the contract reads.
 
-There is no running total, no cache and no forgetting here: a question costs as much as the history is long, and the
-code can be read beside the contract. Lists by day have one entry for each day of the horizon, or one for today.
+There is no running total, no cache and no forgetting here: a question costs as much as an item's history is long, and
+the code can be read beside the contract.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 
-from tests.model_intake import Intake, Unit
-from tests.model_reading import Record
+from flows.audit.intake import Intake, Unit
+from flows.audit.reading import Fields
 
-DAY_US = 86_400_000_000
 FOREVER = 2**80
 """Later than any time that RFC 3339 can write, and more than any quantity."""
 
 LineKey = tuple[str, str]
 """(order_id, line_id); the item is the one that was asked about."""
-
-
-@dataclass(frozen=True)
-class Promise:
-    """What a channel may promise of an item, with every step of section 5 on the way."""
-
-    atp: int
-    by_day: list[int] | None
-    available: dict[str, list[int]]
-    open: list[int]
-    promise: list[int]
-    withheld: list[int]
-    withheld_above: list[int]
-    free: list[int]
 
 
 @dataclass(frozen=True)
@@ -60,14 +45,17 @@ class Supply:
 
 
 def newest(units: Iterable[Unit]) -> Unit | None:
+    """Give the newest of some units, None of none."""
     return max(units, key=lambda unit: unit.rank, default=None)
 
 
 def total(units: Iterable[Unit], kind: str) -> int:
+    """Sum the quantities of one type of event."""
     return sum(unit.quantity for unit in units if unit.kind == kind)
 
 
 def reserved(units: Iterable[Unit]) -> int:
+    """Give what was allocated and not released: A - R."""
     units = list(units)
     return total(units, "order_allocated") - total(units, "order_released")
 
@@ -90,14 +78,14 @@ def deducted(units: Iterable[Unit], rule: str, until: int) -> dict[str | None, i
     return by_lot
 
 
-class Model(Intake):
-    """Answers every question from the plain list of what was accepted and the reference data in force."""
+class Quantities(Intake):
+    """Answers what is where from the plain list of what was accepted."""
 
     def _units(self, item: str) -> list[Unit]:
-        return [unit for unit in self.units.values() if unit.item == item]
+        return self.units_of.get(item, [])
 
     def as_of(self, item: str) -> int | None:
-        """The latest time at which anything that was applied to the item occurred."""
+        """Give the latest time at which anything that was applied to the item occurred."""
         return max((unit.occurred_at for unit in self._units(item)), default=None)
 
     # Order lines: what they took, what they hold, what they still ask for.
@@ -227,7 +215,7 @@ class Model(Intake):
     # Positions and exceptions.
 
     def position(self, item: str, now_us: int) -> dict[str, dict[str, int]]:
-        """Every quantity at every location that an applied unit names; "*" holds claims on no location yet."""
+        """Give every quantity at every location that an applied unit names; "*" holds claims on no location yet."""
         if item not in self.items:
             return {}
         claims, supplies = self._claims(item, now_us), self._supplies(item)
@@ -245,13 +233,13 @@ class Model(Intake):
                 "hard_reserved": hard,
                 "in_transit": sum(supply.quantity for supply in here if supply.is_transfer),
                 "expected": sum(supply.quantity for supply in here if not supply.is_transfer),
-                "available": on_hand - quarantined - soft - hard - self._safety_stock(item, location, None),
+                "available": on_hand - quarantined - soft - hard - self.safety_stock(item, location, None),
             }
         nowhere = sum(claim.quantity for claim in claims if claim.location is None)
         return position | ({"*": {"soft_allocated": nowhere}} if nowhere else {})
 
     def exceptions(self, item: str, now_us: int) -> set[tuple[str, str, str]]:
-        """(code, location, reference) of what does not add up now; the reference is empty where there is none."""
+        """Give (code, location, reference) of what does not add up now; the reference is empty where there is none."""
         found = set()
         for location, at in self.position(item, now_us).items():
             if location == "*":
@@ -267,116 +255,22 @@ class Model(Intake):
         supplies = self._supplies(item) if item in self.items else []
         return found | {("over_received", s.location, s.reference) for s in supplies if s.received_above}
 
-    # Promises.
-
-    def _sellable(self, channel: str) -> set[str]:
-        """The sellable locations that a channel lists, or that lie beneath one that it lists."""
-        listed = set(self.channels[channel]["locations"])
-
-        def above(location: str) -> Iterator[str]:
-            while location:
-                yield location
-                location = self.locations.get(location, {}).get("parent") or ""
-
-        return {place for place, own in self.locations.items() if own["sellable"] and listed & set(above(place))}
-
-    def _lists(self, channel: str, item: str) -> bool:
-        return item in self.items and bool(self.channel_items.get(f"{channel}:{item}", {}).get("listed", True))
+    # What is kept back.
 
     def _scaled(self, item: str, base: Fraction | int) -> Fraction:
         scale: int = self.items[item]["measure"][1]
         return base * Fraction(10) ** scale
 
-    def _limit(self, item: str, channel: str, name: str) -> Fraction | None:
-        """The most specific limit that is given, in base units."""
-        own: Record = self.channel_items.get(f"{channel}:{item}", {})
-        value: Fraction | None = own.get(name, self.channels[channel].get(name))
-        return value
-
-    def _protected(self, item: str, channel: str) -> int:
-        return ceil(self._scaled(item, self._limit(item, channel, "protected_quantity") or 0))
-
-    def _safety_stock(self, item: str, location: str, channel: str | None) -> int:
-        own: Record = self.channel_items.get(f"{channel}:{item}", {})
+    def safety_stock(self, item: str, location: str, channel: str | None) -> int:
+        """Give what is kept back at a location: the channel's own word on the item, else the item's."""
+        own: Fields = self.channel_items.get(f"{channel}:{item}", {})
         stock: dict[str, Fraction] = (own if "safety_stock" in own else self.items[item]).get("safety_stock") or {}
         return ceil(self._scaled(item, stock.get(location, stock.get("*", Fraction(0)))))
 
-    def promise(self, item: str, channel: str, now_us: int) -> Promise | None:
-        """What the channel may promise, or None where it does not list the item."""
-        if channel not in self.channels or not self._lists(channel, item):
-            return None
-        own = self.channels[channel]
-        sellable = self._sellable(channel)
-        horizon = own["horizon_days"]
-        days = range(max(1, horizon))
-        today = now_us // DAY_US
-        claims, supplies = self._claims(item, now_us), self._supplies(item)
 
-        def due(claim: Claim) -> int:
-            on = today if claim.requested_at is None else claim.requested_at // DAY_US
-            return min(max(on - today, 0), days[-1])
-
-        def supply_until(location: str, day: int) -> int:
-            return sum(
-                supply.quantity
-                for supply in supplies
-                if supply.location == location
-                and horizon > 0
-                and (own["promise_in_transit"] or not supply.is_transfer)
-                and supply.eta is not None
-                and 0 <= supply.eta // DAY_US - today <= day
-            )
-
-        available = {}
-        for location in sorted(sellable):
-            on_hand, quarantined = self._ledger(item, location)
-            kept = self._hard(item, location) + self._safety_stock(item, location, channel)
-            available[location] = [
-                max(
-                    0,
-                    on_hand
-                    - quarantined
-                    - kept
-                    - sum(claim.quantity for claim in claims if claim.location == location and due(claim) <= day)
-                    + supply_until(location, day),
-                )
-                for day in days
-            ]
-        shared = {other: self._sellable(other) & sellable for other in self.channels}
-        sharing = {channel} | {other for other, places in shared.items() if places}
-        nowhere = [claim for claim in claims if claim.location is None and claim.channel in sharing]
-        opened = [
-            max(0, sum(at[day] for at in available.values()) - sum(c.quantity for c in nowhere if due(c) <= day))
-            for day in days
-        ]
-        promise = [min(opened[day:]) for day in days]
-
-        def withheld(for_channels: Iterable[str]) -> list[int]:
-            protecting = [c for c in for_channels if c != channel and self._lists(c, item) and shared[c]]
-            return [
-                sum(min(self._protected(item, c), sum(available[at][day] for at in shared[c])) for c in protecting)
-                for day in days
-            ]
-
-        def precedence(other: str) -> tuple[int, str]:
-            return self.channels[other]["priority"], other
-
-        by_all = withheld(self.channels)
-        by_higher = withheld(c for c in self.channels if precedence(c) < precedence(channel))
-        protected = self._protected(item, channel)
-        free = [max(promise[d] - by_all[d], min(protected, promise[d] - by_higher[d]), 0) for d in days]
-        atp = [self._limited(item, channel, quantity) for quantity in free]
-        return Promise(atp[0], atp if horizon else None, available, opened, promise, by_all, by_higher, free)
-
-    def _limited(self, item: str, channel: str, free: int) -> int:
-        """Buffers, then cap, then minimum: step 5."""
-        buffer = self._scaled(item, self._limit(item, channel, "buffer_quantity") or 0)
-        percent = self._limit(item, channel, "buffer_percent") or Fraction(0)
-        cap = self._limit(item, channel, "cap")
-        minimum = self._limit(item, channel, "minimum")
-        atp = free - ceil(buffer) - ceil(free * percent / 100)
-        if cap is not None:
-            atp = min(atp, floor(self._scaled(item, cap)))
-        if minimum is not None and atp < self._scaled(item, minimum):
-            return 0
-        return max(0, atp)
+def oversold(position: Mapping[str, Mapping[str, int]]) -> int:
+    """Give how many units of an item orders claim beyond what there is to give, over all locations."""
+    free = 0
+    for at in position.values():
+        free += at.get("on_hand", 0) - at.get("quarantined", 0) - at.get("hard_reserved", 0) - at["soft_allocated"]
+    return max(0, -free)

@@ -1,6 +1,7 @@
-"""Reads for the naive model what a message says: objects, codes, times and exact numbers, or why they cannot be used.
+"""Decides for the naive model what a message says: objects, codes, times and exact numbers, or why they cannot be used.
 
-Rule 1: no number passes through a float. Rule 2: a field that is null is a field that is absent.
+Rule 1: nothing is imported but Python's own, so that a mistake of the engine cannot also be a mistake of its judge.
+Rule 2: no number passes through a float. Rule 3: a field that is null is a field that is absent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LIMIT = 2**53
@@ -28,12 +29,23 @@ NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 IDENTIFIERS = {"event_id", "order_id", "line_id", "transfer_id", "receipt_id", "correlation_id"}
 TIMES = {"occurred_at", "eta", "expires_at", "requested_at"}
 
+Fields = dict[str, Any]
+"""What a JSON object says, without the fields that are null."""
+Place = tuple[str, int, int]
+"""(topic without prefix, partition, offset)"""
 
-Record = dict[str, Any]
+
+class Record(NamedTuple):
+    """A message as a topic holds it; records of one topic sort by partition and offset."""
+
+    place: Place
+    timestamp_us: int
+    key: bytes
+    value: bytes | None
 
 
 class Refused(Exception):
-    """A unit or a reference record that a rule said no to."""
+    """A unit or a reference record that a rule said no to; the code is the contract's."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -47,23 +59,23 @@ class Number:
     text: str
 
 
-def read_object(value: bytes, refusal: str | None = None) -> Record:
-    """A JSON object without its null fields; `refusal` replaces the code of whatever is wrong."""
+def read_object(value: bytes) -> Fields:
+    """Read a JSON object; what is null in it is left out."""
 
     def constant(text: str) -> None:
         raise ValueError(text)
 
     try:
-        record = json.loads(value.decode(), parse_int=Number, parse_float=Number, parse_constant=constant)
+        said = json.loads(value.decode(), parse_int=Number, parse_float=Number, parse_constant=constant)
     except (ValueError, RecursionError):
-        raise Refused(refusal or "not_json") from None
-    if not isinstance(record, dict):
-        raise Refused(refusal or "not_an_object")
-    return {name: entry for name, entry in record.items() if entry is not None}
+        raise Refused("not_json") from None
+    if not isinstance(said, dict):
+        raise Refused("not_an_object")
+    return {name: entry for name, entry in said.items() if entry is not None}
 
 
 def number(value: object) -> Fraction:
-    """An integer or decimal, as a JSON number or in a string."""
+    """Read an integer or decimal, a JSON number or in a string."""
     text = value.text if isinstance(value, Number) else value
     if not isinstance(text, str) or not NUMBER.fullmatch(text):
         raise Refused("bad_value")
@@ -79,7 +91,7 @@ def number(value: object) -> Fraction:
 
 
 def instant(text: object) -> int:
-    """UTC microseconds of an RFC 3339 time with an offset; digits beyond the microsecond are cut off."""
+    """Give the UTC microseconds of an RFC 3339 time with an offset; digits beyond the microsecond are cut off."""
     match = TIME.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise Refused("bad_value")
@@ -97,13 +109,13 @@ def instant(text: object) -> int:
     return seconds * 1_000_000 + int((fraction or "")[:6].ljust(6, "0"))
 
 
-def take(record: Record, name: str, required: bool = False) -> Any:
-    """A field in its own form: code, identifier, status or time; None if it is absent."""
-    if name not in record:
+def take(said: Fields, name: str, required: bool = False) -> Any:
+    """Give a field in its own form: code, identifier, status or time; None if it is absent."""
+    if name not in said:
         if required:
             raise Refused("missing_field")
         return None
-    value = record[name]
+    value = said[name]
     if name in TIMES:
         return instant(value)
     form = IDENTIFIER if name in IDENTIFIERS else STATUS if name.endswith("status") else CODE
@@ -112,15 +124,17 @@ def take(record: Record, name: str, required: bool = False) -> Any:
     return value
 
 
-def integer(record: Record, name: str, default: int, low: int, high: int = LIMIT - 1) -> int:
-    value = number(record.get(name, Number(str(default))))
-    if value.denominator != 1 or not low <= value <= high or isinstance(record.get(name), str):
+def integer(said: Fields, name: str, default: int, low: int, high: int = LIMIT - 1) -> int:
+    """Give a whole number within bounds, written as a number and not in a string."""
+    value = number(said.get(name, Number(str(default))))
+    if value.denominator != 1 or not low <= value <= high or isinstance(said.get(name), str):
         raise Refused("bad_value")
     return int(value)
 
 
-def flag(record: Record, name: str, default: bool) -> bool:
-    value = record.get(name, default)
+def flag(said: Fields, name: str, default: bool) -> bool:
+    """Give what is true or false."""
+    value = said.get(name, default)
     if not isinstance(value, bool):
         raise Refused("bad_value")
     return value

@@ -15,8 +15,9 @@ from flows.kafka.sending import FLUSH_SECONDS_MAX, REFUSED_MAX, Refused, Sender,
 from flows.letters import replaying
 from flows.letters.reading import parse
 from flows.letters.replaying import Fate, send
+from flows.settings import load_settings
 from schemas.replay import read_header
-from schemas.settings import Settings, load_settings
+from schemas.settings import Settings
 from tests.made_letters import Made
 
 

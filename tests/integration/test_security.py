@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from flows.cli.app import app
 from flows.embedded.child import HOST
 from flows.inspection.check import examine
-from flows.inspection.redis_findings import _redis
+from flows.inspection.redis_findings import redis_findings
 from flows.kafka.clients import client_config
 from flows.kafka.topics import plan
 from flows.readmodel.item_walk import ItemWalk
@@ -185,7 +185,7 @@ port = 0
         config.write_text(config.read_text().replace('"web"', f'"{USER}"'))
         with redis.admin() as admin:
             admin.execute_command("ACL", "SETUSER", USER, "-fcall")
-        [finding] = [one for one in _redis(load_settings(config)) if not one.is_ok]
+        [finding] = [one for one in redis_findings(load_settings(config)) if not one.is_ok]
         assert finding.subject == "redis functions" and "docs/security.md" in finding.remedy
     finally:
         redis.stop()

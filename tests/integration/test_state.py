@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.inspection.state_findings import _state
+from flows.inspection.state_findings import state_findings
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import EarlierRun, earlier_run
 from flows.settings import redis_address
@@ -114,7 +114,7 @@ def test_a_start_that_lacks_the_state_of_a_known_run_is_refused(
     said = refused(world, "--wait")
     assert what in said and str(world.state_dir) in said, said
     assert "--from-scratch" in said and '"next": ' in said, said
-    finding = next(one for one in _state(world.settings(**FEW), True) if not one.is_ok)
+    finding = next(one for one in state_findings(world.settings(**FEW), True) if not one.is_ok)
     assert what in finding.seen and "--from-scratch" in finding.remedy, finding
     assert promised(world) == 5
 
@@ -308,7 +308,7 @@ def test_facts_that_cannot_be_read_are_said_in_a_sentence(world: Any) -> None:
         said = refused(world)
         assert f"state.dir: {path}" in said and "restore state.dir" in said, said
         assert len(said.splitlines()) <= 3, said
-        assert [one for one in _state(world.settings(**FEW), True) if not one.is_ok]
+        assert [one for one in state_findings(world.settings(**FEW), True) if not one.is_ok]
     path.write_bytes(b'{"format":99,"shards":4,"token":"of another shape"}')
     refused(world)
     path.write_bytes(kept)
@@ -333,7 +333,7 @@ def test_a_damaged_recovery_store_is_said_and_ends_the_engine(world: Any) -> Non
         said = refused(world)
         assert part.name in said and "restore state.dir from its backup" in said, said
         assert len(said.splitlines()) <= 3, said
-        assert [one for one in _state(world.settings(**FEW), True) if not one.is_ok]
+        assert [one for one in state_findings(world.settings(**FEW), True) if not one.is_ok]
         shutil.rmtree(world.state_dir)
         shutil.copytree(kept, world.state_dir)
     part.unlink()

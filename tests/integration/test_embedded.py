@@ -17,8 +17,8 @@ import redis
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from flows import embedded
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
+from flows.embedded import servers as embedded
 from flows.embedded.child import HOST, ServerError, free_port
 
 LOG_APPEND = {"message.timestamp.type": "LogAppendTime"}
@@ -198,7 +198,7 @@ def started_from_a_shell(folder: Path) -> tuple[subprocess.Popen[str], dict[str,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-        cwd=Path(embedded.__file__).parents[1],
+        cwd=Path(embedded.__file__).parents[2],
     )
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]

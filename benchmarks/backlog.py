@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from benchmarks.engine import Engine
 from benchmarks.lab import Lab
 from benchmarks.sampling import Sampler, Stalls
 from benchmarks.scenario import Options, Run
-from flows import traffic
-from flows.traffic import Message, Profile, item_code, location_code
+from flows.traffic import day as traffic
+from flows.traffic.profile import WAREHOUSE, Message, Profile, item_code, location_code, reference
 
 STOCKED = 500
 
@@ -23,7 +24,7 @@ STOCKED = 500
 def drain(profile: Profile, options: Options, workers: int = 1, stocked: bool = False) -> Run:
     """Measure one backlog; `stocked`: every item/location holds stock before."""
     with Lab(workers, options.settings) as lab:
-        lab.send(traffic.reference(profile))
+        lab.send(reference(profile))
         if stocked:
             lab.send(shelves(profile))
         with Engine(lab, "--until-caught-up") as engine, Sampler(lab, engine) as preparation:
@@ -72,7 +73,7 @@ def drain(profile: Profile, options: Options, workers: int = 1, stocked: bool = 
 
 def shelves(profile: Profile) -> Iterator[Message]:
     """Count every item at every location once, some hours ago."""
-    moment = traffic.datetime.now(traffic.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     for number in range(profile.items):
         item = item_code(number)
         for place in range(profile.locations):
@@ -80,7 +81,7 @@ def shelves(profile: Profile) -> Iterator[Message]:
                 f'{{"event_id":"shelf-{number}-{place}","type":"stock_counted","source":"wms",'
                 f'"occurred_at":"{moment}","item":"{item}","location":"{location_code(place)}","quantity":{STOCKED}}}'
             )
-            yield traffic.WAREHOUSE, traffic.KEYS[(number * 7 + place) & 4095], value.encode()
+            yield WAREHOUSE, traffic.KEYS[(number * 7 + place) & 4095], value.encode()
 
 
 def profile_of(options: Options, events: int, items: int, **more: float | str) -> Profile:

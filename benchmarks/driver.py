@@ -23,10 +23,10 @@ from confluent_kafka import Message as Delivered
 
 from benchmarks import probes
 from benchmarks.lab import ROOT, TOPICS_PREFIX, Lab
-from flows import traffic
-from flows.children import die_with_parent
-from flows.runtime import now
-from flows.traffic import Message, Profile
+from flows.embedded.child import die_with_parent
+from flows.runtime.run import now
+from flows.traffic import day as traffic
+from flows.traffic.profile import Message, Profile
 
 TICK_S = 0.002
 #: Messages made before the start: 400 MB at most. What goes beyond is made while sending.

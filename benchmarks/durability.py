@@ -30,11 +30,11 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
 
 from benchmarks.memory import SHARDS, stocked
-from flows import traffic
 from flows.embedded import Servers
-from flows.runtime import now
-from flows.segments import SegmentFiles
-from operators.decode import Book, Decoder, DecoderConfig
+from flows.runtime.run import now
+from flows.storage.segments import SegmentFiles
+from flows.traffic import day as traffic
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.ledger import records_of
 from operators.route import split
 from operators.shard import Shard
@@ -58,7 +58,7 @@ class Traffic:
         locations = frozenset(traffic.location_code(number) for number in range(profile.locations))
         channels = frozenset(traffic.channel_code(number) for number in range(profile.channels))
         kinds = {f"inventory.{kind}": kind for kind in ("warehouse", "orders", "supply")}
-        self._decoder = Decoder(DecoderConfig(kinds), Book(locations, channels))
+        self._decoder = Decoder(DecoderConfig(kinds), CodeSets(locations, channels))
         self._offset = 0
 
     def flow(self, shards: list[Shard], share: float = 1.0) -> None:

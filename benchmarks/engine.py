@@ -18,10 +18,10 @@ from typing import Self
 import psutil
 
 from benchmarks.lab import Lab
-from flows.children import die_with_parent
+from flows.embedded.child import die_with_parent
 
 END_SECONDS_MAX = 60.0
-WORKER = "flows.worker"
+WORKER = "flows.processes.worker"
 COUNTERS = ("atp_units_total", "atp_epoch_commit_seconds_sum", "atp_epoch_commit_seconds_count")
 APPLIED = "applied"
 PATIENCE_S = 900.0

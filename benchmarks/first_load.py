@@ -14,10 +14,10 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows import topics
+from flows.adapters.files.run import Wishes, import_files
 from flows.embedded import Servers
-from flows.importing.run import Wishes, import_files
-from schemas.settings import load_settings
+from flows.kafka import topics
+from flows.settings import load_settings
 
 LOCATIONS = 4
 

@@ -22,8 +22,8 @@ import psutil
 from benchmarks import lab as laboratory
 from benchmarks.engine import Engine
 from benchmarks.lab import ROOT, Lab
-from flows import traffic
-from flows.traffic import Profile
+from flows.traffic import day as traffic
+from flows.traffic.profile import Profile
 
 REPORT = Path(__file__).resolve().parent / "report"
 SPY = Path(sys.executable).with_name("py-spy")
@@ -80,7 +80,7 @@ def found(folder: str) -> int:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         for process in psutil.Process().children(recursive=True):
-            if "flows.worker" in process.cmdline() and process.cwd() == folder:
+            if "flows.processes.worker" in process.cmdline() and process.cwd() == folder:
                 return process.pid
         time.sleep(0.1)
     raise RuntimeError("no worker was started")

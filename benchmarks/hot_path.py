@@ -18,11 +18,11 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from flows import traffic
-from flows.encode import pack_slice
-from flows.runtime import now
-from flows.traffic import Message
-from operators.decode import Book, Decoder, DecoderConfig
+from flows.readmodel.slices import pack_slice
+from flows.runtime.run import now
+from flows.traffic import day as traffic
+from flows.traffic.profile import Message, reference
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.scan import IS_COMPILED
@@ -63,18 +63,18 @@ class HotPath:
         tables = ReferenceTables()
         records = [
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
-            for offset, (topic, key, value) in enumerate(traffic.reference(PROFILE))
+            for offset, (topic, key, value) in enumerate(reference(PROFILE))
         ]
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
         for record in accepted:
             inbound[shard_of(record.item, SHARDS)].append(record)
         for shard, some in zip(self._shards, inbound, strict=True):
             shard.process(some)
         topology = unpack_topology(tables.pack())
-        book = Book(frozenset(topology.locations), frozenset(topology.channels))
+        known = CodeSets(frozenset(topology.locations), frozenset(topology.channels))
         kinds = {f"inventory.{kind}": kind for kind in ("warehouse", "orders", "supply")}
-        self._decoder = Decoder(DecoderConfig(kinds), book)
+        self._decoder = Decoder(DecoderConfig(kinds), known)
 
     def run(self) -> int:
         """Decode, count, promise, and write out for Redis; give how many fields that made."""

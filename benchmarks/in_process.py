@@ -13,11 +13,12 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from flows import traffic
-from flows.metrics import Metrics
-from flows.runtime import now
-from flows.segments import SegmentFiles
-from operators.decode import Book, Decoder, DecoderConfig
+from flows.monitoring.metrics import Metrics
+from flows.runtime.run import now
+from flows.storage.segments import SegmentFiles
+from flows.traffic import day as traffic
+from flows.traffic.profile import Profile, reference
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
@@ -48,17 +49,17 @@ def main() -> None:
     parser.add_argument("--epoch-polls", type=int, default=30, help="polls between snapshots")
     told = parser.parse_args()
     gc.disable()
-    profile = traffic.Profile(items=told.items, events=told.events)
+    profile = Profile(items=told.items, events=told.events)
     with tempfile.TemporaryDirectory() as name:
         segments = SegmentFiles(Path(name), 1)
         shards = [Shard(n, ShardConfig(SHARDS, 86_400_000_000), segments, now, Recorded()) for n in range(SHARDS)]
         tables = ReferenceTables()
         records = [
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
-            for offset, (topic, key, value) in enumerate(traffic.reference(profile))
+            for offset, (topic, key, value) in enumerate(reference(profile))
         ]
         started = time.thread_time()
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         judged = time.thread_time()
         inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
         for record in accepted:
@@ -67,9 +68,9 @@ def main() -> None:
             shard.process(some)
         print(f"reference: judge {judged - started:.2f} s, shards {time.thread_time() - judged:.2f} s")
         topology = unpack_topology(tables.pack())
-        book = Book(frozenset(topology.locations), frozenset(topology.channels))
+        known = CodeSets(frozenset(topology.locations), frozenset(topology.channels))
         kinds = {f"inventory.{kind}": kind for kind in ("warehouse", "orders", "supply")}
-        decoder = Decoder(DecoderConfig(kinds), book)
+        decoder = Decoder(DecoderConfig(kinds), known)
         messages = traffic.events(profile, now())
         spent = dict.fromkeys(("decode", "split", "process", "snapshot", "metrics"), 0.0)
         metrics = Metrics()

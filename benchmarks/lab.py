@@ -19,11 +19,13 @@ import redis
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from flows import load, topics
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
-from flows.supervisor import free_ports
-from flows.traffic import Message, Profile
-from schemas.settings import Settings, load_settings
+from flows.kafka import topics
+from flows.processes.addresses import free_ports
+from flows.settings import load_settings
+from flows.traffic import sending as load
+from flows.traffic.profile import Message, Profile
+from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, UPDATES
 
 ROOT = Path(__file__).resolve().parent.parent

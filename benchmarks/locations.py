@@ -46,7 +46,7 @@ def main() -> None:
         }
         records.append(("channels", _origin("channels", code, channel)))
     tables = ReferenceTables()
-    judged, (_, refused, _) = _timed(lambda: tables.judge(records, 0, 0))
+    judged, (_, refused, _) = _timed(lambda: tables.accept(records, 0, 0))
     assert not refused, refused[0].message
     packing, raw = _timed(tables.pack)
     taking, topology = _timed(lambda: unpack_topology(raw))

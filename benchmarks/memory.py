@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from benchmarks.in_process import SHARDS, Recorded
-from flows.runtime import now
-from flows.segments import SegmentFiles
-from flows.traffic import Profile, item_code, location_code, reference
+from flows.runtime.run import now
+from flows.storage.segments import SegmentFiles
+from flows.traffic.profile import Profile, item_code, location_code, reference
 from operators.ids import RememberedIds
 from operators.reference import ReferenceTables
 from operators.route import shard_of
@@ -38,7 +38,7 @@ def stocked(items: int, locations: int, segments: SegmentFiles) -> list[Shard]:
         (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
         for offset, (topic, key, value) in enumerate(reference(profile))
     ]
-    accepted, _, _ = tables.judge(records, now(), 0)
+    accepted, _, _ = tables.accept(records, now(), 0)
     inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
     for record in accepted:
         inbound[shard_of(record.item, SHARDS)].append(record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from flows.traffic import ITEMS, WAREHOUSE, Message, channel_code, location_code
+from flows.traffic.profile import ITEMS, WAREHOUSE, Message, channel_code, location_code
 
 PREFIX = "PROBE-"
 CHANNEL = channel_code(0)

@@ -21,7 +21,7 @@ from hdrh.histogram import HdrHistogram
 
 from benchmarks import probes
 from benchmarks.lab import REDIS_PREFIX, ROOT, TOPICS_PREFIX, Lab
-from flows.children import die_with_parent
+from flows.embedded.child import die_with_parent
 from schemas.topics import UPDATES
 
 #: 1 microsecond to 10 minutes, three digits.

@@ -16,8 +16,8 @@ from benchmarks.lab import Lab
 from benchmarks.readers import Reader
 from benchmarks.sampling import Sampler
 from benchmarks.scenario import Run
-from flows import traffic
-from flows.traffic import Profile
+from flows.traffic import day as traffic
+from flows.traffic.profile import Profile
 
 START_SECONDS_MAX = 600.0
 START_IN_S = 1.0

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.lab import ROOT
-from flows.children import die_with_parent
+from flows.embedded.child import die_with_parent
 
 CHUNK = 65_536
 

@@ -29,18 +29,18 @@ import psutil
 
 from benchmarks.hot_path import reference_loop
 from benchmarks.peers import contestants, workload
-from flows import outgoing_kafka, topics
-from flows import publisher as publisher_module
-from flows.control import Control
+from flows.dataflow.steps import PublishPart
 from flows.embedded import Servers
-from flows.metrics import Metrics
-from flows.outgoing_kafka import OutgoingKafka
-from flows.progress import Progress
-from flows.publisher import Publisher
-from flows.runtime import Book, Run, Stop, now
-from flows.steps import PublishPart
-from flows.store import Store
-from flows.worker import SWITCH_INTERVAL_S
+from flows.kafka import topics
+from flows.monitoring.metrics import Metrics
+from flows.processes.worker import SWITCH_INTERVAL_S
+from flows.publishing import kafka_writer as outgoing_kafka
+from flows.publishing import publisher as publisher_module
+from flows.publishing.kafka_writer import OutgoingKafka
+from flows.publishing.publisher import Publisher
+from flows.readmodel.store import Store
+from flows.runtime.run import Run, Shared, now
+from flows.settings import load_settings, redis_address
 from operators import decode
 from operators.lane_queue import LaneQueue
 from operators.outbox import Outbox
@@ -48,7 +48,6 @@ from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, Outcome, TopologyRecord, UnitBatch
-from schemas.settings import load_settings
 from schemas.units import Origin, Refusal, Unit
 
 SHARDS = 64
@@ -188,7 +187,7 @@ class Shards:
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
             for offset, (topic, key, value) in enumerate(workload.reference(shape))
         ]
-        accepted, _, _ = tables.judge(records, now(), 0)
+        accepted, _, _ = tables.accept(records, now(), 0)
         config = ShardConfig(SHARDS, 86_400_000_000)
         self._shards = [Shard(n, config, None, now, Clock()) for n in range(SHARDS)]  # type: ignore[arg-type]
         self._inbound: list[list[Inbound]] = [[TopologyRecord(tables.pack(), n)] for n in range(SHARDS)]
@@ -206,8 +205,8 @@ class Shards:
 
     def polls(self) -> Iterator[list[Outcome]]:
         """Give what they say of the events."""
-        book = decode.Book(frozenset(self.topology.locations), frozenset(self.topology.channels))
-        decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), book)
+        known = decode.CodeSets(frozenset(self.topology.locations), frozenset(self.topology.channels))
+        decoder = decode.Decoder(decode.DecoderConfig({workload.WAREHOUSE: "warehouse"}), known)
         messages = workload.events(self._shape, now())
         offset = 0
         while chunk := list(islice(messages, self._poll)):
@@ -283,17 +282,17 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     shards = Shards(shape, told.poll)
     settings = load_settings(None, contestants.engine_settings(servers.bootstrap_servers, servers.redis_url, folder))
     topics.create(settings)
-    store = Store(settings.redis.address(), settings.redis.prefix)
+    store = Store(redis_address(settings.redis), settings.redis.prefix)
     run = Run(settings, store.claim(0), until_caught_up=True)
     store.close()
-    book, metrics = Book(), Metrics()
-    book.update(shards.topology)
+    shared, metrics = Shared(run), Metrics()
+    shared.known.update(shards.topology)
     parts_of = Parts()
     if told.parts:
         parts_of.watch()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.disable()
-    publisher = Publisher(run, book, Progress(), Control(), Stop(), metrics)
+    publisher = Publisher(shared, metrics)
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
     feed(publisher, parts, shards.first())
     epoch(parts)
@@ -340,10 +339,9 @@ def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     settings = load_settings(None, contestants.engine_settings("127.0.0.1:1", "redis://127.0.0.1:1", folder))
     outgoing_kafka.Producer = DryProducer  # type: ignore[assignment,misc]
     gc.disable()
-    book = Book()
-    book.update(shards.topology)
-    run = Run(settings, 1, until_caught_up=True)
-    publisher = Publisher(run, book, Progress(), Control(), Stop(), Metrics(), connect=DryStore)
+    shared = Shared(Run(settings, 1, until_caught_up=True))
+    shared.known.update(shards.topology)
+    publisher = Publisher(shared, Metrics(), connect=DryStore)
     publisher._is_started = True  # no thread of its own
     publisher._join()
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]

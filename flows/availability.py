@@ -17,21 +17,22 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from flows.alive import Alive
-from flows.beginning import look_for_earlier_run, take_token
-from flows.belonging import Inputs, inputs_now, mismatch, notices
+from flows.dataflow.graph import Worker
 from flows.errors import PlainError
-from flows.kafka import input_ends
+from flows.kafka.clients import input_ends
+from flows.kafka.identity import Inputs, changes, inputs_now, why_not
 from flows.log import configure, get_log
-from flows.monitor import Member, Monitor
-from flows.noise import keep_trace
-from flows.redis_problem import redis_problem
-from flows.runtime import Run
-from flows.state_folder import UMASK, StateFolder
-from flows.store import Fenced, Outage
-from flows.wiring import Worker
-from flows.worker import causes, leave, told
-from schemas.settings import Settings, SettingsError, load_settings
+from flows.monitoring.monitor import Member, Monitor
+from flows.processes.alive import Alive
+from flows.processes.noise import keep_trace
+from flows.processes.worker import causes, leave, worker_report
+from flows.readmodel.problem import redis_problem
+from flows.readmodel.store import Fenced, Outage
+from flows.recovery.start import look_for_earlier_run, take_token
+from flows.runtime.run import Run
+from flows.settings import load_settings
+from flows.storage.folder import UMASK, StateFolder
+from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class _Oneself:
 
     def ask(self, _: float) -> dict[str, Any]:
         """Give what the worker says of itself."""
-        return told(self._worker)
+        return worker_report(self._worker)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -95,11 +96,11 @@ def _inputs(settings: Settings, folder: StateFolder) -> Inputs:
     inputs = inputs_now(settings)
     known = folder.facts().inputs
     if known is not None:
-        wrong = mismatch(settings, known, inputs)
+        wrong = why_not(settings, known, inputs)
         if wrong is not None:
             raise SettingsError(str(wrong))
-        for notice in notices(settings, known, inputs):
-            log.warning(notice, kind="topics_changed")
+        for change in changes(settings, known, inputs):
+            log.warning(change, kind="topics_changed")
     inputs.carry(known)
     return inputs
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from operators.rules import native
+from schemas.event_table import EVENTS
 from schemas.units import EventType, Unit
 
 #: the groups of native.DIGEST_BITS
@@ -22,7 +23,7 @@ GROUPS = (
     ("order_id", "transfer_id", "receipt_id", "to_location"),
     ("eta", "expires_at", "requested_at"),
 )
-ORDER_TYPES = range(EventType.ORDER_PLACED, EventType.ORDER_CANCELLED + 1)
+ORDER_TYPES = frozenset(int(spec.number) for spec in EVENTS.values() if spec.is_order)
 #: fields that types of orders have, and all others
 OF_ORDERS = frozenset({"channel", "order_id", "expires_at", "requested_at"})
 NOT_OF_ORDERS = frozenset(

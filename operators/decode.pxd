@@ -1,4 +1,5 @@
 cimport cython
+from operators.rules.admission cimport Windows, is_in_the_future, is_in_time, is_late
 from operators.scan cimport Event, Line, Scanner
 from operators.shapes cimport FastType
 from schemas.units cimport Unit
@@ -8,7 +9,7 @@ cdef class _Rights:
     cdef public long long window
 
 cdef class Decoder:
-    cdef public object config, book
+    cdef public object config, known
     cdef public _Rights _unbound
     cdef public dict _named, _rights, _fast_topics
     cdef public long long _skew

@@ -19,11 +19,13 @@ from typing import Any, Final
 import msgspec
 from pydantic import ValidationError
 
+from operators.rules.admission import Windows, is_in_the_future, is_in_time, is_late, may_be_accepted_late
 from operators.scan import IS_COMPILED, Event, Line, Scanner
 from operators.shapes import FAST, FastType
 from schemas import codes
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
-from schemas.events import EVENTS, EventSpec, Shape, parse_version
+from schemas.event_table import EVENTS, EventSpec
+from schemas.events import Shape, parse_version
 from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, unit_name
 from schemas.wire import ABSENT, SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
 
@@ -51,8 +53,8 @@ class DecoderConfig:
 
 
 @dataclass(slots=True)
-class Book:
-    """The locations and channels that are known now. The owner may replace either at any time."""
+class CodeSets:
+    """The codes of locations and channels that an event may name. The owner may replace either at any time."""
 
     locations: Container[str]
     channels: Container[str]
@@ -74,13 +76,14 @@ class _Rights:
 class Decoder:
     """Reads messages of the input topics."""
 
-    def __init__(self, config: DecoderConfig, book: Book) -> None:
+    def __init__(self, config: DecoderConfig, known: CodeSets) -> None:
         self.config = config
-        self.book = book
-        self._unbound = _Rights(config.dedup_window)
+        self.known = known
+        windows = Windows(config.dedup_window, config.source_windows)
+        self._unbound = _Rights(windows.common)
         self._named = {
             source: _Rights(
-                config.source_windows.get(source, config.dedup_window),
+                windows.of(source),
                 config.may_send.get(source),
                 config.source_locations.get(source),
             )
@@ -144,12 +147,12 @@ class Decoder:
         if fast is None or not event.item:
             return None
         rights = self._rights.get(event.source) or self._rights_of(event.source)
-        locations = self.book.locations
+        locations = self.known.locations
         if rights is not self._unbound and not _may(rights, event.type, event.location):
             return None
         if event.location not in locations and (event.location or not fast.anywhere):
             return None
-        if not -self._skew <= recorded_at - event.occurred_at <= rights.window:
+        if not is_in_time(event.occurred_at, recorded_at, rights.window, self._skew):
             return None
         unit = Unit(fast.type, event.item, event.source, event.event_id, "", event.occurred_at, recorded_at, origin)
         unit.location = event.location
@@ -167,14 +170,14 @@ class Decoder:
         if fast is None or lines is None or not event.order_id:
             return False
         channel = event.channel
-        known_locations = self.book.locations
+        known_locations = self.known.locations
         is_placed = fast.is_placed
-        if channel not in self.book.channels and (channel or is_placed):
+        if channel not in self.known.channels and (channel or is_placed):
             return False
         rights = self._rights.get(event.source) or self._rights_of(event.source)
         if rights.may_send is not None and event.type not in rights.may_send:
             return False
-        if not -self._skew <= recorded_at - event.occurred_at <= rights.window:
+        if not is_in_time(event.occurred_at, recorded_at, rights.window, self._skew):
             return False
         expires_at = parse_time(event.expires_at) if is_placed and event.expires_at else None
         requested_at = parse_time(event.requested_at) if is_placed and event.requested_at else None
@@ -236,7 +239,7 @@ class Decoder:
             refusals.append(refused.of(origin))
             return True
         channel = getattr(head, "channel", None)
-        if channel is not None and channel not in self.book.channels:
+        if channel is not None and channel not in self.known.channels:
             if not final:
                 return False
             got = f"channel: expected a channel of inventory.channels, got {channel}"
@@ -245,10 +248,9 @@ class Decoder:
         rights = self._rights_of(head.source)
         of_type = _not_allowed_type(rights, spec, head.source)
         of_time = self._time_verdict(rights, head.occurred_at, recorded_at)
-        # A replay may bring what is late, unit by unit and proved new; never a count: what came after it is forgotten.
-        waived = origin.late_accepted if of_time is not None and of_time[0] == codes.LATE else ()
-        if spec.number is EventType.STOCK_COUNTED:
-            waived = ()
+        # A replay may bring what is late, unit by unit and proved new.
+        is_waivable = of_time is not None and of_time[0] == codes.LATE and may_be_accepted_late(spec.name)
+        waived = origin.late_accepted if is_waivable else ()
         of_event = of_type or (None if waived else of_time)
         if of_event is not None and spec.is_order and len(head.lines) > 1:
             refusals.append(Refusal(origin, *of_event))
@@ -310,17 +312,16 @@ class Decoder:
     def _unknown_location(self, part: Mapping[str, Any], name: str) -> str | None:
         for place in _PLACES:
             location = part.get(place)
-            if location and location not in self.book.locations:
+            if location and location not in self.known.locations:
                 return f"{name}{place}: expected a location of inventory.locations, got {location}"
         return None
 
     def _time_verdict(self, rights: _Rights, occurred_at: int, recorded_at: int) -> Verdict | None:
-        lag, skew = recorded_at - occurred_at, self.config.max_clock_skew
-        if lag > rights.window:
+        if is_late(occurred_at, recorded_at, rights.window):
             limit = f"at most {rights.window / SECOND:.15g} s before recorded_at {_iso(recorded_at)}"
             return codes.LATE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
-        if -lag > skew:
-            limit = f"at most {skew / SECOND:.15g} s after recorded_at {_iso(recorded_at)}"
+        if is_in_the_future(occurred_at, recorded_at, self._skew):
+            limit = f"at most {self._skew / SECOND:.15g} s after recorded_at {_iso(recorded_at)}"
             return codes.IN_THE_FUTURE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
         return None
 

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from operators.rules import exceptions, lanes
+from operators.rules.lanes import UNHURRIED_CAUSES
 from operators.rules.lots import physical
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of, split_safety
 from operators.rules.promise import Rival, View, available_by_day, bounded_map, less_unlocated, promise, sums_of
@@ -20,8 +21,6 @@ from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
 from schemas.state import POSITION_FIELDS, ZEROS, Item, Place
 
-#: causes that hurry nobody: rises and first values go to the bulk lane
-UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill"})
 DAY = 86_400_000_000
 #: Numbers of step 1 that an update's breakdown shows: a location each day. Beyond them (100 kB in each update) it is
 #: left out, and the other steps stay.
@@ -44,8 +43,8 @@ def override_facts(raw: bytes) -> OverrideFacts:
 
 
 @lru_cache(maxsize=4096)
-def units_of(raw: bytes) -> UnitsOfMeasure:
-    """The item's units of measure."""
+def measure_in(raw: bytes) -> UnitsOfMeasure:
+    """The units of measure that an accepted record gives."""
     facts = item_facts(raw)
     return UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
 
@@ -90,7 +89,8 @@ class Row:
 
 SIMPLE_BELOW = 1000
 NO_CAP = 1 << 62
-#: What may still be multiplied by a buffer's percentage in 64 bits.
+#: What may still be multiplied by a buffer's percentage in 64 bits: times SIMPLE_BELOW it stays below 2^63. A sum of
+#: quantities may reach it, though no quantity does.
 SIMPLE_TOTAL = 1 << 53
 
 
@@ -216,7 +216,7 @@ def measure_of(item: Item) -> UnitsOfMeasure:
     """The item's units of measure, found once for each of its records."""
     if item.measure is None:
         assert item.policy is not None
-        item.measure = units_of(item.policy)
+        item.measure = measure_in(item.policy)
     measure: UnitsOfMeasure = item.measure  # type: ignore[assignment]
     return measure
 
@@ -238,7 +238,7 @@ def evaluate(
         view.begin()
     in_full = force is not None
     fields = _figures(item, listing, found, in_full) if item.policy is not None else _withdrawn(item, in_full)
-    unhurried = item.cause in UNHURRIED
+    unhurried = item.cause in UNHURRIED_CAUSES
     updates: list[ChannelUpdate] = []
     published = item.published
     for row in rows:

@@ -13,9 +13,6 @@ from operators.outbox import merge
 from operators.rules import lanes
 from schemas.messages import ChannelUpdate, ItemUpdate, replace
 
-#: Causes of which a rise or first value is bulk.
-UNHURRIED = frozenset({"reference", "day_turn", "republish", "refill", "unlisted"})
-
 #: what a reader has of one item and channel: atp, by_day
 Value = tuple[int, tuple[int, ...] | None]
 
@@ -67,6 +64,7 @@ def restate(change: ChannelUpdate, before: Value | None) -> ChannelUpdate | None
     elif before == (change.atp, change.by_day):
         return None
     else:
-        lane = lanes.lane(before, change.atp, change.by_day, change.low_stock_threshold, change.cause in UNHURRIED)
+        unhurried = change.cause in lanes.UNHURRIED_CHANGES
+        lane = lanes.lane(before, change.atp, change.by_day, change.low_stock_threshold, unhurried)
     previous, previous_by_day = before if before is not None else (None, None)
     return replace(change, previous=previous, previous_by_day=previous_by_day, lane=lane, forced=False)

@@ -1,5 +1,6 @@
 cimport cython
 from operators.rules cimport native
+from operators.rules.admission cimport repeat_of
 
 ctypedef unsigned long long number_t
 
@@ -14,7 +15,7 @@ cdef class RememberedIds:
     cdef number_t[::1] _table, _news
 
     @cython.locals(at=cython.Py_ssize_t)
-    cpdef int judge(self, number_t unit, number_t content) except -1
+    cpdef int recognize(self, number_t unit, number_t content) except -1
     cpdef number_t digest(self, number_t unit) except? 1
     @cython.locals(at=cython.Py_ssize_t, number=number_t)
     cpdef remember(self, number_t unit, number_t content, long long until, number_t digest=*)

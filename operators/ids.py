@@ -18,6 +18,7 @@ from array import array
 from xxhash import xxh3_64_intdigest as _digest
 
 from operators.rules import native
+from operators.rules.admission import NEW, repeat_of
 
 HOUR = 3_600_000_000
 MASK_60 = (1 << 60) - 1
@@ -40,9 +41,7 @@ FULL_AT, FULL_OF = 6, 10
 #: Entries of news whose memory is kept for the next epoch.
 NEWS_KEPT = 4096
 
-NEW, DUPLICATE, CONFLICT = range(3)
-
-# As above: names that other modules import are objects, and these are plain numbers once compiled.
+# Names that other modules import are objects, and these are plain numbers once compiled.
 _HOUR, _SPLIT = HOUR, SPLIT
 _BITS, _MAX, _WITH_DIGESTS = BUCKET_BITS, BUCKET_MAX, WITH_DIGESTS
 
@@ -76,12 +75,12 @@ class RememberedIds:
     def __len__(self) -> int:
         return self._size
 
-    def judge(self, unit: int, content: int) -> int:
-        """NEW, DUPLICATE or CONFLICT."""
+    def recognize(self, unit: int, content: int) -> int:
+        """Say what a unit is beside what was applied: NEW, DUPLICATE or CONFLICT."""
         at = self._place(unit)
         if self._table[at] == 0:
             return NEW
-        return DUPLICATE if self._table[at + 1] == content else CONFLICT
+        return repeat_of(self._table[at + 1], content)
 
     def digest(self, unit: int) -> int:
         """Give the digest of what a known unit said; 0 if it was remembered without."""

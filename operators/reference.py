@@ -71,10 +71,10 @@ class ReferenceTables:
             self._packed = plain if len(plain) < COMPRESS_FROM else zlib.compress(plain, 1)
         return self._packed
 
-    def judge(
+    def accept(
         self, records: list[tuple[str, Origin]], now: int, grace: int
     ) -> tuple[list[ItemRecord], list[Refusal], bool]:
-        """Judge new records and those that wait, until nothing changes any more.
+        """Accept or refuse new records and those that wait, until nothing changes any more.
 
         Returns records for items, refusals, and whether locations or channels changed.
         """
@@ -86,19 +86,19 @@ class ReferenceTables:
         # Locations first, then channels: what others name.
         pending = self.waiting + [(kind, origin, now + grace) for kind, origin in records]
         pending.sort(key=lambda entry: _ORDER[entry[0]])
-        judged: dict[tuple[str, bytes | None], int] = {}
+        newest: dict[tuple[str, bytes | None], int] = {}
         superseded: list[tuple[str, Origin]] = []
         while True:
             unresolved: list[tuple[str, Origin, int]] = []
             reasons: dict[int, str] = {}
             for kind, origin, deadline in pending:
-                if origin.offset < judged.get((kind, origin.key), -1):
+                if origin.offset < newest.get((kind, origin.key), -1):
                     superseded.append((kind, origin))  # a newer record of the same key is in force
                     continue
                 refusals = len(refused)
-                reason = self._judge_one(kind, origin, accepted, refused)
+                reason = self._accept_one(kind, origin, accepted, refused)
                 if reason is None and len(refused) == refusals:
-                    judged[kind, origin.key] = origin.offset
+                    newest[kind, origin.key] = origin.offset
                 if reason is not None:
                     reasons[len(unresolved)] = reason
                     unresolved.append((kind, origin, deadline))
@@ -120,8 +120,8 @@ class ReferenceTables:
                 self.waiting.append((kind, origin, deadline))
         return accepted, refused, self._changed
 
-    def _judge_one(self, kind: str, origin: Origin, accepted: list[ItemRecord], refused: list[Refusal]) -> str | None:
-        """None if the record is judged; else what it waits for."""
+    def _accept_one(self, kind: str, origin: Origin, accepted: list[ItemRecord], refused: list[Refusal]) -> str | None:
+        """None if the record was accepted or refused; else what it waits for."""
         if origin.value is None:
             self._delete(kind, origin, accepted)
             return None

@@ -11,14 +11,15 @@ from __future__ import annotations
 from typing import Final
 
 from operators.rules import native
+from schemas import wire
 from schemas.codes import ID_LENGTH_MAX, LINES_MAX
 
 #: Is this module machine code?
 IS_COMPILED: Final = not __file__.endswith(".py")
 
 CODE_MAX = 64
-#: A sign that no quantity was sent: no quantity reaches it.
-ABSENT = 1 << 53
+#: A sign that no quantity was sent; a plain number once compiled, as names that are imported are not.
+ABSENT = wire.ABSENT
 #: Digits of a number that is surely below 2^53.
 DIGITS_MAX = 15
 

@@ -4,6 +4,7 @@ from operators.evaluate cimport Policies, evaluate, measure_of
 from operators.ids cimport RememberedIds, bucket_of, content_fingerprint, unit_fingerprint
 from operators.position cimport Context
 from operators.rules cimport native
+from operators.rules.admission cimport Windows, known_until
 from operators.rules.quantities cimport UnitsOfMeasure
 from schemas.state cimport Item
 from schemas.units cimport Unit
@@ -15,17 +16,17 @@ cdef class Shard:
     cdef public int number
     cdef public object config, clock, horizon, _segments, policies, _tidy_at, _layers, _sealing, _merging, _sweep_target
     cdef public object _sweep
-    cdef public dict items, reached, counts, _applied, _windows, _replay_until
+    cdef public dict items, reached, counts, _applied, _replay_until
     cdef public RememberedIds ids
+    cdef public Windows _windows
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
-    cdef public long long _parked_bytes, _turn_at, _window, _journal_horizon, _layers_size, _ids_floor, _snapshots
+    cdef public long long _parked_bytes, _turn_at, _journal_horizon, _layers_size, _ids_floor, _snapshots
     cdef public bint _is_new, _is_filled, _owes_refill
     cdef public set _unsaid, _awaited
 
-    @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item, units=UnitsOfMeasure,
-                   by_type=list,
-                   known=cython.int)
+    @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item,
+                   measure=UnitsOfMeasure, by_type=list, known=cython.int)
     cpdef _take(self, Unit unit, Context context, bint final=*, object deadline=*)
     cpdef _touch(self, Item item)
     cpdef _note(self, Item item)

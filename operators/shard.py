@@ -16,21 +16,13 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ledger, position
-from operators.conflicts import conflict_message
+from operators.conflicts import ORDER_TYPES, conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
-from operators.ids import (
-    CONFLICT,
-    DUPLICATE,
-    RememberedIds,
-    bucket_of,
-    content_fingerprint,
-    first_kept,
-    unit_fingerprint,
-)
+from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
 from operators.reference import unpack_topology
 from operators.rules import native
+from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
 from operators.rules.quantities import QuantityError
-from schemas.events import EVENTS
 from schemas.messages import (
     ExceptionNote,
     Inbound,
@@ -76,13 +68,16 @@ MERGE_RATIO = 2
 RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
 RECEIPT_RETENTION = 180 * DAY
-#: When the id of a unit that was accepted late may be forgotten: never.
-FOREVER = 1 << 62
 
 #: how much of a sweep is taken where nothing else is to come
 ALL = 1 << 62
-#: in a sweep, behind the items that were to be said again for an emptied read model
-FILLED = ("", "refill", "")
+#: An entry of a sweep: an item, the cause of looking at it, and what is said of it although unchanged (None: nothing,
+#: "": all channels, else that channel).
+Entry = tuple[str, str, str | None]
+#: The end of a refill, behind the items that were to be said again for an emptied read model.
+FILLED: Entry = ("", "refill", "")
+#: In place of a cause: the item is not looked at, but forgets what the window allows.
+TIDY = "tidy"
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
 _encode = msgspec.msgpack.Encoder().encode
@@ -139,7 +134,7 @@ class ShardConfig:
     @property
     def widest_window(self) -> int:
         """How late any event may be."""
-        return max(self.dedup_window, *self.source_windows.values(), 0)
+        return Windows(self.dedup_window, self.source_windows).widest()
 
 
 class Shard:
@@ -158,9 +153,7 @@ class Shard:
         self.config = config
         self.clock = clock
         self.horizon = horizon
-        #: how late an event may be, and of the sources that have a word of their own
-        self._window = config.dedup_window
-        self._windows = config.source_windows
+        self._windows = Windows(config.dedup_window, config.source_windows)
         self._segments = segments
         self.items: dict[str, Item | list[Any]] = {}
         self.ids = RememberedIds()
@@ -172,7 +165,7 @@ class Shard:
         #: the bytes that they keep, and the items that they wait for
         self._parked_bytes = 0
         self._awaited: set[str] = set()
-        self._sweep: deque[tuple[str, str, str | None]] = deque()
+        self._sweep: deque[Entry] = deque()
         #: (topology version, day) all items were last evaluated under, and will be when the sweep is through
         self._evaluated: tuple[int, int] = (0, 0)
         self._sweep_target: tuple[int, int] | None = None
@@ -312,11 +305,11 @@ class Shard:
                 return
             self._refuse(unit, "unknown_item", f"item: expected an item of inventory.items, got {unit.item}")
             return
-        units = measure_of(item)
+        measure = measure_of(item)
         quantity, quarantined = unit.quantity, unit.quarantined
         try:
-            amount = units.convert(quantity, unit.uom, "quantity") if quantity is not None else 0
-            quarantine = units.convert(quarantined, unit.uom, "quarantined") if quarantined is not None else None
+            amount = measure.convert(quantity, unit.uom, "quantity") if quantity is not None else 0
+            quarantine = measure.convert(quarantined, unit.uom, "quarantined") if quarantined is not None else None
         except QuantityError as error:
             if error.code == "unknown_uom" and not final and self._park(unit, context.now, deadline):
                 return
@@ -326,11 +319,9 @@ class Shard:
             # A field of a line is named "lines[n].field": all else is wrong with all of the event.
             self._refuse(unit, *unit.verdict, whole=not unit.verdict[1].startswith("lines["))
             return
-        window = self._window if not self._windows else self._windows.get(unit.source, self._window)
-        until = unit.occurred_at + window
         identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
         content = content_fingerprint(content_of(unit, amount, quarantine))
-        known = self.ids.judge(identity, content)
+        known = self.ids.recognize(identity, content)
         if known == DUPLICATE:
             self._count("duplicate", unit)
             return
@@ -355,8 +346,8 @@ class Shard:
             limit = f"a sum of at most 2^60 of {unit.item}"
             self._refuse(unit, "bad_value", f"quantity: expected {limit}, got {amount} beside what is there")
             return
-        if unit.origin.late_accepted and until < unit.recorded_at:
-            until = FOREVER  # its repeats are late too, and only this id tells them from new ones
+        window = self._windows.of(unit.source)
+        until = known_until(unit.occurred_at, unit.recorded_at, window, bool(unit.origin.late_accepted))
         self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
         item.cause = CAUSES[unit.type]
@@ -551,7 +542,8 @@ class Shard:
         forced: dict[str, str] = {}
         taken = 0
         while self._sweep and taken < most:
-            code, cause, channel = self._sweep[0]
+            entry = self._sweep[0]
+            code, cause, channel = entry
             places = self._places_of(code)
             if places > HEAVY_PLACES and most != ALL:
                 if not self._turn_at:
@@ -560,10 +552,10 @@ class Shard:
                     break
                 self._turn_at = 0
             self._sweep.popleft()
-            if cause == "tidy":
-                self._tidy_item(code)
-            elif not code:
+            if entry is FILLED:
                 self._is_filled = True
+            elif cause == TIDY:
+                self._tidy_item(code)
             elif cause == "refill" and code not in self._unsaid:
                 pass  # said meanwhile
             else:
@@ -598,7 +590,7 @@ class Shard:
         self._ids_floor = max(self._ids_floor, first_kept(clock))
         self._journal_horizon = max(self._journal_horizon, clock - self.config.widest_window)
         if not self._sweep:
-            self._sweep.extend((code, "tidy", None) for code, item in self.items.items() if type(item) is Item)
+            self._sweep.extend((code, TIDY, None) for code, item in self.items.items() if type(item) is Item)
 
     def _tidy_item(self, code: str) -> None:
         item = self.items.get(code)
@@ -876,9 +868,8 @@ def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) 
     return conflict_message(unit, quantity, quarantined, first, digest_of(unit, quantity, quarantined))
 
 
-_ORDER_TYPES = {spec.number for spec in EVENTS.values() if spec.is_order}
 #: by the number of the type: do orders' lines have it?
-IS_ORDER = [kind in _ORDER_TYPES for kind in range(max(EventType) + 1)]
+IS_ORDER = [kind in ORDER_TYPES for kind in range(max(EventType) + 1)]
 ORDER_PLACED = int(EventType.ORDER_PLACED)
 RETURN_RECEIVED = int(EventType.RETURN_RECEIVED)
 #: by the number of the type

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.codes import CODE_PATTERN, ID_LENGTH_MAX, ID_PATTERN, QUANTITY_LIMIT, REFUSAL_CODES
-from schemas.events import EVENTS
+from schemas.event_table import EVENTS
 from schemas.reference import HORIZON_DAYS_MAX, KINDS, SCALE_MAX
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS

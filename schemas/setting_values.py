@@ -188,7 +188,7 @@ def _parse_options(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise mismatch('a table such as {"security.protocol" = "SSL"}', None if value is None else "something else")
     options: dict[str, str] = {}
-    for name, given in _dotted(value):
+    for name, given in dotted(value):
         if name in OPTIONS_NAMED:
             raise ValueError(f"expected options without a setting of their own, got {name}: set {OPTIONS_NAMED[name]}")
         if name in OPTIONS_FIXED:
@@ -203,35 +203,14 @@ def _parse_options(value: object) -> dict[str, str]:
 
 def _parse_option_files(value: object) -> dict[str, Path]:
     names = _parse_options(value)  # the same names, and text as their values
-    return {name: _parse_secret_file(path, f" for {name}") for name, path in names.items()}
+    return {name: _parse_file(path, f" for {name}") for name, path in names.items()}
 
 
-def _parse_readable(value: object, of: str = "") -> Path:
+def _parse_file(value: object, of: str = "") -> Path:
+    """A path by its form; whether a file is there is asked where settings are read (flows/settings.py)."""
     if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
         raise mismatch(f"a file{of}, such as /run/secrets/name", value)
-    path = Path(value)
-    try:
-        with path.open("rb"):
-            return path
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise ValueError(f"expected a file that can be read{of}, got {path}: {why}") from None
-
-
-def _parse_secret_file(value: object, of: str = "") -> Path:
-    path = _parse_readable(value, of)
-    try:
-        if read_secret(path):
-            return path
-        said = "which is empty"
-    except UnicodeDecodeError:
-        said = "which is not UTF-8"
-    raise ValueError(f"expected a file that holds a secret{of}, got {path}, {said}")
-
-
-def read_secret(path: Path) -> str:
-    """What the file says, without the line's end that editors put there. Read when needed: secrets get replaced."""
-    return path.read_text("utf-8").rstrip("\r\n")
+    return Path(value)
 
 
 def _parse_secret(value: object) -> str:
@@ -241,11 +220,11 @@ def _parse_secret(value: object) -> str:
     raise mismatch("a password", None if value is None else "something else")
 
 
-def _dotted(table: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
+def dotted(table: Mapping[str, object], before: str = "") -> Iterator[tuple[str, object]]:
     """Leaves by dotted name: TOML makes tables of `sasl.password = "..."` without quotes."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _dotted(value, f"{before}{name}.")
+            yield from dotted(value, f"{before}{name}.")
         else:
             yield f"{before}{name}", value
 
@@ -253,11 +232,7 @@ def _dotted(table: Mapping[str, object], before: str = "") -> Iterator[tuple[str
 def _parse_folder(value: object) -> Path:
     if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
         raise mismatch('a folder such as "state" or "/var/lib/atp"', value)
-    folder = Path(value)
-    for part in (folder, *folder.absolute().parents):
-        if part.exists() and not part.is_dir():
-            raise ValueError(f"expected a folder, or room for one, got {folder}: {part} is a file")
-    return folder
+    return Path(value)
 
 
 def _parse_types(value: object) -> frozenset[str]:
@@ -300,8 +275,7 @@ OPTION_FILES = Read(
     {"type": "object", "additionalProperties": {"type": "string"}},
     lambda files: {name: str(path) for name, path in files.items()},
 )
-READABLE = Read(_parse_readable, {"type": "string", "minLength": 1}, str)
-SECRET_FILE = Read(_parse_secret_file, {"type": "string", "minLength": 1}, str)
+FILE = Read(_parse_file, {"type": "string", "minLength": 1}, str)
 SECRET = Read(_parse_secret, {"type": "string", "minLength": 1}, lambda _: MASK)
 FOLDER = Read(_parse_folder, {"type": "string", "minLength": 1}, str)
 TYPES = Read(_parse_types, _array_schema(enum=list(_EVENT_TYPES)), sorted)

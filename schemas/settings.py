@@ -1,36 +1,25 @@
-"""Reads the settings, once, at the start: file, environment and flags in, one frozen object or a line a fault out.
-
-Precedence: flags, then environment (`ATP_SECTION__NAME`), then the file (`atp.toml`), then defaults. A name that is not
-a setting is a fault wherever it stands: a setting misspelled would be a default in force without anybody's knowledge.
-"""
+"""The settings by section: what each means, what it may be, and its default. They are read by flows/settings.py."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas.codes import is_code, mismatch, near_match
+from schemas.codes import is_code, mismatch
 from schemas.setting_values import (
     DAY,
+    FILE,
     FOLDER,
     KEY_PREFIX,
     LOCATIONS,
     NAME,
     OPTION_FILES,
     OPTIONS,
-    READABLE,
     SECOND,
     SECRET,
-    SECRET_FILE,
     SERVERS,
     TOPIC_PREFIX,
     TYPES,
@@ -41,20 +30,12 @@ from schemas.setting_values import (
     Window,
     duration,
     one_of,
-    read_secret,
     text,
     whole,
 )
 
-DEFAULT_FILE: Final = "atp.toml"
-ENV_PREFIX: Final = "ATP_"
-#: Environment names that begin with ATP_ and are no settings: the file's place, and what tests and demos are told.
-OTHER_NAMES: Final = frozenset({"ATP_CONFIG"})
-OTHER_PREFIXES: Final = ("ATP_TEST_", "ATP_DEMO_", "ATP_BENCH_")
-
-
 #: settings of TLS -> what redis-py calls them
-_TLS: Final = {"tls_ca_file": "ssl_ca_certs", "tls_cert_file": "ssl_certfile", "tls_key_file": "ssl_keyfile"}
+TLS: Final = {"tls_ca_file": "ssl_ca_certs", "tls_cert_file": "ssl_certfile", "tls_key_file": "ssl_keyfile"}
 
 
 class SettingsError(ValueError):
@@ -89,10 +70,6 @@ class KafkaSettings(_Section):
                 raise ValueError(f"expected {name} in options or in option_files, got both: leave one out")
         return self
 
-    def client_options(self) -> dict[str, str]:
-        """All options, with those in files as the files say now. Secret: for clients, not for logs."""
-        return self.options | {name: read_secret(path) for name, path in self.option_files.items()}
-
 
 class RedisSettings(_Section):
     """Where the read model is, how to get in, and what is put in front of its keys, as it stands."""
@@ -105,20 +82,20 @@ class RedisSettings(_Section):
     """The ACL user."""
     password: Annotated[str, SECRET] | None = Field(default=None, repr=False)
     """Its password. Better in a file."""
-    password_file: Annotated[Path, SECRET_FILE] | None = None
+    password_file: Annotated[Path, FILE] | None = None
     """A file that holds its password, such as `/run/secrets/redis`."""
-    tls_ca_file: Annotated[Path, READABLE] | None = None
+    tls_ca_file: Annotated[Path, FILE] | None = None
     """Certificates of those who may vouch for the server (PEM); those of the system if absent."""
-    tls_cert_file: Annotated[Path, READABLE] | None = None
+    tls_cert_file: Annotated[Path, FILE] | None = None
     """The engine's own certificate (PEM), where the server asks for one."""
-    tls_key_file: Annotated[Path, READABLE] | None = None
+    tls_key_file: Annotated[Path, FILE] | None = None
     """The key to it (PEM)."""
 
     @model_validator(mode="after")
     def _gets_in(self) -> RedisSettings:
         if self.password is not None and self.password_file is not None:
             raise ValueError("expected password or password_file, got both: leave one out")
-        given = [name for name in _TLS if getattr(self, name) is not None]
+        given = [name for name in TLS if getattr(self, name) is not None]
         if given and not self.url.startswith("rediss://"):
             raise ValueError(f"expected a url that begins with rediss:// where {given[0]} is set, got another")
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
@@ -126,17 +103,6 @@ class RedisSettings(_Section):
         if (self.username or self.password or self.password_file) and "@" in self.url:
             raise ValueError("expected username and password in url or apart from it, got both: take them out of url")
         return self
-
-    def address(self) -> str:
-        """The URL with all that it takes to get in, as redis-py reads it. Secret: for clients, not for logs."""
-        password = read_secret(self.password_file) if self.password_file is not None else self.password
-        parts = urlsplit(self.url)
-        at = parts.netloc
-        if password is not None or self.username is not None:
-            at = f"{quote(self.username or '', safe='')}:{quote(password or '', safe='')}@{at}"
-        files = {_TLS[name]: str(path) for name in _TLS if (path := getattr(self, name)) is not None}
-        query = "&".join(part for part in (parts.query, urlencode(files)) if part)
-        return urlunsplit((parts.scheme, at, parts.path, query, ""))
 
 
 class StateSettings(_Section):
@@ -304,159 +270,3 @@ NAMES: Final = tuple(
     for name in (type(field.default).model_fields if isinstance(field.default, _Section) else ("",))
 )
 _SECTIONS = tuple(name for name, field in Settings.model_fields.items() if isinstance(field.default, _Section))
-#: Tables whose names are not ours.
-_TABLES = ("kafka.options", "kafka.option_files")
-
-
-def load_settings(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:
-    """Read file, environment and flags; SettingsError tells all that is wrong with them.
-
-    `config`: the file; without one, what ATP_CONFIG names, else ./atp.toml if it is there. `overrides`: flags by
-    dotted name; None is "not given".
-    """
-    faults: list[str] = []
-    values, origins = _read_file(config)
-    for layer, layer_origins in (_read_environment(faults), _read_flags(overrides or {}, faults)):
-        values = _merged(values, layer)
-        origins.update(layer_origins)
-    return _checked(values, origins, faults)
-
-
-def take_settings(values: dict[str, Any]) -> Settings:
-    """Take what another process of the engine gave with `handed_on`; SettingsError as from a file."""
-    return _checked(values, {}, [])
-
-
-def _checked(values: dict[str, Any], origins: dict[str, str], faults: list[str]) -> Settings:
-    try:
-        settings = Settings(**values)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        raise SettingsError("\n".join([*faults, *(_sentence(problem, origins) for problem in problems)])) from error
-    if faults:
-        raise SettingsError("\n".join(faults))
-    return settings
-
-
-Layer = tuple[dict[str, Any], dict[str, str]]
-
-
-def _read_file(config: Path | None) -> Layer:
-    """The file's values, and for every name and section in it where it came from."""
-    named = os.environ.get("ATP_CONFIG")
-    by = "ATP_CONFIG" if config is None and named else "--config"
-    path = config or Path(named or DEFAULT_FILE)
-    if config is None and not named and not path.is_file():
-        return {}, {}
-    try:
-        values = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise SettingsError(f"{by}: expected a file that can be read, got {path}: {why}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{by}: expected TOML, got other text in {path}: {error}") from error
-    return values, {name: f"in {path}" for name in _names_in(values)}
-
-
-def _names_in(values: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        yield f"{before}{name}"
-        if isinstance(value, dict):
-            yield from _names_in(value, f"{before}{name}.")
-
-
-def _read_environment(faults: list[str]) -> Layer:
-    known = {_environment_name(name): name for name in NAMES}
-    own = [name.removeprefix(ENV_PREFIX) for name in known]
-    tables = {f"{_environment_name(name)}__": name for name in _TABLES}
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for variable, given in sorted(os.environ.items()):
-        if not variable.startswith(ENV_PREFIX) or variable in OTHER_NAMES or variable.startswith(OTHER_PREFIXES):
-            continue
-        value: object = given
-        table = next((start for start in tables if variable.startswith(start)), None)
-        if table is not None:
-            name = tables[table]
-            value = {variable.removeprefix(table).lower().replace("_", "."): given}
-        elif variable in known:
-            name = known[variable]
-            if name in _TABLES:
-                try:
-                    value = json.loads(given)
-                except ValueError:
-                    faults.append(f"{variable}: expected a JSON object of librdkafka settings, got other text")
-                    continue
-        elif variable.startswith("ATP_SOURCES"):
-            faults.append(f"{variable}: sources are set in the file, as [sources.<name>]")
-            continue
-        else:
-            word = variable.removeprefix(ENV_PREFIX)
-            hint = near_match(word, own)
-            if hint or "__" in word or word.lower() in _SECTIONS:
-                faults.append(f"{variable}: no such setting{hint.replace('mean ', f'mean {ENV_PREFIX}')}")
-            else:  # whoever starts us may have variables of their own that begin like ours
-                print(f"{variable}: no such setting: ignored", file=sys.stderr)
-            continue
-        _put(values, name, value)
-        origins[name] = f"from {variable}"
-    return values, origins
-
-
-def _environment_name(name: str) -> str:
-    return ENV_PREFIX + name.upper().replace(".", "__")
-
-
-def _read_flags(overrides: Mapping[str, object], faults: list[str]) -> Layer:
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for name, value in overrides.items():
-        if value is None:
-            continue
-        table = next((table for table in _TABLES if name.startswith(f"{table}.")), None)
-        if table is not None:
-            _put(values, table, {name.removeprefix(f"{table}."): value})
-        elif name.startswith("sources.") and name.count(".") >= 2:
-            # a source's code may have points of its own
-            source, _, field = name.removeprefix("sources.").rpartition(".")
-            values = _merged(values, {"sources": {source: {field: value}}})
-        elif name in NAMES or name == "sources":
-            _put(values, name, value)
-        else:
-            faults.append(f"{name}: no such setting{near_match(name, NAMES)}")
-            continue
-        origins[name] = ""
-    return values, origins
-
-
-def _put(values: dict[str, Any], name: str, value: object) -> None:
-    section, _, last = name.rpartition(".")
-    values.update(_merged(values, {section: {last: value}} if section else {last: value}))
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, `above` winning, tables merged name by name; neither argument is changed."""
-    merged = dict(below)
-    for name, value in above.items():
-        known = merged.get(name)
-        is_table = isinstance(value, Mapping)
-        merged[name] = _merged(known if isinstance(known, Mapping) else {}, value) if is_table else value
-    return merged
-
-
-def _sentence(problem: Any, origins: Mapping[str, str]) -> str:
-    """One fault as a line: its name, what was expected, what came, and from where."""
-    where = [str(part) for part in problem["loc"]]
-    name = ".".join(where)
-    origin = origins.get(name, "")
-    place = f" ({origin})" if origin else ""
-    if problem["type"] == "extra_forbidden":
-        known = [*NAMES, *_SECTIONS, "sources"]
-        if where[0] == "sources":
-            known = [f"sources.{where[1]}.{field}" for field in SourceSettings.model_fields]
-        return f"{name}: no such setting{near_match(name, known)}{place}"
-    if problem["type"] == "value_error":
-        told = str(problem["ctx"]["error"])
-    else:
-        told = str(mismatch("a table of settings", problem["input"]))
-    return f"{name}: {told}{place}" if name else told

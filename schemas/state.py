@@ -277,9 +277,9 @@ class Item:
         self.holds: dict[tuple[str, str], tuple[Moment, bool]] = {}
         #: latest occurred_at applied; -1 while nothing was
         self.as_of = -1
-        #: the accepted reference record as JSON bytes; None: the item is not known (any more)
+        #: the accepted reference record as MessagePack; None: the item is not known (any more)
         self.policy: bytes | None = None
-        #: channel -> accepted channel_items record as JSON bytes
+        #: channel -> accepted channel_items record as MessagePack
         self.overrides: dict[str, bytes] = {}
         #: channel -> (atp, by_day) as last handed to the sink
         self.published: dict[str, tuple[int, tuple[int, ...] | None]] = {}

@@ -96,7 +96,7 @@ class World:
 
     def settings(self, **overrides: object) -> Settings:
         """Give the settings of this world, changed by `overrides`."""
-        from schemas.settings import load_settings
+        from flows.settings import load_settings
 
         return load_settings(self.config, self.overrides(**overrides))
 
@@ -120,7 +120,7 @@ class World:
 
     def create_topics(self, **overrides: object) -> None:
         """Make all topics, as `atp topics create` does."""
-        from flows import topics
+        from flows.kafka import topics
 
         topics.create(self.settings(**overrides))
 

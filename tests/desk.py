@@ -7,7 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.model import Model, Promise
+from flows.audit.model import Model, Promise
 
 HOUR, MINUTE = 3_600_000_000, 60_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from operators.decode import Book, Decoder, DecoderConfig
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import Shard, ShardConfig
 from schemas.messages import Inbound, Outcome, TopologyRecord, UnitBatch
@@ -50,7 +50,7 @@ class MemorySegments:
         return _Ticket((name, len(layers), 0))
 
     def merge(self, shard: int, segments: list[tuple[str, int, int]], ids_floor: int, is_oldest: bool) -> _Ticket:
-        from flows.segments import merge_layers
+        from flows.storage.segments import merge_layers
 
         layers = [layer for name, _, _ in segments for layer in self.files[name]]
         return self.seal(shard, [merge_layers(layers, ids_floor, is_oldest)])
@@ -76,7 +76,7 @@ class Engine:
         sources = sources or {}
         windows = {name: told["dedup_window_us"] for name, told in sources.items() if "dedup_window_us" in told}
         self.config = ShardConfig(shards=1, dedup_window=dedup_window_us, source_windows=windows, reference_grace=0)
-        self.book = Book(frozenset(), frozenset())
+        self.known = CodeSets(frozenset(), frozenset())
         kinds = ("warehouse", "orders", "supply")
         self.decoder = Decoder(
             DecoderConfig(
@@ -89,7 +89,7 @@ class Engine:
                     name: frozenset(told["locations"]) for name, told in sources.items() if "locations" in told
                 },
             ),
-            self.book,
+            self.known,
         )
         self.clock = 0
         self.slowest = 0
@@ -117,12 +117,12 @@ class Engine:
     def reference(self, topic: str, key: bytes, value: bytes | None) -> list[str]:
         origin = Origin(topic, 0, next(self.offsets), 0, key, value)
         kind = topic.removeprefix("inventory.")
-        accepted, refused, changed = self.tables.judge([(kind, origin)], self.clock, 0)
+        accepted, refused, changed = self.tables.accept([(kind, origin)], self.clock, 0)
         messages: list[Inbound] = []
         if changed:
             messages.append(TopologyRecord(self.tables.pack(), 0))
             topology = unpack_topology(self.tables.pack())
-            self.book.locations, self.book.channels = frozenset(topology.locations), frozenset(topology.channels)
+            self.known.locations, self.known.channels = frozenset(topology.locations), frozenset(topology.channels)
         messages.extend(accepted)
         return [code for code, _ in self._codes([*refused, *self._take(messages)])]
 

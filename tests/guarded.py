@@ -27,8 +27,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
     ResourceType,
 )
 
-from flows.children import HOST, free_port
-from flows.embedded import _Kafka, _Valkey
+from flows.embedded.child import HOST, free_port
+from flows.embedded.servers import _Kafka, _Valkey
 from tests.running import until
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
@@ -306,8 +306,8 @@ class _TlsFront:
 
 def wait_for_rights(settings: Any) -> None:
     """Wait until the broker acts upon its ACLs, which it learns a moment after they were made."""
-    from flows.kafka import KafkaProblem
-    from flows.topics import create
+    from flows.kafka.clients import KafkaProblem
+    from flows.kafka.topics import create
 
     def made() -> bool:
         try:

@@ -98,8 +98,16 @@ def main() -> None:
         for command in (
             [*atp, "--help"],
             [*atp, "schema", "stock_counted"],
-            [str(venv / "bin" / "python"), "-c", "import flows.supervisor, flows.worker, flows.importing.run"],
-            [str(venv / "bin" / "python"), "-c", "from flows.store import library; assert 'atp_write' in library()"],
+            [
+                str(venv / "bin" / "python"),
+                "-c",
+                "import flows.processes.supervisor, flows.processes.worker, flows.adapters.files.run",
+            ],
+            [
+                str(venv / "bin" / "python"),
+                "-c",
+                "from flows.readmodel.store import library; assert 'atp_write' in library()",
+            ],
         ):
             subprocess.run(command, cwd="/", env=bare, check=True, stdout=subprocess.DEVNULL)
         left = [

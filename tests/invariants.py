@@ -6,11 +6,11 @@ make the same mistake. That versions rise is seen where versions are given: `tes
 
 from __future__ import annotations
 
+from flows.audit.model import Model
 from operators.rules import lines, supply
 from schemas.state import Item
 from tests.engine import Answer, Engine
 from tests.histories import CHANNELS, ITEMS
-from tests.model import Model
 
 #: figures of a location that are sums of things, and so never below zero; the others may be, while events are missing
 NEVER_NEGATIVE = ("soft_allocated", "hard_reserved", "in_transit", "expected")
@@ -63,7 +63,7 @@ def promised_within_reach(
     stock is shared those of the others with it. The last day bounds them all, for by then every claim is due.
     """
     own = model.channels[channel]
-    sellable = model._sellable(channel)
+    sellable = model.sellable(channel)
     reach = 0
     for location in sellable:
         at = figures.get(location, {})
@@ -73,7 +73,7 @@ def promised_within_reach(
             there += at.get("expected", 0) + (at.get("in_transit", 0) if own["promise_in_transit"] else 0)
         reach += max(0, there)
     if state is not None:
-        sharing = {channel, *(other for other in model.channels if model._sellable(other) & sellable)}
+        sharing = {channel, *(other for other in model.channels if model.sellable(other) & sellable)}
         reach = max(0, reach - sum(state.unlocated.get(other, 0) for other in sharing))
     most = max([answer.atp, *(answer.by_day or [])])
     assert most <= reach, f"{where}: promises {most} of {reach}"
@@ -84,7 +84,7 @@ def figures_add_up(figures: dict[str, dict[str, int]], model: Model, item: str, 
     for location, at in figures.items():
         if location != "*":
             right = at.get("on_hand", 0) - at.get("quarantined", 0) - at.get("soft_allocated", 0)
-            right -= at.get("hard_reserved", 0) + model._safety_stock(item, location, None)
+            right -= at.get("hard_reserved", 0) + model.safety_stock(item, location, None)
             assert at.get("available", 0) == right, f"{where}: at {location} {at}, available should be {right}"
 
 

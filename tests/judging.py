@@ -7,39 +7,28 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import redis as redis_client
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from flows.audit.intake import REFERENCE_ORDER
+from flows.audit.model import Model
+from flows.audit.reading import Place, Record
 from schemas.topics import DEAD_LETTERS, INPUTS, LANES, POSITIONS
-from tests.model import Model, Unit
 
-REFERENCE_ORDER = ("inventory.locations", "inventory.channels", "inventory.items", "inventory.channel_items")
 HOUR = 3_600_000_000
 FIGURES = ("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected", "available")
 READ_SECONDS_MAX = 30.0
 WATCH_EVERY_S = 0.03
-
-Place = tuple[str, int, int]
-"""(topic without prefix, partition, offset)"""
 
 
 def now_us() -> int:
     return time.time_ns() // 1000
 
 
-class Told(NamedTuple):
-    """A record as the input topics hold it."""
-
-    place: Place
-    timestamp_us: int
-    key: bytes
-    value: bytes | None
-
-
-def read_in_order(world: Any, topic: str) -> list[Told]:
+def read_in_order(world: Any, topic: str) -> list[Record]:
     """Give all records of a topic that concern the world, by partition and offset, with the times that Kafka gave."""
     full = world.topic(topic)
     consumer = Consumer(
@@ -53,7 +42,7 @@ def read_in_order(world: Any, topic: str) -> list[Told]:
             "log_level": 0,
         }
     )
-    told: list[Told] = []
+    told: list[Record] = []
     try:
         unread = set(consumer.list_topics(full, timeout=10).topics[full].partitions)
         consumer.assign([TopicPartition(full, partition, 0) for partition in unread])
@@ -68,40 +57,22 @@ def read_in_order(world: Any, topic: str) -> list[Told]:
                 if not world.concerns(message.key() or b""):
                     continue
                 place = (topic, message.partition(), message.offset())
-                told.append(Told(place, message.timestamp()[1] * 1000, message.key() or b"", message.value()))
+                told.append(Record(place, message.timestamp()[1] * 1000, message.key() or b"", message.value()))
     finally:
         consumer.close()
     return sorted(told)
 
 
 class Judge(Model):
-    """The model, fed with what the input topics hold; answers by item without looking through all of the history."""
+    """The model, fed with what the input topics hold."""
 
     def __init__(self, world: Any, window_us: int = 24 * HOUR, skew_us: int = 300_000_000, **more: Any) -> None:
         super().__init__(window_us, skew_us, **more)
-        self._by_item: dict[str, list[Unit]] | None = None
+        reference, events = (
+            [told for topic in topics for told in read_in_order(world, topic)] for topics in (REFERENCE_ORDER, INPUTS)
+        )
         #: where -> the refusals, (code, line_id) each
-        self.refused: dict[Place, list[tuple[str, str | None]]] = {}
-        for topic in REFERENCE_ORDER:
-            for told in read_in_order(world, topic):
-                codes = self.reference(topic, told.key, told.value)
-                if codes:
-                    self.refused[told.place] = [(code, None) for code in codes]
-        for topic in INPUTS:
-            clocks: dict[int, int] = defaultdict(int)
-            for told in read_in_order(world, topic):
-                _, partition, _ = told.place
-                clocks[partition] = max(clocks[partition], told.timestamp_us)
-                refusals = self.event(topic, told.value or b"", clocks[partition])
-                if refusals:
-                    self.refused[told.place] = refusals
-
-    def _units(self, item: str) -> list[Unit]:
-        if self._by_item is None:
-            self._by_item = defaultdict(list)
-            for unit in self.units.values():
-                self._by_item[unit.item].append(unit)
-        return self._by_item.get(item, [])
+        self.refused = self.accept_all(reference, events)
 
 
 def hashes(world: Any, kind: str) -> dict[str, dict[str, str]]:

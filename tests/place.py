@@ -8,8 +8,8 @@ from pathlib import Path
 import redis
 from confluent_kafka.admin import AdminClient
 
-from flows.children import HOST, free_port
 from flows.embedded import Servers
+from flows.embedded.child import HOST, free_port
 from tests.snippets import Reader
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from flows.audit.model import Model
 from operators import shard
 from tests import invariants
 from tests.engine import Code, Engine
 from tests.histories import CHANNELS, ITEMS, LOCATIONS, SKEW, WINDOW, Action, History
-from tests.model import Model
 
 FAILURES = Path(__file__).parent / "failures"
 CHECK_EVERY = 15
@@ -57,7 +57,7 @@ class QuickModel(Model):
 
     ASKED_AGAIN = (
         *("_units", "_lines", "_cancelled", "_hard", "_claims", "_held", "_ledger", "_supplies", "position"),
-        *("_sellable", "_safety_stock"),
+        *("sellable", "safety_stock"),
     )
 
     def __init__(self, *settings: Any) -> None:

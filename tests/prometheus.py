@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from flows.children import free_port
+from flows.embedded.child import free_port
 from tests.running import until
 
 ROOT = Path(__file__).resolve().parent.parent

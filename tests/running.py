@@ -162,7 +162,7 @@ def is_stopped(process: psutil.Process) -> bool:
 
 def ends(settings: Settings) -> dict[str, int]:
     """Map each input partition "topic/partition" to its end."""
-    from flows.kafka import KafkaProblem, input_ends
+    from flows.kafka.clients import KafkaProblem, input_ends
 
     deadline = time.monotonic() + START_SECONDS_MAX
     while True:

@@ -26,11 +26,12 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from benchmarks.peers import contestants, judge, measure, table, workload
 from benchmarks.peers.contestants import ALL, TOPICS, Contestant
 from benchmarks.peers.environment import LeftOut
-from flows import topics
 from flows.embedded import Servers
-from flows.load import Sender
-from flows.runtime import now
-from schemas.settings import Settings, load_settings
+from flows.kafka import topics
+from flows.kafka.sending import Sender
+from flows.runtime.run import now
+from flows.settings import load_settings
+from schemas.settings import Settings
 from schemas.topics import UPDATES
 
 QUICK = 50_000

@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.peers import environment, measure
 from benchmarks.peers.workload import WAREHOUSE
-from flows.supervisor import free_ports
+from flows.processes.addresses import free_ports
 
 TOPICS, KEYS = "peers.", "peers:"
 PARTITIONS = 4

@@ -12,7 +12,7 @@ from benchmarks.backlog import profile_of
 from benchmarks.lab import Lab
 from benchmarks.scenario import Mark, Measured, Options, Run, Scenario
 from benchmarks.session import Session, Timetable
-from flows.traffic import ORDERS, channel_code, item_code
+from flows.traffic.profile import ORDERS, channel_code, item_code
 
 ITEMS = 5_000
 LINES = 1_000

@@ -13,7 +13,7 @@ from benchmarks.lab import Lab
 from benchmarks.sampling import Sampler
 from benchmarks.scenario import Mark, Measured, Options, Run, Scenario
 from benchmarks.session import Session, Timetable
-from flows.traffic import CHANNELS, Profile
+from flows.traffic.profile import CHANNELS, Profile
 
 FIGURES = (
     "p50_ms", "p99_ms", "p99_9_ms", "max_ms", "critical_p99_ms", "high_p99_ms", "normal_p99_ms",

@@ -17,7 +17,7 @@ from benchmarks.scenario import Mark, Measured, Options, Run, Scenario
 from benchmarks.scenarios.loads import FIGURES, PROBE_RATE, WARM_UP_S, profile, steady
 from benchmarks.session import Outcome, Session, Timetable
 from benchmarks.slow_proxy import SlowProxy
-from flows.runtime import now
+from flows.runtime.run import now
 from operators.ids import RememberedIds
 
 SLOW_MS = 5.0

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows.children import die_with_parent
+from flows.embedded.child import die_with_parent
 from flows.errors import PlainError
 
 STOP_SECONDS_MAX = 45.0

@@ -20,19 +20,20 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
-from flows import topics
+from flows.audit.compare import SHOWN_MAX, Report, audit, percentile
 from flows.demo import scenario, world
-from flows.demo.audit import SHOWN_MAX, Report, audit, percentile
 from flows.demo.engine import Engine, EngineError
 from flows.demo.scenario import Delivery, Scenario
 from flows.demo.shoppers import Shoppers
 from flows.demo.tail import Tail
 from flows.demo.view import Picture, View
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
-from flows.kafka import client_config
-from flows.load import Sender
-from flows.runtime import now
-from schemas.settings import Settings, load_settings
+from flows.kafka import topics
+from flows.kafka.clients import client_config
+from flows.kafka.sending import Sender
+from flows.runtime.run import now
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 READY_SECONDS_MAX = 60.0
 CATCH_UP_SECONDS_MAX = 120.0

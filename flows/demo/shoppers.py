@@ -15,7 +15,7 @@ import orjson
 import redis
 
 from flows.demo.world import FLASH_COUNT, SECOND, Clock, item_code, text
-from flows.load import Sender
+from flows.kafka.sending import Sender
 
 CHANNELS = ("web", "marketplace", "stores", "edi")
 PAUSE_S = 0.03

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
-from flows.demo.audit import headers_of
-from flows.kafka import consumer_config, partitions_of
+from flows.audit.compare import headers_of
+from flows.kafka.clients import consumer_config, partitions_of
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, EXCEPTIONS, INPUTS, LANES, UPDATES
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 CRITICAL, HIGH, NORMAL, BULK = range(4)
 LANES = ("critical", "high", "normal", "bulk")
 
+#: Causes of an item's evaluation that hurry nobody: rises and first values go to the bulk lane.
+UNHURRIED_CAUSES = frozenset({"reference", "day_turn", "republish", "refill"})
+#: The same of a change of one channel, which may also be that it no longer lists the item.
+UNHURRIED_CHANGES = UNHURRIED_CAUSES | {"unlisted"}
+
 Days = tuple[int, ...] | None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-LIMIT = 2**53
+from schemas.codes import QUANTITY_LIMIT
 
 
 class QuantityError(ValueError):
@@ -34,7 +34,7 @@ class UnitsOfMeasure:
             times = self.whole.get(uom or self.base)
             if times is not None:
                 converted: int = quantity * times
-                if -LIMIT < converted < LIMIT:
+                if -QUANTITY_LIMIT < converted < QUANTITY_LIMIT:
                     return converted
         worth = self.factors.get(uom or self.base)
         if worth is None:
@@ -46,7 +46,7 @@ class UnitsOfMeasure:
                 "quantity_not_exact",
                 f"{field}: expected a multiple of 10^-{self.scale} {self.base}, got {quantity} {uom or self.base}",
             )
-        if abs(exact.numerator) >= LIMIT:
+        if abs(exact.numerator) >= QUANTITY_LIMIT:
             raise QuantityError(
                 "bad_value", f"{field}: expected less than 2^53 after conversion, got {quantity} {uom or self.base}"
             )

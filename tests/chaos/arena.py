@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import psutil
 
-from flows.kafka import partitions_of
+from flows.kafka.clients import partitions_of
 from schemas.topics import DEAD_LETTERS, UPDATES
 from tests.chaos.load import BOTH_CHANNEL, EAST, EAST_CHANNEL, PINGS, PREFIX, WEST, Load, Pump
 from tests.chaos.readers import Faults, KafkaFollower, RedisReader

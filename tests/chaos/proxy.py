@@ -18,7 +18,7 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from flows.children import HOST, die_with_parent
+from flows.embedded.child import HOST, die_with_parent
 
 CHUNK = 65_536
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from flows.children import HOST, Progress, free_port
-from flows.embedded import Servers, _Kafka, _Valkey
+from flows.embedded.child import HOST, Progress, free_port
+from flows.embedded.servers import Servers, _Kafka, _Valkey
 from tests.chaos.proxy import Proxy
 
 #: A broker that was killed looks through its logs first, on a machine that others share.

@@ -10,10 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from flows import supervisor
-from flows.state_folder import StateFolder
-from flows.store import Store
-from schemas.settings import load_settings
+from flows.processes import supervisor
+from flows.readmodel.store import Store
+from flows.settings import load_settings
+from flows.storage.folder import StateFolder
 from tests.chaos.trap import FOLDER, Trap
 from tests.chaos.worker import WITHOUT, step_clock, switch_off, wrap
 

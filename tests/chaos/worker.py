@@ -49,7 +49,13 @@ def wrap(owner: Any, name: str, before: Callable[[], None] | None, after: Callab
 
 def set_traps(trap: Trap) -> None:
     """Wrap the seams of a worker."""
-    from flows import event_source, outgoing_kafka, publisher, segments, steps, store, wiring
+    from flows.dataflow import graph as wiring
+    from flows.dataflow import steps
+    from flows.publishing import kafka_writer as outgoing_kafka
+    from flows.publishing import publisher
+    from flows.readmodel import store
+    from flows.sources import events as event_source
+    from flows.storage import segments
 
     def at(point: str) -> Callable[[], None]:
         return lambda: trap.passes(point)
@@ -145,7 +151,7 @@ def _wrap_resume(step: Any, name: str, before: Callable[[], None], after: Callab
 
 def switch_off(guarantee: str, trap: Trap) -> None:
     """Do without a guarantee. The traps are wrapped around what is left."""
-    from flows import event_source
+    from flows.sources import events as event_source
 
     switches: dict[str, Callable[[], None]] = {
         "": lambda: None,
@@ -162,8 +168,8 @@ def switch_off(guarantee: str, trap: Trap) -> None:
 
 def _no_fence() -> None:
     """Redis takes what any run writes."""
-    from flows import store
-    from flows.publisher import Publisher
+    from flows.publishing.publisher import Publisher
+    from flows.readmodel import store
 
     source = store.library()
     for check in (
@@ -180,7 +186,7 @@ def _no_fence() -> None:
 
 def _no_hold_back() -> None:
     """A resumed shard takes itself for the newest: Redis seems to have no offsets beyond its own."""
-    from flows.store import Store
+    from flows.readmodel.store import Store
 
     reached = Store.reached
 
@@ -196,9 +202,9 @@ def _no_hold_back() -> None:
 
 def _kafka_first(trap: Trap) -> None:
     """Redis gets its slices when Kafka has confirmed what they say."""
-    from flows.outgoing_kafka import OutgoingKafka
-    from flows.publisher import Publisher
-    from flows.store import Store
+    from flows.publishing.kafka_writer import OutgoingKafka
+    from flows.publishing.publisher import Publisher
+    from flows.readmodel.store import Store
 
     def trust(self: Publisher) -> None:
         self._is_compared = True
@@ -227,8 +233,8 @@ def _kafka_first(trap: Trap) -> None:
 
 def _no_barrier() -> None:
     """A snapshot does not wait for Kafka, whose client takes its time."""
-    from flows import outgoing_kafka
-    from flows.outgoing_kafka import OutgoingKafka
+    from flows.publishing import kafka_writer as outgoing_kafka
+    from flows.publishing.kafka_writer import OutgoingKafka
 
     config = outgoing_kafka.client_config
     outgoing_kafka.client_config = lambda settings, **more: config(settings, **more) | {"linger.ms": 1500}
@@ -248,7 +254,7 @@ def step_clock() -> None:
 
 def main() -> int:
     """Run one errand."""
-    from flows import worker
+    from flows.processes import worker
 
     step_clock()
     trap = Trap(Path(os.environ[FOLDER]))

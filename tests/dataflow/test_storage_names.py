@@ -12,17 +12,18 @@ import hiredis
 import msgspec
 import pytest
 
-from flows.belonging import Earlier, Inputs, TopicFacts
-from flows.encode import pack_slice
-from flows.input_source import REFERENCE_PART
-from flows.letter_states import Mark, encode_mark
-from flows.parts import part_name, place_of
-from flows.reference_source import LISTENERS_KEY, SOURCES_KEY
-from flows.runtime import Run, desk_key, shard_key
-from flows.state_folder import Scratch, StateFolder, scratch_is_through, write_facts
-from flows.store import Store
-from flows.wiring import Worker
-from flows.worker import recovery_folder
+from flows.dataflow.graph import Worker
+from flows.kafka.identity import Earlier, Inputs, TopicFacts
+from flows.kafka.parts import part_name, place_of
+from flows.letters.states import Mark, encode_mark
+from flows.readmodel.slices import pack_slice
+from flows.readmodel.store import Store
+from flows.runtime.run import Run, desk_key, shard_key
+from flows.settings import load_settings
+from flows.sources.inputs import REFERENCE_PART
+from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
+from flows.storage.folder import Scratch, StateFolder, scratch_is_through, write_facts
+from flows.storage.recovery_store import recovery_folder
 from operators.ledger import FORMAT, FORMATS
 from operators.route import DESKS, shard_of
 from schemas import topics
@@ -39,7 +40,7 @@ from schemas.messages import (
     to_values,
 )
 from schemas.outputs import CAUSES, EXCEPTION_CODES
-from schemas.settings import Settings, SettingsError, load_settings
+from schemas.settings import Settings, SettingsError
 from schemas.state import POSITION_FIELDS
 from schemas.units import UNIT_FIELDS, EventType, Unit
 

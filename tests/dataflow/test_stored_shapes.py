@@ -13,10 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows import event_source, publisher, reference_source
-from flows.belonging import Inputs, TopicFacts
-from flows.progress import PartProgress
-from flows.requests import Request
+from flows.kafka.identity import Inputs, TopicFacts
+from flows.publishing import publisher
+from flows.readmodel.requests import Request
+from flows.runtime.progress import PartProgress
+from flows.sources import events as event_source
+from flows.sources import reference as reference_source
 from operators import evaluate, reference
 from operators.rules import lanes
 from operators.rules.policy import ItemFacts, OverrideFacts

@@ -16,13 +16,12 @@ from bytewax.inputs import AbortExecution, FixedPartitionedSource, StatefulSourc
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows.early_layers import EarlyLayers
-from flows.metrics import Metrics
-from flows.runtime import Book, Run, shard_key
-from flows.segments import SegmentFiles
-from flows.steps import Listener, ShardStep, SourcesStep
-from operators.decode import Book as Codes
-from operators.decode import Decoder, DecoderConfig
+from flows.dataflow.steps import Listener, ShardStep, SourcesStep
+from flows.monitoring.metrics import Metrics
+from flows.runtime.early_layers import EarlyLayers
+from flows.runtime.run import KnownCodes, Run, shard_key
+from flows.storage.segments import SegmentFiles
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.route import shard_of
 from operators.shard import ShardConfig
@@ -56,7 +55,7 @@ class Floor:
             (kind, Origin(f"inventory.{kind}", 0, number, 0, key.encode(), json.dumps(value).encode()))
             for number, (kind, key, value) in enumerate(records)
         ]
-        accepted, refused, _ = self.tables.judge(origins, time.time_ns() // 1000, 0)
+        accepted, refused, _ = self.tables.accept(origins, time.time_ns() // 1000, 0)
         assert not refused
         for shard in range(SHARDS):
             yield shard_key(shard), TopologyRecord(self.tables.pack(), shard)
@@ -68,7 +67,7 @@ class Floor:
         topology = unpack_topology(self.tables.pack())
         kinds = {"inventory.warehouse": "warehouse", "inventory.orders": "orders"}
         config = DecoderConfig(topic_kinds=kinds, max_clock_skew=300_000_000, dedup_window=24 * HOUR)
-        decoder = Decoder(config, Codes(frozenset(topology.locations), frozenset(topology.channels)))
+        decoder = Decoder(config, CodeSets(frozenset(topology.locations), frozenset(topology.channels)))
         batches: dict[str, UnitBatch] = {}
         for one in events:
             topic = "inventory.orders" if one["type"].startswith("order_") else "inventory.warehouse"
@@ -276,13 +275,13 @@ def test_asked_to_publish_again_a_shard_says_all_it_knows(tmp_path: Path) -> Non
 
 
 def test_a_listener_learns_the_newest_codes_and_keeps_nothing(tmp_path: Path) -> None:
-    floor, book, said = Floor(tmp_path), Book(), []
+    floor, known, said = Floor(tmp_path), KnownCodes(), []
     list(floor.reference())
     flow = Dataflow("test")
     up = op.input("inputs", flow, TestingSource([("listener1", TopologyRecord(floor.tables.pack()))]))
-    op.output("out", op.stateful_batch("listener", up, lambda _: Listener(book)), TestingSink(said))
+    op.output("out", op.stateful_batch("listener", up, lambda _: Listener(known)), TestingSink(said))
     run_main(flow)
-    assert (book.locations, book.channels) == (frozenset({"EAST"}), frozenset({"web"}))
+    assert (known.locations, known.channels) == (frozenset({"EAST"}), frozenset({"web"}))
     assert said == []
 
 

@@ -12,14 +12,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks.catalog import SCENARIOS
-from flows import health, metric_catalog, topics
-from schemas.settings import Settings, load_settings
+from flows.cli import metrics_page
+from flows.kafka import topics
+from flows.monitoring import health
+from flows.settings import load_settings
+from schemas.settings import Settings
 from schemas.topics import REFERENCE
 from tests.conftest import ROOT
 from tests.prometheus import RULES
 
 PAGES = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
-FLOWS = {path.name: path.read_text("utf-8") for path in sorted((ROOT / "flows").rglob("*.py"))}
+FLOWS = {
+    path.relative_to(ROOT / "flows").as_posix(): path.read_text("utf-8")
+    for path in sorted((ROOT / "flows").rglob("*.py"))
+}
 #: Bytewax's own runner starts from here; `atp run`, of which the pages speak, never comes by.
 NOT_OF_RUN = "availability.py"
 
@@ -61,7 +67,7 @@ def test_a_log_line_of_a_kind_that_a_page_names_is_one_that_a_run_writes(page: s
         assert (
             kind in written
             or any(one.startswith(kind) for one in written)
-            or f'kind=f"{kind}.' in FLOWS["worker_output.py"]
+            or f'kind=f"{kind}.' in FLOWS["processes/worker_output.py"]
         ), f"{page}: nothing in a run writes a line of kind {kind}"
 
 
@@ -123,11 +129,11 @@ def test_every_file_of_ours_in_the_table_of_guarantees_is_there() -> None:
     for name in re.findall(r"`((?:flows|operators)/[\w/]+\.\w+)`", table):
         assert (ROOT / name).is_file(), name
     (row,) = re.findall(r"^\| G5 .*$", table, re.M)
-    assert "`flows/letters.py`" in row, "it decides what of a message is kept"
+    assert "`flows/publishing/letters.py`" in row, "it decides what of a message is kept"
 
 
 def test_the_changelog_says_once_which_functions_are_loaded_in_redis() -> None:
-    library = (ROOT / "flows" / "library.lua").read_text("utf-8")
+    library = (ROOT / "flows" / "readmodel" / "library.lua").read_text("utf-8")
     (version,) = re.findall(r"^local VERSION = '(\d+)'", library, re.M)
     unreleased = flat((ROOT / "CHANGELOG.md").read_text("utf-8").partition("## Unreleased")[2].partition("\n## ")[0])
     assert re.findall(r"functions in Redis are version (\d+)", unreleased) == [version]
@@ -135,7 +141,7 @@ def test_the_changelog_says_once_which_functions_are_loaded_in_redis() -> None:
 
 def test_every_check_of_readiness_is_named_where_metrics_and_alerts_are_explained() -> None:
     checks = [check.name for check in health.ready(health.Facts(phase="starting"))]
-    page = flat(metric_catalog.page())
+    page = flat(metrics_page.page())
     assert f"`/readyz` ({', '.join(checks).replace('_', ' ')})" in page
     section = PAGES["runbook.md"].partition("## AtpNotReady")[2].partition("\n## ")[0]
     assert set(checks) <= set(re.findall(r"`(\w+)`", section))

@@ -24,10 +24,10 @@ import pytest
 import redis
 from confluent_kafka import Producer
 
-from flows.children import HOST, free_port
+from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
-from flows.settings_page import page as settings_page
-from schemas.settings import load_settings
+from flows.embedded.child import HOST, free_port
+from flows.settings import client_options, load_settings, redis_address
 from tests.conftest import ROOT
 from tests.place import Place
 from tests.prometheus import queries
@@ -236,8 +236,8 @@ def test_the_settings_for_security_are_settings(tmp_path: Path) -> None:
     (tmp_path / "some.txt").write_text("secret")
     (tmp_path / "atp.toml").write_text(re.sub(r'"/[\w/.]+"', f'"{tmp_path / "some.txt"}"', text))
     settings = load_settings(tmp_path / "atp.toml")
-    assert settings.kafka.client_options()["sasl.password"] == "secret"
-    assert settings.redis.address().startswith("rediss://atp:secret@redis:6380/0?ssl_ca_certs=")
+    assert client_options(settings.kafka)["sasl.password"] == "secret"
+    assert redis_address(settings.redis).startswith("rediss://atp:secret@redis:6380/0?ssl_ca_certs=")
 
 
 def test_the_state_is_as_dangerous_as_the_page_on_security_says() -> None:
@@ -341,7 +341,7 @@ def test_reading_with_java(running: Place) -> None:
 
 def test_the_page_of_settings_is_current() -> None:
     written = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert written == settings_page(), "write it anew: python -m flows.settings_page > docs/settings.md"
+    assert written == settings_page(), "write it anew: python -m flows.cli.settings_page > docs/settings.md"
 
 
 #: Who runs the blocks of a page, by language: tests of this module, or the module named.
@@ -397,7 +397,7 @@ def test_no_block_is_left_out() -> None:
 def test_the_page_of_commands_lists_every_command() -> None:
     import typer
 
-    from flows.cli import app
+    from flows.cli.app import app
 
     listed = set(re.findall(r"^\| `atp ([a-z-]+)", (ROOT / "docs" / "commands.md").read_text("utf-8"), re.M))
     assert listed == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -434,7 +434,7 @@ def test_the_front_page_leads_to_every_page() -> None:
 def test_every_command_and_setting_that_a_page_names_exists(page: Path) -> None:
     import typer
 
-    from flows.cli import app
+    from flows.cli.app import app
     from schemas.settings import NAMES
 
     text = page.read_text("utf-8")

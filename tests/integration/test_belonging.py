@@ -10,8 +10,8 @@ import msgspec
 from confluent_kafka.admin import AdminClient, NewPartitions
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.store import library, library_version
+from flows.cli.app import app
+from flows.readmodel.store import library, library_version
 from tests.running import Engine, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
 

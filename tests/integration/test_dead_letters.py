@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from tests.made_letters import Made
 from tests.running import Engine, until
 from tests.shop import ago, clock, event, open_shop, placed, promised, received, wait_for
@@ -124,7 +124,7 @@ def test_a_line_whose_letter_has_no_bytes_is_shown_and_replayed_by_its_name(shop
 
 
 def test_bytes_that_no_letter_has_any_more_are_found_in_the_input_topic(shop: Any) -> None:
-    from flows.dead_letters import parse, read, with_values
+    from flows.letters.reading import parse, read, with_values
 
     order = placed(7, 4)
     shop.send("inventory.orders", order, key="a key", partition=1)
@@ -278,7 +278,7 @@ def test_what_stands_is_published_again_on_request(shop: Any) -> None:
 
 
 def test_a_request_that_no_engine_takes_is_withdrawn(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import requests
+    from flows.readmodel import requests
 
     monkeypatch.setattr(requests, "ANSWER_TIMEOUT_S", 0.3)
     with pytest.raises(requests.RequestError, match="no engine took the request"):

@@ -17,9 +17,9 @@ import redis
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from flows import embedded
-from flows.children import HOST, ServerError, free_port
 from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
+from flows.embedded import servers as embedded
+from flows.embedded.child import HOST, ServerError, free_port
 
 LOG_APPEND = {"message.timestamp.type": "LogAppendTime"}
 LIBRARY = "#!lua name=probe\nredis.register_function('probe', function(keys) return redis.call('INCR', keys[1]) end)"
@@ -174,7 +174,7 @@ def test_a_port_taken_before_the_server_binds_it_is_replaced(monkeypatch: pytest
         squatter.listen()
         taken = squatter.getsockname()[1]
         ports = iter([taken, free_port()])
-        monkeypatch.setattr("flows.children.free_port", lambda: next(ports))
+        monkeypatch.setattr("flows.embedded.child.free_port", lambda: next(ports))
         with Servers(tmp_path, kafka=False) as servers:
             assert str(taken) not in servers.redis_url
 
@@ -198,7 +198,7 @@ def started_from_a_shell(folder: Path) -> tuple[subprocess.Popen[str], dict[str,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-        cwd=Path(embedded.__file__).parents[1],
+        cwd=Path(embedded.__file__).parents[2],
     )
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows import supervisor
+from flows.processes import supervisor
 
 
 def at(seconds_ago: float = 60) -> str:

@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.children import free_port
-from flows.runtime import now
-from flows.store import Store
+from flows.embedded.child import free_port
+from flows.readmodel.store import Store
+from flows.runtime.run import now
+from flows.settings import redis_address
 from schemas.codes import parse_time
 from tests.running import Engine, frozen, until
 from tests.shop import open_shop, promised, take_in, wait_for
@@ -32,7 +33,7 @@ SENTENCE = "a newer run of the engine has taken over"
 def claim(world: Any) -> None:
     """Take over, as a newer run does at its start."""
     settings = world.settings()
-    store = Store(settings.redis.address(), settings.redis.prefix)
+    store = Store(redis_address(settings.redis), settings.redis.prefix)
     store.claim(0)
     store.close()
 
@@ -40,7 +41,7 @@ def claim(world: Any) -> None:
 def turned_away(world: Any) -> int:
     """How many writes the fence has turned away since that."""
     settings = world.settings()
-    with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+    with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
         return store.rejected()
 
 
@@ -154,7 +155,7 @@ def test_a_worker_whose_writer_died_while_nothing_happens_ends_and_is_started_ag
     with Engine(world, workers=2) as engine:
         wait_for(world, 10)
         settings = world.settings()
-        store = Store(settings.redis.address(), settings.redis.prefix)
+        store = Store(redis_address(settings.redis), settings.redis.prefix)
         # Of another worker's progress the writer reads with its heartbeat; this one it cannot read.
         store.put(store.progress_key(), {"elsewhere/0": b"\xc1"})
         until(lambda: "MessagePack" in engine.text() or "a worker died" in engine.text(), 8, engine.text)

@@ -20,9 +20,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from typer.testing import CliRunner
 
-from flows.children import free_port
-from flows.cli import app
-from flows.importing import verdicts
+from flows.adapters.files import verdicts
+from flows.cli.app import app
+from flows.embedded.child import free_port
 from tests.conftest import ROOT
 from tests.running import Engine, committed, ends, until
 

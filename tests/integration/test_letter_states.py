@@ -148,7 +148,7 @@ def test_where_that_is_set_the_engine_sends_again_by_itself_what_has_become_know
 def test_by_itself_no_message_is_tried_for_ever(world: Any) -> None:
     from confluent_kafka import Producer
 
-    from flows.known_replay import TRIES_MAX, KnownReplay
+    from flows.letters.known_replay import TRIES_MAX, KnownReplay
 
     open_shop(world, items=1)
     told = {"code": "unknown_item", "message": "m", "topic": world.topic("inventory.warehouse"), "partition": "0"}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.children import HOST, free_port
+from flows.embedded.child import HOST, free_port
 from flows.log import BURST
 from tests.running import START_SECONDS_MAX, Engine, until
 from tests.shop import open_shop, received, take_in, wait_for
@@ -132,8 +132,8 @@ def test_what_is_no_json_becomes_json_and_what_was_said_in_one_breath_stays_toge
     reader = (
         "import contextlib, subprocess, sys, pathlib\n"
         "from flows.log import configure\n"
-        "from flows.worker_output import WorkerOutput\n"
-        "from schemas.settings import load_settings\n"
+        "from flows.processes.worker_output import WorkerOutput\n"
+        "from flows.settings import load_settings\n"
         f"configure(load_settings(pathlib.Path({str(world.config)!r}), {{'log.format': 'json'}}))\n"
         f"command = [sys.executable, '-c', {program!r}]\n"
         "pipe = subprocess.PIPE\n"

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from flows.children import free_port
-from flows.cli import app
-from flows.recovery_store import committed_epoch
-from flows.store import Store
+from flows.cli.app import app
+from flows.embedded.child import free_port
+from flows.readmodel.store import Store
+from flows.settings import redis_address
+from flows.storage.recovery_store import committed_epoch
 from tests.integration.test_freshness import alive, is_ready, wait_until_ready
 from tests.running import START_SECONDS_MAX, Engine, until
 from tests.shop import clock, open_shop, take_in, wait_for
@@ -138,7 +139,7 @@ def test_bytewaxs_own_runner_ends_with_a_sentence_when_a_newer_run_takes_over_an
         facts = world.state_dir / "engine.json"
         until(lambda: not json.loads(facts.read_bytes()).get("is_first"), 30, "the first epoch is noted")
         assert committed_epoch(world.state_dir / "recovery") is not None
-        with closing(Store(settings.redis.address(), settings.redis.prefix)) as newer:
+        with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as newer:
             newer.claim(0)
         assert runner.wait(20) == 2, log.read_text()
     said = log.read_text()

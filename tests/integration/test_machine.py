@@ -210,7 +210,7 @@ def why_not_ready(port: int) -> str:
 
 @pytest.mark.parametrize("trouble", ["out of memory", "read-only"])
 def test_a_redis_that_takes_no_writes_is_waited_for(world: Any, trouble: str) -> None:
-    from flows.supervisor import free_ports
+    from flows.processes.addresses import free_ports
 
     [port] = free_ports(1)
     open_shop(world, items=50)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from flows.memory import WARN_AT
+from flows.monitoring.memory import WARN_AT
 from tests.running import START_SECONDS_MAX, Engine
 from tests.shop import open_shop, promised, received, take_in, wait_for
 from tests.stories import Feeder, send

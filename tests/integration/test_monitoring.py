@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from flows import load
-from flows.children import free_port
-from flows.traffic import Profile
+from flows.embedded.child import free_port
+from flows.traffic import sending as load
+from flows.traffic.profile import Profile
 from tests.integration.test_belonging import admin
 from tests.prometheus import IS_HERE, Prometheus, alerts, queries
 from tests.running import START_SECONDS_MAX, Engine, frozen, until

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from flows.encode import Slice, bulk_bytes
-from flows.store import Behind, Fenced, Outage, Store
+from flows.readmodel.slices import Slice, bulk_bytes
+from flows.readmodel.store import Behind, Fenced, Outage, Store
 from tests.judging import hashes
 from tests.running import Engine, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for

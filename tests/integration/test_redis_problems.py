@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from flows import supervisor
-from flows.check import examine
-from flows.children import HOST, free_port
-from flows.cli import app
-from flows.embedded import _Valkey
-from flows.kafka import KafkaProblem, partitions_of
-from flows.store import Outage, Store
+from flows.cli.app import app
+from flows.embedded.child import HOST, free_port
+from flows.embedded.servers import _Valkey
+from flows.inspection.check import examine
+from flows.kafka.clients import KafkaProblem, partitions_of
+from flows.processes import supervisor
+from flows.readmodel.store import Outage, Store
 from schemas.settings import Settings
 from tests.guarded import Papers, _TlsFront
 

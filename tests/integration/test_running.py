@@ -14,8 +14,9 @@ from typing import Any
 import orjson
 import pytest
 
-from flows import state_folder, supervisor
-from flows.children import free_port
+from flows.embedded.child import free_port
+from flows.processes import supervisor
+from flows.storage import folder as state_folder
 from schemas.outputs import InventoryException, Update
 from tests.running import Engine, committed, ends, until
 from tests.shop import ago, clock, event, open_shop, placed, promised, received, send_channel, take_in, wait_for
@@ -329,6 +330,10 @@ def test_told_to_wait_it_keeps_trying_until_its_servers_are_there(world: Any) ->
 def test_a_worker_whose_supervisor_ends_before_its_errand_ends_silently() -> None:
     """Workers load what they need while the supervisor still finds out what to run; that may be nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "flows.worker"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30, check=False
+        [sys.executable, "-m", "flows.processes.worker"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")

@@ -15,14 +15,16 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from typer.testing import CliRunner
 
-from flows.check import _redis, examine
-from flows.children import HOST
-from flows.cli import app
-from flows.item_walk import ItemWalk
-from flows.kafka import client_config
-from flows.store import Fenced, Outage, Store
-from flows.topics import plan
-from schemas.settings import Settings, load_settings
+from flows.cli.app import app
+from flows.embedded.child import HOST
+from flows.inspection.check import examine
+from flows.inspection.redis_findings import redis_findings
+from flows.kafka.clients import client_config
+from flows.kafka.topics import plan
+from flows.readmodel.item_walk import ItemWalk
+from flows.readmodel.store import Fenced, Outage, Store
+from flows.settings import load_settings, redis_address
+from schemas.settings import Settings
 from tests.conftest import ROOT
 from tests.guarded import USER, GuardedKafka, GuardedRedis, Papers, redis_rights
 from tests.running import until
@@ -183,7 +185,7 @@ port = 0
         config.write_text(config.read_text().replace('"web"', f'"{USER}"'))
         with redis.admin() as admin:
             admin.execute_command("ACL", "SETUSER", USER, "-fcall")
-        [finding] = [one for one in _redis(load_settings(config)) if not one.is_ok]
+        [finding] = [one for one in redis_findings(load_settings(config)) if not one.is_ok]
         assert finding.subject == "redis functions" and "docs/security.md" in finding.remedy
     finally:
         redis.stop()
@@ -191,7 +193,7 @@ port = 0
 
 def test_with_these_rights_an_older_run_is_turned_away_and_counted(fortress: Fortress) -> None:
     settings = fortress.settings()
-    older, newer = (Store(settings.redis.address(), settings.redis.prefix, writer="7") for _ in range(2))
+    older, newer = (Store(redis_address(settings.redis), settings.redis.prefix, writer="7") for _ in range(2))
     try:
         older.claim(0)
         older.write([], [])
@@ -255,7 +257,7 @@ def test_a_client_certificate_lets_in_where_kafka_asks_for_one(fortress: Fortres
 def test_a_client_certificate_lets_in_where_redis_asks_for_one(fortress: Fortress) -> None:
     def redis_is_well(config: Path) -> bool:
         settings = load_settings(config)
-        store = Store(settings.redis.address(), settings.redis.prefix, writer="7")
+        store = Store(redis_address(settings.redis), settings.redis.prefix, writer="7")
         try:
             store.rejected()
         except Outage:
@@ -303,7 +305,7 @@ def test_what_cannot_get_in_is_told_with_a_remedy_and_without_a_secret(fortress:
 
 def test_without_the_right_to_keep_the_set_of_items_numbers_go_on_and_check_names_it(fortress: Fortress) -> None:
     settings = fortress.settings()
-    store = Store(settings.redis.address(), settings.redis.prefix, writer="8")
+    store = Store(redis_address(settings.redis), settings.redis.prefix, writer="8")
     with fortress.redis.admin() as admin:
         admin.execute_command("ACL", "SETUSER", USER, "-zadd", "-scan")
         try:

@@ -18,12 +18,13 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from typer.testing import CliRunner
 
-from flows.check import _state
-from flows.cli import app
-from flows.earlier_run import EarlierRun, earlier_run
-from flows.recovery_store import committed_epoch
-from flows.state_folder import read_facts
-from flows.store import Store
+from flows.cli.app import app
+from flows.inspection.state_findings import state_findings
+from flows.readmodel.store import Store
+from flows.recovery.earlier_run import EarlierRun, earlier_run
+from flows.settings import redis_address
+from flows.storage.folder import read_facts
+from flows.storage.recovery_store import committed_epoch
 from schemas.topics import UPDATES
 from tests.running import Engine, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
@@ -52,7 +53,7 @@ def refused(world: Any, *arguments: str, code: int = 2, **overrides: object) -> 
 
 def known(world: Any, **overrides: object) -> EarlierRun:
     settings = world.settings(**FEW, **overrides)
-    with closing(Store(settings.redis.address(), settings.redis.prefix)) as store:
+    with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
         return earlier_run(settings, store)
 
 
@@ -113,7 +114,7 @@ def test_a_start_that_lacks_the_state_of_a_known_run_is_refused(
     said = refused(world, "--wait")
     assert what in said and str(world.state_dir) in said, said
     assert "--from-scratch" in said and '"next": ' in said, said
-    finding = next(one for one in _state(world.settings(**FEW), True) if not one.is_ok)
+    finding = next(one for one in state_findings(world.settings(**FEW), True) if not one.is_ok)
     assert what in finding.seen and "--from-scratch" in finding.remedy, finding
     assert promised(world) == 5
 
@@ -307,7 +308,7 @@ def test_facts_that_cannot_be_read_are_said_in_a_sentence(world: Any) -> None:
         said = refused(world)
         assert f"state.dir: {path}" in said and "restore state.dir" in said, said
         assert len(said.splitlines()) <= 3, said
-        assert [one for one in _state(world.settings(**FEW), True) if not one.is_ok]
+        assert [one for one in state_findings(world.settings(**FEW), True) if not one.is_ok]
     path.write_bytes(b'{"format":99,"shards":4,"token":"of another shape"}')
     refused(world)
     path.write_bytes(kept)
@@ -332,7 +333,7 @@ def test_a_damaged_recovery_store_is_said_and_ends_the_engine(world: Any) -> Non
         said = refused(world)
         assert part.name in said and "restore state.dir from its backup" in said, said
         assert len(said.splitlines()) <= 3, said
-        assert [one for one in _state(world.settings(**FEW), True) if not one.is_ok]
+        assert [one for one in state_findings(world.settings(**FEW), True) if not one.is_ok]
         shutil.rmtree(world.state_dir)
         shutil.copytree(kept, world.state_dir)
     part.unlink()
@@ -365,13 +366,13 @@ PLANTED = """
 import sys, threading, time
 
 def plant():
-    while not hasattr(sys.modules.get("flows.steps"), "ShardStep"):
+    while not hasattr(sys.modules.get("flows.dataflow.steps"), "ShardStep"):
         time.sleep(0.005)
     def fail(self, values):
         raise ValueError("a planted fault")
-    sys.modules["flows.steps"].ShardStep.on_batch = fail
+    sys.modules["flows.dataflow.steps"].ShardStep.on_batch = fail
 
-if "flows.worker" in sys.orig_argv:
+if "flows.processes.worker" in sys.orig_argv:
     threading.Thread(target=plant, daemon=True).start()
 """
 

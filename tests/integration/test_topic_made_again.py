@@ -17,8 +17,8 @@ import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
-from flows.supervisor import free_ports
+from flows.cli.app import app
+from flows.processes.addresses import free_ports
 from tests.integration.test_belonging import admin, findings, refuses
 from tests.running import Engine, until
 from tests.shop import clock, event, open_shop, promised, received, take_in, wait_for

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from operators.decode import Book, Decoder, DecoderConfig
+from operators.decode import CodeSets, Decoder, DecoderConfig
 from schemas.codes import is_code, parse_json, parse_time
-from schemas.events import ANY_EVENT, EVENTS
+from schemas.event_table import EVENTS
+from schemas.events import ANY_EVENT
 from schemas.units import Origin, Refusal, Unit
 
 NOW = parse_time("2025-01-31T12:00:00Z")
@@ -235,13 +236,13 @@ def origin_of(topic: str, value: bytes) -> Origin:
 
 BOUND = {"wms": frozenset(EVENTS) - {"stock_counted", "order_released"}}
 DECODERS = {
-    "unbound": Decoder(DecoderConfig(TOPICS), Book({"dc/1", "dc/2", "a"}, {"web", "a"})),
+    "unbound": Decoder(DecoderConfig(TOPICS), CodeSets({"dc/1", "dc/2", "a"}, {"web", "a"})),
     "bound": Decoder(
         DecoderConfig(TOPICS, source_windows={"a": 0}, may_send=BOUND, source_locations={"wms": frozenset({"dc/1"})}),
-        Book({"dc/1", "dc/2"}, {"web"}),
+        CodeSets({"dc/1", "dc/2"}, {"web"}),
     ),
-    "ignorant": Decoder(DecoderConfig(TOPICS), Book((), ())),
-    "small": Decoder(DecoderConfig(TOPICS, max_message_bytes=300), Book({"dc/1", "dc/2"}, {"web"})),
+    "ignorant": Decoder(DecoderConfig(TOPICS), CodeSets((), ())),
+    "small": Decoder(DecoderConfig(TOPICS, max_message_bytes=300), CodeSets({"dc/1", "dc/2"}, {"web"})),
 }
 
 
@@ -254,7 +255,7 @@ class EveryCode:
 
 CREDULOUS = Decoder(
     DecoderConfig(TOPICS, max_clock_skew=FOREVER, dedup_window=FOREVER),
-    Book(EveryCode(), EveryCode()),
+    CodeSets(EveryCode(), EveryCode()),
 )
 
 

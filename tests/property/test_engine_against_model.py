@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from flows.audit.model import Model
 from operators.rules import lots
 from operators.rules.policy import Policy
 from tests import invariants
 from tests.engine import Engine
 from tests.histories import SKEW, WINDOW, History
-from tests.model import Model
 from tests.playing import Tale, failure_of, plain, play, read, shortened, tale_of, write
 
 ROOT = Path(__file__).parents[2]

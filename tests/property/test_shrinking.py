@@ -18,13 +18,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
+from flows.audit.model import Model
 from operators import shard
 from operators.rules import lines, lots
 from tests import invariants
 from tests.desk import instant
 from tests.engine import Engine
 from tests.histories import DAY, HOUR, MINUTE, SKEW, START, WINDOW, text_of
-from tests.model import Model
 from tests.playing import FAILURES, agree, compare, failure_of, read
 
 Picks = list[list[int]]

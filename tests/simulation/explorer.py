@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 
 import structlog
 
-from flows import publisher as publisher_module
-from flows import requests as requests_module
-from flows.publisher import Publisher
+from flows.publishing import publisher as publisher_module
+from flows.publishing.publisher import Publisher
+from flows.readmodel import requests as requests_module
+from flows.settings import load_settings
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import ShardConfig
-from schemas.settings import load_settings
 from schemas.units import EventType, Origin, Unit
 from tests.simulation.instance import Instance, Snapshot
 from tests.simulation.servers import Log, MemoryRedis
@@ -419,7 +419,7 @@ def _common() -> tuple[Any, bytes, bytes]:
         facts = b""
         for kind, key, value in records:
             origin = Origin(f"inventory.{kind}", 0, 0, 0, key.encode(), json.dumps(value).encode())
-            accepted, refused, _ = tables.judge([(kind, origin)], START, 0)
+            accepted, refused, _ = tables.accept([(kind, origin)], START, 0)
             assert not refused, refused
             for record in accepted:
                 facts = record.facts or b""

@@ -7,11 +7,10 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flows.control import Control
-from flows.progress import PartProgress, Progress
-from flows.publisher import Publisher
-from flows.runtime import Book, Run, Stop
-from flows.store import Fenced
+from flows.publishing.publisher import Publisher
+from flows.readmodel.store import Fenced
+from flows.runtime.progress import PartProgress
+from flows.runtime.run import Run, Shared
 from operators.route import shard_of
 from operators.shard import Shard
 from schemas.messages import Inbound, ItemRecord, Outcome, TopologyRecord, UnitBatch
@@ -142,12 +141,13 @@ class Instance:
         world.token_on_disk = max(world.token_on_disk, token)
         self.token = token
         self.run = Run(world.settings, token, ends={part: len(log) for part, log in world.logs.items()})
-        self.progress, self.control, self.book = Progress(), Control(), Book()
+        shared = Shared(self.run)
+        self.progress, self.control = shared.progress, shared.control
         self.progress.expect(world.logs)
-        self.book.update(world.topology)
+        shared.known.update(world.topology)
         kafka = self.kafka = MemoryKafka(world.kafka, self.fault, world.dice.randrange)
         self.publisher = world.publisher_class(
-            self.run, self.book, self.progress, self.control, Stop(), Silence(),
+            shared, Silence(),
             connect=lambda _, prefix, of=0, writer="reader": MemoryStore(world.redis, self.fault, prefix, of, writer),
             kafka=lambda *_: kafka,
             read_tail=world.kafka.tail,

@@ -11,8 +11,8 @@ from typing import Any
 import hiredis
 import redis
 
-from flows.kafka_tail import MARGIN_MS, Tail
-from flows.store import Argument, Outage, Store, library_version
+from flows.publishing.tail import MARGIN_MS, Tail
+from flows.readmodel.store import Argument, Outage, Store, library_version
 from schemas.messages import Outgoing
 
 #: as in library.lua

@@ -10,9 +10,9 @@ import pytest
 import redis
 import structlog
 
-from flows import publisher
-from flows.publisher import Publisher, PublisherError
-from flows.store import library
+from flows.publishing import publisher
+from flows.publishing.publisher import Publisher, PublisherError
+from flows.readmodel.store import library
 from operators.holdback import HeldShard
 from tests.simulation.explorer import Broken, Faults, explore, silence
 from tests.simulation.servers import MemoryRedis

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from flows import alive as alive_module
-from flows.alive import Alive
-from flows.item_walk import WHOLE, ItemWalk
-from flows.monitor import Freshness
-from flows.store import Behind, Fenced, Outage
-from schemas.settings import load_settings
+from flows.monitoring.monitor import Freshness
+from flows.processes import alive as alive_module
+from flows.processes.alive import Alive
+from flows.readmodel.item_walk import WHOLE, ItemWalk
+from flows.readmodel.store import Behind, Fenced, Outage
+from flows.settings import load_settings
 from tests.running import until
 
 
@@ -55,7 +55,7 @@ class Fake:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
-    for name, seconds in (("EVERY_S", 0.01), ("JUDGED_EVERY_S", 0.02), ("JUDGED_FOR_S", 0.3)):
+    for name, seconds in (("EVERY_S", 0.01), ("ASK_EVERY_S", 0.02), ("KNOWN_FOR_S", 0.3)):
         monkeypatch.setattr(alive_module, name, seconds)
     return Fake()
 

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from flows import availability
-from flows.belonging import Earlier, Inputs, TopicFacts
-from flows.kafka import KafkaProblem
-from flows.runtime import Stop
-from flows.state_folder import FACTS, Busy, Facts, read_facts, write_facts
-from flows.store import Fenced, Outage, StoreError
+from flows.kafka.clients import KafkaProblem
+from flows.kafka.identity import Earlier, Inputs, TopicFacts
+from flows.readmodel.store import Fenced, Outage, StoreError
+from flows.runtime.run import Stop
+from flows.storage.folder import FACTS, Busy, Facts, read_facts, write_facts
 from operators.ledger import FORMAT
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
@@ -136,7 +136,7 @@ def test_it_notes_when_the_first_epoch_is_kept_and_leaves_the_store_to_bytewax(
     def reads(*_: object) -> None:
         raise AssertionError("a second SQLite in this process takes the locks of the first")
 
-    monkeypatch.setattr("flows.state_folder.committed_epoch", reads)
+    monkeypatch.setattr("flows.storage.folder.committed_epoch", reads)
     metrics: Any = worker.metrics
 
     def is_noted() -> bool:

@@ -16,7 +16,7 @@ from benchmarks.catalog import SCENARIOS, SHORT
 from benchmarks.sampling import Sampler
 from benchmarks.scenario import Mark
 from benchmarks.slow_proxy import SlowProxy
-from flows import traffic
+from flows.traffic.profile import ITEMS, Profile, reference
 from tests.engine import Engine
 
 HOUR = 3_600_000_000
@@ -36,10 +36,10 @@ def test_the_driver_owes_what_its_phases_say_whatever_it_has_sent(elapsed: float
 def test_a_probe_takes_the_promise_to_what_its_reader_waits_for(number: int) -> None:
     moment = round(datetime.now(UTC).timestamp() * 1e6) + 1_000_000
     engine = Engine(24 * HOUR, HOUR // 12)
-    for topic, key, value in traffic.reference(traffic.Profile(events=1, items=1)):
+    for topic, key, value in reference(Profile(events=1, items=1)):
         assert engine.reference(topic, key, value) == []
     for topic, key, value in probes.preparation(number + 1):
-        said = engine.reference(topic, key, value) if topic == traffic.ITEMS else engine.event(topic, value, moment)
+        said = engine.reference(topic, key, value) if topic == ITEMS else engine.event(topic, value, moment)
         assert said == []
     item = probes.item_of(number)
     before = engine.promise(item, probes.CHANNEL, moment)

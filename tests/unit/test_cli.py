@@ -17,21 +17,24 @@ import typer
 from confluent_kafka import KafkaError, KafkaException
 from typer.testing import CliRunner
 
-from flows.accepting import AcceptProblem
-from flows.check import kept, replicated, running
-from flows.children import ServerError
-from flows.cli import app, reporting
+from flows.adapters.files.rows import ImportProblem
+from flows.cli.app import app
+from flows.cli.options import reporting
+from flows.embedded.child import ServerError
 from flows.errors import PlainError
-from flows.importing.rows import ImportProblem
-from flows.kafka import KafkaProblem
-from flows.load import LoadError
-from flows.lookup import LookupProblem
-from flows.state_folder import Busy
-from flows.store import StoreError
-from flows.supervisor import StartError
-from flows.topics import plan
-from flows.watch import lines_of
-from schemas.settings import Settings, load_settings
+from flows.inspection.check import running
+from flows.inspection.follow import lines_of
+from flows.inspection.kafka_findings import kept, replicated
+from flows.inspection.lookup import LookupProblem
+from flows.kafka.clients import KafkaProblem
+from flows.kafka.sending import SendError
+from flows.kafka.topics import plan
+from flows.processes.preparation import StartError
+from flows.readmodel.store import StoreError
+from flows.recovery.accepting import AcceptProblem
+from flows.settings import load_settings
+from flows.storage.folder import Busy
+from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -106,7 +109,7 @@ def test_a_wrong_setting_in_the_environment_ends_with_2(here: Path, monkeypatch:
 
 
 def test_a_flag_of_its_own_wins_over_set(here: Path) -> None:
-    from flows.cli import load
+    from flows.cli.options import load
 
     settings = load(workers=3, settings=["workers=2", "topics.prefix=t."], kafka="one:1")
     assert (settings.workers, settings.topics.prefix, settings.kafka.bootstrap_servers) == (3, "t.", "one:1")
@@ -154,7 +157,7 @@ def test_any_error_that_is_meant_for_people_is_a_sentence_and_not_a_stack(
     def fails(*_: object) -> int:
         raise NewError("the moon is in the way: wait")
 
-    monkeypatch.setattr("flows.lookup.show", fails)
+    monkeypatch.setattr("flows.inspection.lookup.show", fails)
     assert invoke("get", "SKU-1") == (1, "", "atp: the moon is in the way: wait\n")
 
 
@@ -173,7 +176,7 @@ def test_what_a_client_raises_is_no_stack_either(
 
 
 def test_the_errors_of_the_clients_are_meant_for_people() -> None:
-    clients = (KafkaProblem, StoreError, LoadError, ImportProblem, LookupProblem, ServerError)
+    clients = (KafkaProblem, StoreError, SendError, ImportProblem, LookupProblem, ServerError)
     for error in (*clients, StartError, Busy, AcceptProblem):
         assert issubclass(error, PlainError), error
 
@@ -221,7 +224,7 @@ class _Shelf:
 @pytest.fixture
 def one_item(monkeypatch: pytest.MonkeyPatch) -> _Shelf:
     shelf = _Shelf()
-    monkeypatch.setattr("flows.items.redis.Redis.from_url", lambda *_, **__: shelf)
+    monkeypatch.setattr("flows.inspection.items.redis.Redis.from_url", lambda *_, **__: shelf)
     return shelf
 
 
@@ -293,7 +296,9 @@ ITEMS = {"HOE": (PROMISES, POSITION), "AXE": ({"web": "1"}, {}), "web": ({"shop"
 @pytest.fixture
 def shelf(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis holds a few items."""
-    monkeypatch.setattr("flows.lookup.read", lambda _, items: {item: ITEMS.get(item, ({}, {})) for item in items})
+    monkeypatch.setattr(
+        "flows.inspection.lookup.read", lambda _, items: {item: ITEMS.get(item, ({}, {})) for item in items}
+    )
 
 
 @pytest.mark.parametrize(
@@ -402,7 +407,7 @@ def test_check_says_whether_an_engine_runs_here_and_leaves_the_folder_as_it_was(
         assert running(settings).seen == f"one runs on {here / 'state'}"
         with pytest.MonkeyPatch.context() as patch:
             said = {"at": "1", "behind_ms": "1500", "ready": "1", "version": "0.2.0", "run": "7"}
-            patch.setattr("flows.check.read_alive", lambda _: (said, ""))
+            patch.setattr("flows.inspection.check.read_alive", lambda _: (said, ""))
             assert running(settings).seen == f"one 0.2.0 runs on {here / 'state'}: ready, 1.5 s behind"
     assert running(settings).seen.startswith("none runs")
 
@@ -412,7 +417,7 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         [
             sys.executable,
             "-c",
-            "import sys, flows.cli; print([n for n in ('confluent_kafka', 'bytewax', 'redis', 'pydantic')"
+            "import sys, flows.cli.app; print([n for n in ('confluent_kafka', 'bytewax', 'redis', 'pydantic')"
             " if n in sys.modules])",
         ],
         cwd=ROOT,

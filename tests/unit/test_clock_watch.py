@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.clock_watch import STEP_MIN_S, ClockWatch
+from flows.monitoring.clock_watch import STEP_MIN_S, ClockWatch
 
 
 class Clocks:

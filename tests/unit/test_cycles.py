@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.cycles import AMONG_MAX, look_for_cycles
+from flows.runtime.cycles import AMONG_MAX, look_for_cycles
 
 
 class Node:

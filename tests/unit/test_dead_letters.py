@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
-from flows import dead_letters, letter_states, originals, replaying, standing
-from flows.dead_letters import DeadLetter, Wanted, parse, read, with_values
-from flows.letter_states import OPEN, REFUSED_AGAIN, Mark, State, states_of, worth_sending
-from flows.originals import Original
-from schemas.settings import Settings, load_settings
+from flows.letters import originals, replaying, standing
+from flows.letters import reading as dead_letters
+from flows.letters import states as letter_states
+from flows.letters.originals import Original
+from flows.letters.reading import DeadLetter, Wanted, parse, read, with_values
+from flows.letters.states import OPEN, REFUSED_AGAIN, Mark, State, states_of, worth_sending
+from flows.settings import load_settings
+from schemas.settings import Settings
 from tests.made_letters import Made
 
 ORDERS = "inventory.orders"
@@ -222,7 +225,7 @@ def test_a_letter_of_what_lies_there_since_a_topic_was_made_again_refuses_nothin
 
 
 def test_what_has_no_bytes_any_more_is_not_sent(settings: Settings) -> None:
-    [fate] = replaying.judge(settings, letters(made(0)), Wanted(), False, 1)
+    [fate] = replaying.decide(settings, letters(made(0)), Wanted(), False, 1)
     assert "bytes are nowhere" in fate.refusal
 
 

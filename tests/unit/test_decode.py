@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from operators.decode import SOURCES_MAX, Book, Decoder, DecoderConfig
+from operators.decode import SOURCES_MAX, CodeSets, Decoder, DecoderConfig
 from schemas import codes
 from schemas.codes import NESTING_MAX, parse_time
-from schemas.events import EVENTS
+from schemas.event_table import EVENTS
 from schemas.units import EventType, Origin, Refusal, Unit
 from schemas.wire import SHALLOW_BYTES
 
@@ -48,7 +48,7 @@ ORDERS = [name for name, spec in EVENTS.items() if spec.line is not None]
 
 
 def decoder_of(**settings: Any) -> Decoder:
-    return Decoder(DecoderConfig(TOPICS, **settings), Book({"dc-1", "dc-2", "shop-1"}, {"web", "store"}))
+    return Decoder(DecoderConfig(TOPICS, **settings), CodeSets({"dc-1", "dc-2", "shop-1"}, {"web", "store"}))
 
 
 def message(name: str, **changes: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def test_a_plain_message_of_each_type_takes_the_fast_path(name: str) -> None:
         _judge = None  # type: ignore[assignment]
 
     usual = decoder_of()
-    unit = unit_of(message(name), Unjudged(usual.config, usual.book))
+    unit = unit_of(message(name), Unjudged(usual.config, usual.known))
     assert unit.type == EVENTS[name].number
     assert (unit.item, unit.source, unit.event_id) == ("RETRO-CLOCK", "wms", "evt-1")
     assert (unit.occurred_at, unit.recorded_at, unit.verdict) == (NOW, NOW, None)
@@ -484,7 +484,7 @@ def test_what_is_not_known_yet_is_left_to_be_read_again(code: str, field: str, v
     origin = origin_of(value, topic_of(value))
     assert not decoder.decode(origin, NOW, units, refusals, final=False)
     assert (units, refusals) == ([], [])
-    decoder.book.locations, decoder.book.channels = {"dc-1", "dc-2", "moon"}, {"web", "bazaar"}
+    decoder.known.locations, decoder.known.channels = {"dc-1", "dc-2", "moon"}, {"web", "bazaar"}
     assert decoder.decode(origin, NOW, units, refusals, final=False)
     assert (len(units), refusals) == (1, [])
 

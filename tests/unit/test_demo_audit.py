@@ -8,22 +8,24 @@ from typing import Any
 
 import pytest
 
-from flows.demo import garbage, model, scenario, world
-from flows.demo.audit import Report, Tally, compare_position, compare_promises, percentile
-from flows.demo.intake import Book, Record, Verdicts, judge
+from flows.audit.compare import Report, Tally, compare_dead_letters, compare_position, compare_promises, percentile
+from flows.audit.model import Model
+from flows.audit.quantities import oversold
+from flows.audit.reading import Record
+from flows.demo import garbage, scenario, world
 from flows.demo.scenario import Scenario
 
 HOUR, MINUTE, DAY = 3_600_000_000, 60_000_000, 86_400_000_000
 NOON = int(datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp()) * 1_000_000
-MAY_SEND = {"shop-plugin": frozenset({"order_placed"})}
+SOURCES = {"shop-plugin": {"may_send": frozenset({"order_placed"})}}
 
 
 class Desk:
     """Records events as Kafka would, and asks the model."""
 
     def __init__(self) -> None:
-        self.book = Book()
-        self.records: list[Record] = []
+        self.reference: list[Record] = []
+        self.events: list[Record] = []
         self.knows("locations", "north", location="north", sellable=False)
         for code in ("DC1", "DC2"):
             self.knows("locations", code, location=code, parent="north")
@@ -32,16 +34,20 @@ class Desk:
         self.knows("items", "CHEESE", item="CHEESE", base_uom="kg", scale=1)
 
     def knows(self, kind: str, key: str, **record: Any) -> None:
-        self.book.take(kind, key, json.dumps(record).encode())
+        self.told(f"inventory.{kind}", key.encode(), json.dumps(record).encode())
+
+    def told(self, topic: str, key: bytes, value: bytes) -> None:
+        """A reference record."""
+        self.reference.append(Record((topic, 0, len(self.reference)), NOON, key, value))
 
     def raw(self, topic: str, value: bytes, minutes_later: int = 0) -> None:
-        timestamp_ms = (NOON + minutes_later * MINUTE) // 1000
-        self.records.append(Record(topic, 0, len(self.records), timestamp_ms, value))
+        place = (f"inventory.{topic}", 0, len(self.events))
+        self.events.append(Record(place, NOON + minutes_later * MINUTE, b"", value))
 
     def says(self, kind: str, minute: int = 0, topic: str = "warehouse", **fields: Any) -> None:
         """An event that occurred `minute` minutes after 11:00; of the shovel at DC1 unless told otherwise."""
         event = {
-            "event_id": f"e{len(self.records)}",
+            "event_id": f"e{len(self.events)}",
             "type": kind,
             "source": "wms",
             "occurred_at": _text(NOON - HOUR + minute * MINUTE),
@@ -55,17 +61,29 @@ class Desk:
         lines = [{"line_id": "1", "item": "SHOVEL", **line}]
         self.says(kind, minute, "orders", item=None, location=None, order_id="SO-1", lines=lines, **head)
 
-    def verdicts(self) -> Verdicts:
-        return judge(self.records, self.book, MAY_SEND, 24 * HOUR, 5 * MINUTE, 1_048_576)
+    @property
+    def model(self) -> Model:
+        """All that was told, taken in."""
+        return self.accepted()[0]
 
-    def position(self, item: str = "SHOVEL") -> model.Position:
-        return model.position(self.verdicts().units.get(item, []), self.book, NOON)
+    def accepted(self) -> tuple[Model, dict[tuple[str, int, int], list[tuple[str, str | None]]]]:
+        """The model, and what it refused."""
+        model = Model(24 * HOUR, 5 * MINUTE, SOURCES)
+        return model, model.accept_all(self.reference, self.events)
+
+    def codes(self) -> list[str]:
+        return [code for refusals in self.accepted()[1].values() for code, _ in refusals]
+
+    def position(self, item: str = "SHOVEL") -> dict[str, dict[str, int]]:
+        return self.model.position(item, NOON)
 
     def at(self, location: str = "DC1", item: str = "SHOVEL") -> dict[str, int]:
-        return self.position(item).places[location].figures()
+        return self.position(item)[location]
 
     def promise(self, channel: str = "web", item: str = "SHOVEL") -> list[int]:
-        return model.promise(item, channel, self.position(item), self.book, NOON)
+        promise = self.model.promise(item, channel, NOON)
+        assert promise is not None
+        return promise.by_day or [promise.atp]
 
 
 def _text(moment: int) -> str:
@@ -79,9 +97,9 @@ def test_a_repeat_counts_once_and_a_contradiction_not_at_all() -> None:
     desk = Desk()
     for quantity, reason in ((5, "first"), (5, "again"), (6, "other")):
         desk.says("stock_received", event_id="same", quantity=quantity, reason=reason)
-    verdicts = desk.verdicts()
-    assert verdicts.duplicates == 1
-    assert verdicts.refusals == {("warehouse", 0, 2, ""): "conflict"}
+    model, refused = desk.accepted()
+    assert model.duplicates == 1
+    assert refused == {("inventory.warehouse", 0, 2): [("conflict", None)]}
     assert desk.at()["on_hand"] == 5
 
 
@@ -92,14 +110,14 @@ def test_a_repeat_counts_once_and_a_contradiction_not_at_all() -> None:
 def test_lateness_is_between_log_time_and_event_time(age: int, code: str | None) -> None:
     desk = Desk()
     desk.says("stock_received", quantity=1, occurred_at=_text(NOON - age))
-    assert list(desk.verdicts().refusals.values()) == ([code] if code else [])
+    assert desk.codes() == ([code] if code else [])
 
 
 def test_log_time_never_runs_back_within_a_partition() -> None:
     desk = Desk()
     desk.raw("warehouse", b"garbage", minutes_later=30 * 60)
     desk.says("stock_received", quantity=1)
-    assert set(desk.verdicts().refusals.values()) == {"not_json", "late"}
+    assert set(desk.codes()) == {"not_json", "late"}
 
 
 @pytest.mark.parametrize("index", range(len(garbage.CODES)), ids=garbage.CODES)
@@ -112,7 +130,7 @@ def test_each_kind_of_garbage_is_refused_with_its_code(index: int) -> None:
     for topic, _, value in garbage.flawed(number, NOON, NOON):
         desk.raw(topic.removeprefix("inventory."), value)
     code = garbage.CODES[index]
-    assert list(desk.verdicts().refusals.values()) == ["unknown_item" if code == "one_bad_line" else code]
+    assert desk.codes() == ["unknown_item" if code == "one_bad_line" else code]
 
 
 def test_a_wrong_line_does_not_take_the_others_with_it() -> None:
@@ -122,9 +140,32 @@ def test_a_wrong_line_does_not_take_the_others_with_it() -> None:
         "channel": "web", "lines": [
             {"line_id": "a", "item": "SHOVEL", "quantity": 2}, {"line_id": "b", "item": "SPADE", "quantity": 1}],
     }).encode())  # fmt: skip
-    verdicts = desk.verdicts()
-    assert verdicts.refusals == {("orders", 0, 0, "b"): "unknown_item"}
-    assert [unit.quantity for unit in verdicts.units["SHOVEL"]] == [2]
+    model, refused = desk.accepted()
+    assert refused == {("inventory.orders", 0, 0): [("unknown_item", "b")]}
+    assert [unit.quantity for unit in model.units_of["SHOVEL"]] == [2]
+
+
+def test_events_are_taken_in_the_order_in_which_they_were_logged_whatever_their_topics() -> None:
+    for first, quantity in (("warehouse", 1), ("orders", 2)):
+        desk = Desk()
+        desk.order("order_allocated", event_id="same", location="DC1", quantity=2)
+        desk.says("pick_confirmed", event_id="same", order_id="SO-1", line_id="1", quantity=1)
+        desk.events = [
+            record._replace(timestamp_us=NOON + (0 if first in record.place[0] else MINUTE)) for record in desk.events
+        ]
+        model, refused = desk.accepted()
+        assert [unit.quantity for unit in model.units.values()] == [quantity]
+        assert list(refused.values()) == [[("conflict", None if first == "orders" else "1")]]
+
+
+def test_reference_records_are_taken_in_the_order_in_which_they_name_each_other() -> None:
+    desk = Desk()
+    desk.reference.reverse()
+    desk.reference = [record._replace(place=(record.place[0], 0, -at)) for at, record in enumerate(desk.reference)]
+    desk.knows("channels", "web", channel="web", locations=["MOON"])
+    model, refused = desk.accepted()
+    assert refused == {("inventory.channels", 0, 6): [("bad_value", None)]}
+    assert model.channels["web"]["locations"] == ["north"]
 
 
 # --- what it adds up to ----------------------------------------------------------------------------------------------
@@ -152,7 +193,8 @@ def test_a_pick_and_the_shipment_of_it_are_one_deduction() -> None:
     desk.order("order_placed", 1, channel="web", quantity=3)
     desk.order("order_allocated", 2, location="DC1", quantity=3)
     assert desk.at() == {
-        "on_hand": 10, "quarantined": 0, "soft_allocated": 0, "hard_reserved": 3, "in_transit": 0, "expected": 0
+        "on_hand": 10, "quarantined": 0, "soft_allocated": 0, "hard_reserved": 3, "in_transit": 0, "expected": 0,
+        "available": 7,
     }  # fmt: skip
     desk.says("pick_confirmed", 3, order_id="SO-1", line_id="1", quantity=3)
     desk.says("shipment_confirmed", 4, order_id="SO-1", line_id="1", quantity=3)
@@ -245,7 +287,7 @@ def test_claims_beyond_what_is_there_are_oversold_units() -> None:
     desk = Desk()
     desk.says("stock_received", quantity=2)
     desk.order("order_placed", channel="web", quantity=5)
-    assert desk.position().oversold() == 3
+    assert oversold(desk.position()) == 3
 
 
 # --- the comparison --------------------------------------------------------------------------------------------------
@@ -261,7 +303,7 @@ def test_every_kind_of_wrong_number_is_found() -> None:
 
     def differences(fields: dict[str, str]) -> int:
         tally = Tally()
-        compare_promises("SHOVEL", desk.position(), desk.book, NOON, fields, tally)
+        compare_promises("SHOVEL", desk.model, NOON, fields, tally)
         assert tally.total - tally.agree == len(tally.differences)
         return len(tally.differences)
 
@@ -278,12 +320,28 @@ def test_every_wrong_figure_of_a_position_is_found() -> None:
     desk.says("stock_received", quantity=6)
     for fields, wrong in (
         ({"DC1:on_hand": "6", "DC1:available": "6", "_version": "7"}, 0),
+        ({"DC1:on_hand": "6", "DC1:available": "5"}, 1),
         ({"DC1:on_hand": "5"}, 1),
         ({"DC1:on_hand": "6", "DC2:on_hand": "1"}, 1),
         ({}, 1),
     ):
         tally = Tally()
         compare_position("SHOVEL", desk.position(), fields, tally)
+        assert len(tally.differences) == wrong
+
+
+def test_every_dead_letter_that_is_missing_wrong_or_too_many_is_found() -> None:
+    place = ("inventory.orders", 0, 7)
+    refused = {place: [("unknown_item", "b")]}
+    for letters, wrong in (
+        ({(place, "b"): "unknown_item"}, 0),
+        ({(place, "b"): "late"}, 1),
+        ({(place, "b"): "unknown_item", (place, "a"): "unknown_item"}, 1),
+        ({(place, ""): "unknown_item"}, 2),
+        ({}, 1),
+    ):
+        tally = Tally()
+        compare_dead_letters(refused, letters, tally)
         assert len(tally.differences) == wrong
 
 
@@ -320,13 +378,14 @@ def test_the_same_seed_plays_the_same_day() -> None:
 def test_the_day_sells_only_what_is_there_and_nothing_is_late_by_accident() -> None:
     desk = Desk()
     for topic, key, value in world.reference():
-        desk.book.take(topic.removeprefix("inventory."), key.decode(), value)
+        desk.told(topic, key, value)
     play = Scenario(20, 1, NOON)
     for delivery in play.deliveries():
         desk.raw(delivery.topic.removeprefix("inventory."), delivery.value)
-    verdicts = desk.verdicts()
-    assert len(verdicts.refusals) == scenario.GARBAGE_COUNT  # one dead letter each, and none for anything else
-    assert set(verdicts.refusals.values()) == set(garbage.CODES) - {"one_bad_line"}
-    assert verdicts.duplicates >= play.duplicates > 100
-    for item in desk.book.items:
-        assert model.position(verdicts.units.get(item, []), desk.book, NOON).oversold() == 0, item
+    model, refused = desk.accepted()
+    # One dead letter each, and none for anything else.
+    assert sum(map(len, refused.values())) == scenario.GARBAGE_COUNT
+    assert {code for refusals in refused.values() for code, _ in refusals} == set(garbage.CODES) - {"one_bad_line"}
+    assert model.duplicates >= play.duplicates > 100
+    for item in model.items:
+        assert oversold(model.position(item, NOON)) == 0, item

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from flows import early_layers
-from flows.early_layers import AT_ONCE, FIRST, LAST, EarlyLayers
+from flows.runtime import early_layers
+from flows.runtime.early_layers import AT_ONCE, FIRST, LAST, EarlyLayers
 
 SHARDS = 64
 EPOCH = 1_000_000

@@ -8,20 +8,14 @@ from typing import Any
 import hiredis
 import pytest
 
-from flows.encode import (
-    day_text,
-    dead_letter_headers,
-    exception_json,
-    pack_slice,
-    position_json,
-    time_text,
-    update_json,
-)
+from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
+from flows.readmodel.slices import pack_slice
 from operators.evaluate import place_json
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
 from schemas import outputs
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
 from schemas.state import Place
+from schemas.times import day_text, time_text
 from schemas.units import Origin, Refusal
 
 DAY = 86_400_000_000

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows.event_source import EndedPart, EventPart
-from flows.kafka import Complaints
-from flows.progress import PartProgress, Progress
-from flows.runtime import Book, Run, Stop, now
-from schemas.settings import load_settings
+from flows.kafka.clients import Complaints
+from flows.runtime.progress import PartProgress, Progress
+from flows.runtime.run import KnownCodes, Run, Stop, now
+from flows.settings import load_settings
+from flows.sources.events import EndedPart, EventPart
 from schemas.units import Origin
 
 OLD, NEW = "inventory.orders/0", "inventory.orders#1/0"
@@ -46,7 +46,7 @@ class Source(SimpleNamespace):
         run = Run(load_settings(None, {}), ends={NEW: 0}, ended=(OLD,))
         quiet = SimpleNamespace(epoch_finished=lambda: None, snapshot_taken=lambda: None, begin=lambda: None)
         super().__init__(
-            run=run, reader=Reader(), progress=Progress(), stop=Stop(), book=Book(), watched=frozenset(),
+            run=run, consumer=Reader(), progress=Progress(), stop=Stop(), known=KnownCodes(), watched=frozenset(),
             timekeeper="", metrics=quiet, early=quiet, control=SimpleNamespace(take=list), decoder=self,
         )  # fmt: skip
         self.progress.expect(run.ends)
@@ -73,7 +73,7 @@ def test_an_ended_part_reads_nothing_tells_its_clock_and_ends(source: Any) -> No
     with pytest.raises(StopIteration):
         part.next_batch()
     part.close()
-    assert not source.reader.opened and not source.reader.committed
+    assert not source.consumer.opened and not source.consumer.committed
     assert source.progress.rows() == {OLD: PartProgress(7, 5_000, True)}
     assert source.progress.has_passed(OLD, 99)
     assert source.progress.recorded() is None, "it counted as a partition that is read"
@@ -83,7 +83,7 @@ def test_an_ended_part_judges_what_it_parked_before_it_ends(source: Any) -> None
     origin = Origin("inventory.orders", 0, 3, 4, None, b"{}")
     part = EndedPart(source, OLD, kept(7, 5_000, (now() + 60_000_000, origin, 1)))
     part.snapshot()
-    source.book.topology = object()
+    source.known.topology = object()
     assert list(part.next_batch()) == []
     assert source.finals == [False]
     part._parked = [(0, origin, 1)]  # its grace is over
@@ -94,7 +94,7 @@ def test_an_ended_part_judges_what_it_parked_before_it_ends(source: Any) -> None
 
 def test_a_part_begins_with_the_clock_of_the_topic_before_it_and_not_before_that_is_known(source: Any) -> None:
     part = EventPart(source, NEW, None)
-    assert source.reader.opened == [("inventory.orders", 0, -2)]
+    assert source.consumer.opened == [("inventory.orders", 0, -2)]
     assert part.snapshot() == kept(0, 0)
     assert not part._follows()
     again = EventPart(source, NEW, part.snapshot())  # killed before it was known

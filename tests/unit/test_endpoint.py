@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from flows.endpoint import Endpoint
-from flows.monitor import Monitor
-from schemas.settings import Settings, load_settings
+from flows.monitoring.endpoint import Endpoint
+from flows.monitoring.monitor import Monitor
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from flows.errand import VERSION, Errand, UnknownErrand, _Written, read_errand, write_errand
-from flows.runtime import Run
-from flows.worker import INCURABLE
-from schemas.settings import Settings, SettingsError, load_settings
+from flows.processes.errand import VERSION, Errand, UnknownErrand, _Written, read_errand, write_errand
+from flows.processes.worker import INCURABLE
+from flows.runtime.run import Run
+from flows.settings import load_settings, redis_address
+from schemas.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 TOML = """
@@ -66,7 +67,8 @@ def test_an_errand_arrives_as_it_was_with_every_setting_and_secret(settings: Set
 
 def test_a_url_with_its_password_arrives_too() -> None:
     settings = load_settings(None, {"redis.url": "redis://u:p%40ss@h:1/0"})
-    assert read_errand(write_errand(Errand(Run(settings), ()))).run.settings.redis.address() == "redis://u:p%40ss@h:1/0"
+    arrived = read_errand(write_errand(Errand(Run(settings), ()))).run.settings
+    assert redis_address(arrived.redis) == "redis://u:p%40ss@h:1/0"
 
 
 def test_what_is_handed_to_a_worker_is_known_by_these_names() -> None:
@@ -95,7 +97,7 @@ def test_a_worker_that_is_handed_what_another_version_wrote_ends_for_good_in_one
     with pytest.raises(UnknownErrand):
         read_errand(handed)
     worker = subprocess.Popen(
-        [sys.executable, "-m", "flows.worker"],
+        [sys.executable, "-m", "flows.processes.worker"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

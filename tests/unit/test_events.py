@@ -10,16 +10,8 @@ from pydantic import ValidationError
 
 from operators.shapes import FAST
 from schemas.codes import parse_time
-from schemas.events import (
-    ANY_EVENT,
-    EVENTS,
-    Event,
-    OrderHead,
-    StockReceived,
-    TransferShipped,
-    parse_lines,
-    parse_version,
-)
+from schemas.event_table import EVENTS
+from schemas.events import ANY_EVENT, Event, OrderHead, StockReceived, TransferShipped, parse_lines, parse_version
 from schemas.units import EventType
 
 RECEIPT: dict[str, Any] = {

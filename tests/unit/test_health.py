@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from flows.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
-from flows.lag import Lag
-from flows.worker import told
+from flows.monitoring.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
+from flows.monitoring.lag import Lag
+from flows.processes.worker import worker_report
 
 WELL: dict[str, Any] = {
     "held_shards": 0,
@@ -110,5 +110,5 @@ def test_a_worker_says_how_many_of_its_shards_still_remove_what_is_no_longer_tru
     )
     publisher = SimpleNamespace(held_shards=lambda: 0, filling_shards=lambda: 0)
     worker: Any = SimpleNamespace(metrics=metrics, publisher=publisher, progress=SimpleNamespace(rows=dict))
-    state = told(worker)["state"]
+    state = worker_report(worker)["state"]
     assert reasons(replace(FACTS, states={0: WELL, 1: state}))[0].startswith("caught_up: 2 shards have not yet removed")

@@ -8,11 +8,8 @@ import pytest
 
 from operators.ids import (
     BUCKET_MAX,
-    CONFLICT,
-    DUPLICATE,
     HOUR,
     MASK_60,
-    NEW,
     PAIR,
     SPLIT,
     TRIPLE,
@@ -23,6 +20,7 @@ from operators.ids import (
     unit_fingerprint,
 )
 from operators.rules import native
+from operators.rules.admission import CONFLICT, DUPLICATE, NEW
 
 TEN = 10 * HOUR
 PICK, SHIP = 1001, 1002
@@ -39,56 +37,56 @@ def known(*units: tuple[int, int, int]) -> RememberedIds:
 
 def test_a_unit_is_new_until_it_is_remembered() -> None:
     ids = known()
-    assert ids.judge(PICK, SAID) == NEW
+    assert ids.recognize(PICK, SAID) == NEW
     ids.remember(PICK, SAID, TEN)
-    assert ids.judge(PICK, SAID) == DUPLICATE
-    assert ids.judge(SHIP, SAID) == NEW
+    assert ids.recognize(PICK, SAID) == DUPLICATE
+    assert ids.recognize(SHIP, SAID) == NEW
 
 
 def test_judging_remembers_nothing() -> None:
     ids = known()
-    ids.judge(PICK, SAID)
+    ids.recognize(PICK, SAID)
     assert (len(ids), ids.news()) == (0, {})
 
 
 def test_the_same_unit_with_other_content_is_a_conflict_and_the_first_stands() -> None:
     ids = known((PICK, SAID, TEN))
-    assert ids.judge(PICK, OTHER) == CONFLICT
-    assert ids.judge(PICK, SAID) == DUPLICATE
+    assert ids.recognize(PICK, OTHER) == CONFLICT
+    assert ids.recognize(PICK, SAID) == DUPLICATE
 
 
 def test_a_repeat_is_found_in_whatever_bucket_the_first_is() -> None:
     ids = known((PICK, SAID, TEN), (SHIP, SAID, TEN + 5 * HOUR))
-    assert ids.judge(PICK, OTHER) == CONFLICT
-    assert ids.judge(PICK, OTHER) == CONFLICT
-    assert ids.judge(SHIP, SAID) == DUPLICATE
+    assert ids.recognize(PICK, OTHER) == CONFLICT
+    assert ids.recognize(PICK, OTHER) == CONFLICT
+    assert ids.recognize(SHIP, SAID) == DUPLICATE
 
 
 def test_every_unit_of_a_bucket_is_found_with_its_own_content() -> None:
     ids = known(*((unit, unit * 7, TEN) for unit in range(1, 300)))
     assert len(ids) == 299
-    assert all(ids.judge(unit, unit * 7) == DUPLICATE for unit in range(1, 300))
-    assert all(ids.judge(unit, unit * 7 + 1) == CONFLICT for unit in range(1, 300))
+    assert all(ids.recognize(unit, unit * 7) == DUPLICATE for unit in range(1, 300))
+    assert all(ids.recognize(unit, unit * 7 + 1) == CONFLICT for unit in range(1, 300))
 
 
 def test_bytes_that_look_like_an_id_but_lie_across_two_are_not_taken_for_it() -> None:
     sought = 0x0102030405060708
     as_content = known((1, sought, TEN), (sought, SAID, TEN))
-    assert as_content.judge(sought, SAID) == DUPLICATE
+    assert as_content.recognize(sought, SAID) == DUPLICATE
     across = known(
         (1, int.from_bytes(bytes(4) + sought.to_bytes(8, "little")[:4], "little"), TEN),
         (int.from_bytes(sought.to_bytes(8, "little")[4:] + bytes(4), "little"), 5, TEN),
         (sought, SAID, TEN),
     )
-    assert across.judge(sought, SAID) == DUPLICATE
-    assert across.judge(sought, OTHER) == CONFLICT
+    assert across.recognize(sought, SAID) == DUPLICATE
+    assert across.recognize(sought, OTHER) == CONFLICT
 
 
 def test_a_table_grows_and_finds_what_it_held_before() -> None:
     ids = known(*((unit * 16, unit, TEN) for unit in range(1, 5_000)))
     assert len(ids) == 4_999
-    assert all(ids.judge(unit * 16, unit) == DUPLICATE for unit in range(1, 5_000))
-    assert all(ids.judge(unit * 16 + 1, unit) == NEW for unit in range(1, 5_000))
+    assert all(ids.recognize(unit * 16, unit) == DUPLICATE for unit in range(1, 5_000))
+    assert all(ids.recognize(unit * 16 + 1, unit) == NEW for unit in range(1, 5_000))
 
 
 # Forgetting
@@ -101,7 +99,7 @@ def test_a_table_grows_and_finds_what_it_held_before() -> None:
 def test_an_id_is_forgotten_when_its_whole_hour_has_passed(clock: int, is_forgotten: bool) -> None:
     ids = known((PICK, SAID, TEN))
     assert ids.forget(clock) is is_forgotten
-    assert ids.judge(PICK, SAID) == (NEW if is_forgotten else DUPLICATE)
+    assert ids.recognize(PICK, SAID) == (NEW if is_forgotten else DUPLICATE)
     assert len(ids) == (0 if is_forgotten else 1)
 
 
@@ -109,13 +107,13 @@ def test_an_id_is_forgotten_when_its_whole_hour_has_passed(clock: int, is_forgot
 def test_an_id_is_never_forgotten_before_its_time(until: int) -> None:
     ids = known((PICK, SAID, until))
     ids.forget(until)
-    assert ids.judge(PICK, SAID) == DUPLICATE
+    assert ids.recognize(PICK, SAID) == DUPLICATE
 
 
 def test_only_the_hours_that_passed_are_forgotten() -> None:
     ids = known((PICK, SAID, TEN), (SHIP, SAID, TEN + HOUR))
     assert ids.forget(TEN + HOUR)
-    assert (ids.judge(PICK, SAID), ids.judge(SHIP, SAID)) == (NEW, DUPLICATE)
+    assert (ids.recognize(PICK, SAID), ids.recognize(SHIP, SAID)) == (NEW, DUPLICATE)
     assert not ids.forget(TEN + HOUR)
     assert ids.forget(TEN + 2 * HOUR)
     assert (len(ids), ids.news()) == (0, {})
@@ -131,8 +129,8 @@ def test_restored_ids_are_known_with_their_content() -> None:
         assert len(pairs) % PAIR == 0
         again.restore(hour, bytes(pairs))
     assert len(again) == 3
-    assert again.judge(PICK, SAID) == again.judge(9, 9) == DUPLICATE
-    assert again.judge(SHIP, SAID) == CONFLICT
+    assert again.recognize(PICK, SAID) == again.recognize(9, 9) == DUPLICATE
+    assert again.recognize(SHIP, SAID) == CONFLICT
 
 
 def test_parts_of_an_hour_are_put_together() -> None:
@@ -146,7 +144,7 @@ def test_parts_of_an_hour_are_put_together() -> None:
     again.restore(number, pairs[PAIR:])
     assert len(again) == len(whole) == 3
     again.remember(5, 5, TEN)
-    assert again.judge(SHIP, SAID) == again.judge(5, 5) == DUPLICATE
+    assert again.recognize(SHIP, SAID) == again.recognize(5, 5) == DUPLICATE
 
 
 def test_news_are_told_once() -> None:
@@ -187,7 +185,7 @@ def test_the_digest_of_a_known_unit_is_at_hand() -> None:
     ids = known((PICK, SAID, TEN))
     ids.remember(SHIP, SAID, TEN, (1 << 39) - 1)
     assert (ids.digest(PICK), ids.digest(SHIP), ids.digest(3)) == (0, (1 << 39) - 1, 0)
-    assert ids.judge(SHIP, SAID) == DUPLICATE and ids.judge(SHIP, OTHER) == CONFLICT, "it decides nothing"
+    assert ids.recognize(SHIP, SAID) == DUPLICATE and ids.recognize(SHIP, OTHER) == CONFLICT, "it decides nothing"
 
 
 def test_a_digest_does_not_keep_an_id_from_being_forgotten() -> None:
@@ -211,7 +209,7 @@ def test_digests_are_restored_and_ids_of_before_there_were_any_are_known_without
     for name, kept in found.items():
         again.restore(name, bytes(kept))
     assert [again.digest(unit) for unit in (PICK, SHIP, 9)] == [0, 99, 98]
-    assert [again.judge(*unit) for unit in ((PICK, SAID), (SHIP, OTHER), (9, 9))] == [DUPLICATE] * 3
+    assert [again.recognize(*unit) for unit in ((PICK, SAID), (SHIP, OTHER), (9, 9))] == [DUPLICATE] * 3
     assert again.forget(TEN + HOUR) and len(again) == 1
 
 
@@ -221,7 +219,7 @@ def test_what_is_never_forgotten_stays_so_whatever_bucket_it_was_stored_in(name:
     ids.restore(name, array("Q", [PICK, SAID]).tobytes())
     ids.remember(SHIP, SAID, 1 << 62, 7)
     assert not ids.forget(10**6 * HOUR), "a hundred years on"
-    assert (ids.judge(PICK, SAID), ids.judge(SHIP, SAID), ids.digest(SHIP)) == (DUPLICATE, DUPLICATE, 7)
+    assert (ids.recognize(PICK, SAID), ids.recognize(SHIP, SAID), ids.digest(SHIP)) == (DUPLICATE, DUPLICATE, 7)
 
 
 def test_digests_are_part_of_the_stored_format() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 import yaml
 
-from flows.cli import app
+from flows.cli.app import app
 from schemas.settings import NAMES, Settings
 from tests.image import DOCKERFILE, ROOT, Step, is_sent, stages
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from flows.importing import advice
-from flows.importing.columns import KINDS, table
-from flows.importing.facts import Writer
-from flows.importing.places import Places
-from flows.importing.report import Report
-from flows.importing.rows import AMBIGUOUS, ImportProblem, Problem, Row, file_of, rows
-from flows.importing.run import check, plan
+from flows.adapters.files import advice
+from flows.adapters.files.columns import KINDS, table
+from flows.adapters.files.facts import Writer
+from flows.adapters.files.places import Places
+from flows.adapters.files.report import Report
+from flows.adapters.files.rows import AMBIGUOUS, ImportProblem, Problem, Row, file_of, rows
+from flows.adapters.files.run import check, plan
 from schemas.codes import REFUSAL_CODES, UNKNOWN_TYPE, UNSUPPORTED_VERSION, is_id
 from schemas.settings import Settings, SettingsError
 
@@ -199,7 +199,7 @@ def test_what_no_message_can_hold_is_a_problem_of_its_line(tmp_path: Path) -> No
     files = [str(tmp_path / "stock.jsonl")]
     settings = Settings()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("flows.importing.run.read_reference", lambda _: iter(()))
+        patch.setattr("flows.adapters.files.run.read_reference", lambda _: iter(()))
         at = datetime.now(UTC).isoformat()
         check(settings, plan(settings, files, "import", at), problems.append)
     assert [problem.line for problem in problems] == [1, 2, 3]
@@ -252,7 +252,7 @@ def test_without_a_moment_the_command_says_which_option_why_and_how(tmp_path: Pa
 
 def test_the_page_shows_every_column_and_there_is_an_example_of_every_kind() -> None:
     page = (ROOT / "docs" / "import.md").read_text("utf-8")
-    assert table() in page, "docs/import.md is not current: python -m flows.importing.columns prints its tables"
+    assert table() in page, "docs/import.md is not current: python -m flows.adapters.files.columns prints its tables"
     examples = {file.name.partition(".")[0] for file in (ROOT / "docs" / "examples" / "import").iterdir()}
     assert examples == set(KINDS)
     for name in examples:

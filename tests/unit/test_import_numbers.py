@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.importing.numbers import TwoMeaningsError, marks_of, of_table, read
-from flows.importing.rows import AMBIGUOUS, file_of, rows
+from flows.adapters.files.numbers import TwoMeaningsError, marks_of, of_table, read
+from flows.adapters.files.rows import AMBIGUOUS, file_of, rows
 from schemas.settings import SettingsError
 
 TWO = "two meanings"

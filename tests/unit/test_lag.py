@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from flows.belonging import TopicFacts
-from flows.lag import SEEN_MAX, Lag, LagWatch, PartitionLag, Row
-from flows.topic_watch import unchanged
-from schemas.settings import load_settings
+from flows.kafka.identity import TopicFacts
+from flows.monitoring.lag import SEEN_MAX, Lag, LagWatch, PartitionLag, Row
+from flows.monitoring.topic_watch import unchanged
+from flows.settings import load_settings
 
 NOON = 1_800_000_000.0
 

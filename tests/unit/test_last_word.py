@@ -6,12 +6,12 @@ import threading
 
 import pytest
 
-from flows import worker
-from flows.kafka import KafkaProblem
-from flows.runtime import Stop
-from flows.segments import SegmentError
-from flows.store import Fenced
-from flows.worker import FENCED, INCURABLE, LastWord
+from flows.kafka.clients import KafkaProblem
+from flows.processes import worker
+from flows.processes.worker import FENCED, INCURABLE, LastWord
+from flows.readmodel.store import Fenced
+from flows.runtime.run import Stop
+from flows.storage.segments import SegmentError
 from schemas.settings import Settings
 
 

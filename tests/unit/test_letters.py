@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from flows import letters
-from flows.encode import dead_letter_headers
-from flows.letters import COST_MAX, TEXT_MAX, Letter, Letters, cut
+from flows.publishing import letters
+from flows.publishing.letters import COST_MAX, TEXT_MAX, Letter, Letters, cut
+from flows.publishing.messages import dead_letter_headers
 from schemas.units import Origin, Refusal
 
 VALUE, KEY = b"v" * 40_000, b"SO-1"

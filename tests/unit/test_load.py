@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows import traffic
-from flows.traffic import HOUR, ORDERS, SECOND, SUPPLY, WAREHOUSE, Profile
+from flows.traffic import day as traffic
+from flows.traffic.day import HOUR, SECOND
+from flows.traffic.profile import CHANNELS, ITEMS, LOCATIONS, ORDERS, SUPPLY, WAREHOUSE, Message, Profile, reference
 from schemas.codes import parse_json, parse_time
 from schemas.events import ANY_EVENT
 from schemas.reference import parse_reference
@@ -21,12 +22,12 @@ PROFILE = Profile(events=40_000, items=500)
 
 
 @pytest.fixture(scope="module")
-def messages() -> list[traffic.Message]:
+def messages() -> list[Message]:
     return list(traffic.events(PROFILE, NOW, 2000.0))
 
 
 @pytest.fixture(scope="module")
-def readable(messages: list[traffic.Message]) -> list[tuple[str, dict[str, object]]]:
+def readable(messages: list[Message]) -> list[tuple[str, dict[str, object]]]:
     found = []
     for topic, _, value in messages:
         try:
@@ -38,15 +39,15 @@ def readable(messages: list[traffic.Message]) -> list[tuple[str, dict[str, objec
     return found
 
 
-def test_the_same_seed_sends_the_same_bytes(messages: list[traffic.Message]) -> None:
+def test_the_same_seed_sends_the_same_bytes(messages: list[Message]) -> None:
     assert list(traffic.events(PROFILE, NOW, 2000.0)) == messages
 
 
-def test_another_seed_sends_other_traffic(messages: list[traffic.Message]) -> None:
+def test_another_seed_sends_other_traffic(messages: list[Message]) -> None:
     assert list(traffic.events(Profile(events=40_000, items=500, seed=2), NOW, 2000.0)) != messages
 
 
-def test_sends_exactly_as_many_messages_as_were_asked_for(messages: list[traffic.Message]) -> None:
+def test_sends_exactly_as_many_messages_as_were_asked_for(messages: list[Message]) -> None:
     assert len(messages) == PROFILE.events
     assert len(list(traffic.events(Profile(events=1), NOW))) == 1
 
@@ -66,7 +67,7 @@ def test_a_slow_rate_does_not_reach_back_into_lateness() -> None:
     assert all(NOW - parse_time(json.loads(value)["occurred_at"]) <= traffic.SPAN_MAX for _, _, value in events)
 
 
-def test_about_one_and_a_half_percent_are_sent_twice(messages: list[traffic.Message]) -> None:
+def test_about_one_and_a_half_percent_are_sent_twice(messages: list[Message]) -> None:
     repeated = len(messages) - len({value for _, _, value in messages})
     assert 0.01 <= repeated / len(messages) <= 0.02
 
@@ -131,7 +132,7 @@ def test_the_first_items_are_ordered_most() -> None:
 @pytest.mark.parametrize("item", ["SKU-000007", "SNEAKER"])
 def test_half_of_the_orders_want_the_item_on_flash_sale(item: str) -> None:
     profile = Profile(events=10_000, flash_sale=item)
-    assert [key for topic, key, _ in traffic.reference(profile) if key == item.encode()] == [item.encode()]
+    assert [key for topic, key, _ in reference(profile) if key == item.encode()] == [item.encode()]
     baskets = [
         [line["item"] for line in json.loads(value)["lines"]]
         for topic, _, value in traffic.events(profile, NOW)
@@ -144,18 +145,18 @@ def test_half_of_the_orders_want_the_item_on_flash_sale(item: str) -> None:
 def test_reference_data_names_every_code_that_events_use(locations: int) -> None:
     profile = Profile(events=3000, items=50, locations=locations, channels=6, invalid=0)
     known: dict[str, set[str]] = {}
-    for topic, key, value in traffic.reference(profile):
+    for topic, key, value in reference(profile):
         parse_reference(topic.removeprefix("inventory."), key, value)  # type: ignore[arg-type]
         known.setdefault(topic, set()).add(key.decode())
     for _, _, value in traffic.events(profile, NOW):
         event = json.loads(value)
         for part in event.get("lines", [event]):
-            assert part["item"] in known[traffic.ITEMS]
-            assert part.get("location", "DC-1") in known[traffic.LOCATIONS]
-        assert event.get("channel", "web") in known[traffic.CHANNELS]
+            assert part["item"] in known[ITEMS]
+            assert part.get("location", "DC-1") in known[LOCATIONS]
+        assert event.get("channel", "web") in known[CHANNELS]
 
 
-def test_keys_spread_an_items_events_over_partitions(messages: list[traffic.Message]) -> None:
+def test_keys_spread_an_items_events_over_partitions(messages: list[Message]) -> None:
     keys = {key for _, key, value in messages if b'"SKU-000000"' in value}
     assert len(keys) > 1000
 

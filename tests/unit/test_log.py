@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import structlog
 
-from flows import notices
 from flows.log import BURST, SPAN_S, Limiter, configure, get_log
-from flows.metrics import Metrics
-from flows.notices import Notices
+from flows.monitoring.metrics import Metrics
+from flows.publishing import notices
+from flows.publishing.notices import Notices
+from flows.settings import load_settings
 from schemas.messages import ExceptionNote
-from schemas.settings import load_settings
 from schemas.units import Origin, Refusal
 
 

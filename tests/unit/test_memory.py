@@ -11,8 +11,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from flows.memory import WARN_EVERY_S, MemoryWatch, available_bytes, resident_bytes, share_of
-from schemas.settings import load_settings
+from flows.monitoring.memory import WARN_EVERY_S, MemoryWatch, available_bytes, resident_bytes, share_of
+from flows.settings import load_settings
 
 LIMIT = 1_000_000_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.metric_catalog import BUCKETS_S, COUNTER, HISTOGRAM, SPECS
-from flows.metrics import CHANNELS_MAX, SOURCES_MAX, Metrics, Sample, Tally
+from flows.monitoring.catalog import BUCKETS_S, COUNTER, HISTOGRAM, SPECS
+from flows.monitoring.metrics import CHANNELS_MAX, SOURCES_MAX, Metrics, Sample, Tally
 from operators.lane_queue import LaneQueue, LaneTimes
 from operators.rules.lanes import CRITICAL, HIGH, NORMAL
 from schemas.codes import REFUSAL_CODES
@@ -138,7 +138,7 @@ def test_buckets_resolve_a_millisecond_to_a_minute() -> None:
 
 def test_an_epoch_that_is_ending_is_told_of_until_it_is_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     moment = 100.0
-    monkeypatch.setattr("flows.metrics.time.monotonic", lambda: moment)
+    monkeypatch.setattr("flows.monitoring.metrics.time.monotonic", lambda: moment)
     metrics = Metrics()
 
     def ending() -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.desk import HOUR, MINUTE, NOW, Desk, at, instant
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -199,6 +204,21 @@ def test_as_of_is_the_latest_time_that_was_applied(desk: Desk) -> None:
     desk.did("stock_received", 1, occurred_at=at("09:00"))
     assert desk.says("stock_received", item="SHOVEL", location="MOON", quantity=1) == [("unknown_location", None)]
     assert desk.model.as_of("SHOVEL") == instant(at("11:00"))
+
+
+def test_a_limit_on_size_of_ones_own_is_in_bytes() -> None:
+    desk = Desk(max_bytes=100)
+    assert desk.raw("warehouse", "{" + " " * 98 + "}") == [("missing_field", None)]
+    assert desk.raw("warehouse", "{" + " " * 99 + "}") == [("too_large", None)]
+
+
+@pytest.mark.parametrize("name", ["reading", "intake", "quantities", "model"])
+def test_the_model_is_made_of_nothing_but_python_and_itself(name: str) -> None:
+    tree = ast.parse((ROOT / "flows" / "audit" / f"{name}.py").read_text())
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    modules += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    own = {f"flows.audit.{other}" for other in ("reading", "intake", "quantities")}
+    assert modules and {module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names} <= own
 
 
 # Reference data

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.metric_catalog import COUNTER, GROUPS, HISTOGRAM, SPECS, page
+from flows.cli.metrics_page import page
+from flows.monitoring.catalog import COUNTER, GROUPS, HISTOGRAM, SPECS
 from tests.prometheus import DASHBOARD, IS_HERE, ROOT, RULES, alerts, queries, rules
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
@@ -92,7 +93,7 @@ def test_panels_that_the_runbook_names_are_there() -> None:
 
 def test_the_page_of_metrics_is_what_the_catalog_prints() -> None:
     made = (ROOT / "docs" / "metrics.md").read_text("utf-8")
-    assert made == page(), "run: python -m flows.metric_catalog > docs/metrics.md"
+    assert made == page(), "run: python -m flows.cli.metrics_page > docs/metrics.md"
 
 
 def test_names_are_as_prometheus_wants_them() -> None:

@@ -173,7 +173,7 @@ def test_the_scanner_reads_times_as_the_parser_does(moment: int, places: int) ->
 
 
 def time_text(moment: int, places: int) -> str:
-    from flows.encode import time_text as whole
+    from schemas.times import time_text as whole
 
     text = whole(moment)[:-1]
     return (text[:19] if places == 0 else text[: 20 + places]) + "Z"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import noise
-from flows.noise import keep_small, noise_file
-from schemas.settings import Settings, load_settings
+from flows.processes import noise
+from flows.processes.noise import keep_small, noise_file
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 
 @pytest.fixture

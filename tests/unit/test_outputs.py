@@ -13,8 +13,10 @@ import orjson
 import pytest
 from pydantic import ValidationError
 
-from flows.encode import dead_letter_headers, exception_json, pack_slice, position_json, update_json
-from operators.evaluate import UNHURRIED, place_json
+from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
+from flows.readmodel.slices import pack_slice
+from operators.evaluate import place_json
+from operators.rules.lanes import UNHURRIED_CHANGES
 from operators.rules.promise import Promise
 from operators.shard import CAUSES as EVENT_CAUSES
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
@@ -310,7 +312,7 @@ def test_headers_of_another_shape_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_shapes_name_what_the_engine_says() -> None:
-    assert set(EVENT_CAUSES) - {""} | UNHURRIED | {"expiry", "unlisted"} == set(CAUSES)
+    assert set(EVENT_CAUSES) - {""} | UNHURRIED_CHANGES | {"expiry"} == set(CAUSES)
     assert tuple(LocationFigures.model_fields) == POSITION_FIELDS
     assert set(Breakdown.model_fields) == {field.name for field in dataclasses.fields(Promise)}
     assert EXCEPTION_CODES == (

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows import cli, supervisor
-from flows.cli import app
-from schemas.settings import NAMES, load_settings
+from flows.cli import options as cli
+from flows.cli.app import app
+from flows.processes import supervisor
+from flows.settings import load_settings
+from schemas.settings import NAMES
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "packaging"

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from flows.audit.model import Model
 from tests.desk import HOUR, MINUTE, NOW, Desk, at
 from tests.engine import Engine
-from tests.model import Model
 
 DAY = 24 * HOUR
 

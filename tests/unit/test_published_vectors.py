@@ -20,8 +20,8 @@ from typing import Any, Protocol
 
 import pytest
 
+from flows.audit.model import Model
 from tests.engine import Engine
-from tests.model import Model
 
 TODAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

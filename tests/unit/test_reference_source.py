@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from flows import reference_source
-from flows.reference_source import ReferencePart
+from flows.sources import reference as reference_source
+from flows.sources.reference import ReferencePart
 from operators.reference import unpack_topology
 from schemas.messages import TopologyRecord
 

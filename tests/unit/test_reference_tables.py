@@ -49,8 +49,8 @@ class Desk:
     def delete(self, kind: str, key: str) -> tuple[str, Origin]:
         return self.record(kind, key, None)
 
-    def judge(self, *records: tuple[str, Origin], at: int = NOON) -> tuple[list[ItemRecord], list[Refusal], bool]:
-        return self.tables.judge(list(records), at, self.grace)
+    def accept(self, *records: tuple[str, Origin], at: int = NOON) -> tuple[list[ItemRecord], list[Refusal], bool]:
+        return self.tables.accept(list(records), at, self.grace)
 
 
 def messages(refused: list[Refusal]) -> list[str]:
@@ -60,7 +60,7 @@ def messages(refused: list[Refusal]) -> list[str]:
 
 def test_locations_and_channels_come_into_force() -> None:
     desk = Desk()
-    accepted, refused, changed = desk.judge(
+    accepted, refused, changed = desk.accept(
         desk.say("locations", location="EU", sellable=False),
         desk.say("locations", location="DC", parent="EU", deducts_at="pick"),
         desk.say(
@@ -92,7 +92,7 @@ def test_locations_and_channels_come_into_force() -> None:
 
 def test_a_threshold_that_was_not_given_leaves_the_word_to_the_item() -> None:
     desk = Desk()
-    desk.judge(
+    desk.accept(
         desk.say("channels", channel="silent", locations=[]),
         desk.say("channels", channel="null", locations=[], low_stock_threshold=None),
         desk.say("channels", channel="zero", locations=[], low_stock_threshold=0),
@@ -103,7 +103,7 @@ def test_a_threshold_that_was_not_given_leaves_the_word_to_the_item() -> None:
 
 def test_items_are_handed_on_in_their_own_units() -> None:
     desk = Desk()
-    accepted, refused, changed = desk.judge(
+    accepted, refused, changed = desk.accept(
         desk.say("locations", location="DC"),
         desk.say(
             "items",
@@ -132,7 +132,7 @@ def test_items_are_handed_on_in_their_own_units() -> None:
 
 def test_channel_items_are_handed_on_exactly() -> None:
     desk = Desk()
-    accepted, refused, _ = desk.judge(
+    accepted, refused, _ = desk.accept(
         desk.say("locations", location="DC"),
         desk.say("channels", channel="web", locations=["DC"]),
         desk.say(
@@ -160,7 +160,7 @@ def test_topics_read_side_by_side_may_name_what_another_says_later_in_the_same_b
     expected = None
     for order in permutations(records):
         tables = ReferenceTables()
-        accepted, refused, changed = tables.judge(list(order), NOON, 0)
+        accepted, refused, changed = tables.accept(list(order), NOON, 0)
         assert (refused, changed, tables.waiting) == ([], True, [])
         result = (tables.pack(), sorted((record.item, record.channel, record.facts) for record in accepted))
         expected = expected or result
@@ -169,10 +169,10 @@ def test_topics_read_side_by_side_may_name_what_another_says_later_in_the_same_b
 
 def test_a_channel_waits_for_its_location_within_the_grace() -> None:
     desk = Desk()
-    assert desk.judge(desk.say("channels", channel="web", locations=["DC"])) == ([], [], False)
-    assert desk.judge(at=NOON + SECOND - 1) == ([], [], False)
+    assert desk.accept(desk.say("channels", channel="web", locations=["DC"])) == ([], [], False)
+    assert desk.accept(at=NOON + SECOND - 1) == ([], [], False)
     assert len(desk.tables.waiting) == 1
-    assert desk.judge(desk.say("locations", location="DC"), at=NOON + SECOND - 1) == ([], [], True)
+    assert desk.accept(desk.say("locations", location="DC"), at=NOON + SECOND - 1) == ([], [], True)
     assert desk.tables.channels["web"].locations == ("DC",)
     assert desk.tables.waiting == []
 
@@ -180,18 +180,18 @@ def test_a_channel_waits_for_its_location_within_the_grace() -> None:
 def test_after_the_grace_what_named_the_unknown_is_a_bad_value() -> None:
     desk = Desk()
     named = desk.say("channels", channel="web", locations=["DC"])
-    desk.judge(named)
-    accepted, refused, changed = desk.judge(at=NOON + SECOND)
+    desk.accept(named)
+    accepted, refused, changed = desk.accept(at=NOON + SECOND)
     assert (accepted, changed) == ([], False)
     assert messages(refused) == ["location: expected a location of inventory.locations, got DC"]
     assert refused[0].origin == named[1]
-    assert desk.judge(desk.say("locations", location="DC"), at=NOON + SECOND) == ([], [], True)
+    assert desk.accept(desk.say("locations", location="DC"), at=NOON + SECOND) == ([], [], True)
     assert desk.tables.channels == {}
 
 
 def test_without_a_grace_it_is_one_at_once() -> None:
     desk = Desk(grace=0)
-    _, refused, _ = desk.judge(
+    _, refused, _ = desk.accept(
         desk.say("channels", channel="web", locations=["DC"]),
         desk.say("locations", location="ST-1", parent="EU"),
         desk.say("items", item="FLOUR", safety_stock={"*": 1, "DC": 1}),
@@ -208,22 +208,22 @@ def test_without_a_grace_it_is_one_at_once() -> None:
 
 def test_each_waits_for_its_own_grace() -> None:
     desk = Desk()
-    desk.judge(desk.say("channels", channel="web", locations=["A"]))
-    desk.judge(desk.say("channels", channel="app", locations=["B"]), at=NOON + SECOND // 2)
-    assert messages(desk.judge(at=NOON + SECOND)[1]) == ["location: expected a location of inventory.locations, got A"]
-    assert desk.judge(at=NOON + SECOND + SECOND // 2 - 1)[1] == []
-    assert len(desk.judge(at=NOON + SECOND + SECOND // 2)[1]) == 1
+    desk.accept(desk.say("channels", channel="web", locations=["A"]))
+    desk.accept(desk.say("channels", channel="app", locations=["B"]), at=NOON + SECOND // 2)
+    assert messages(desk.accept(at=NOON + SECOND)[1]) == ["location: expected a location of inventory.locations, got A"]
+    assert desk.accept(at=NOON + SECOND + SECOND // 2 - 1)[1] == []
+    assert len(desk.accept(at=NOON + SECOND + SECOND // 2)[1]) == 1
 
 
 def test_a_circle_of_parents_is_refused_and_the_older_word_stays() -> None:
     desk = Desk()
-    desk.judge(
+    desk.accept(
         desk.say("locations", location="EU"),
         desk.say("locations", location="DC", parent="EU"),
         desk.say("locations", location="ST-1", parent="DC"),
     )
     before = desk.tables.pack()
-    accepted, refused, changed = desk.judge(desk.say("locations", location="EU", parent="ST-1"))
+    accepted, refused, changed = desk.accept(desk.say("locations", location="EU", parent="ST-1"))
     assert (accepted, changed) == ([], False)
     assert messages(refused) == ["parent: expected no circle, got ST-1, which is beneath it"]
     assert desk.tables.pack() == before
@@ -231,7 +231,7 @@ def test_a_circle_of_parents_is_refused_and_the_older_word_stays() -> None:
 
 def test_a_location_is_not_its_own_parent() -> None:
     desk = Desk()
-    _, refused, changed = desk.judge(desk.say("locations", location="DC", parent="DC"))
+    _, refused, changed = desk.accept(desk.say("locations", location="DC", parent="DC"))
     assert len(refused) == 1
     assert (changed, desk.tables.locations, desk.tables.waiting) == (False, {}, [])
 
@@ -239,25 +239,25 @@ def test_a_location_is_not_its_own_parent() -> None:
 def test_a_circle_of_newcomers_never_comes_into_force() -> None:
     desk = Desk()
     records = (desk.say("locations", location="A", parent="B"), desk.say("locations", location="B", parent="A"))
-    assert desk.judge(*records) == ([], [], False)
-    _, refused, _ = desk.judge(at=NOON + SECOND)
+    assert desk.accept(*records) == ([], [], False)
+    _, refused, _ = desk.accept(at=NOON + SECOND)
     assert len(refused) == 2
     assert desk.tables.locations == {}
 
 
 def test_a_circle_through_a_deleted_location_is_refused_too() -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="A"), desk.say("locations", location="B", parent="A"))
-    desk.judge(desk.delete("locations", "A"))
-    _, refused, _ = desk.judge(desk.say("locations", location="A", parent="B"))
+    desk.accept(desk.say("locations", location="A"), desk.say("locations", location="B", parent="A"))
+    desk.accept(desk.delete("locations", "A"))
+    _, refused, _ = desk.accept(desk.say("locations", location="A", parent="B"))
     assert len(refused) == 1
     assert "A" not in desk.tables.locations
 
 
 def test_a_tree_may_be_turned_around_step_by_step() -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="A"), desk.say("locations", location="B", parent="A"))
-    _, refused, changed = desk.judge(
+    desk.accept(desk.say("locations", location="A"), desk.say("locations", location="B", parent="A"))
+    _, refused, changed = desk.accept(
         desk.say("locations", location="B"), desk.say("locations", location="A", parent="B")
     )
     assert (refused, changed) == ([], True)
@@ -275,9 +275,9 @@ def test_a_tree_may_be_turned_around_step_by_step() -> None:
 )
 def test_a_wrong_record_leaves_the_older_one_in_force(wrong: dict[str, Any]) -> None:
     desk = Desk(grace=0)
-    desk.judge(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"], priority=7))
+    desk.accept(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"], priority=7))
     before = desk.tables.pack()
-    _, refused, changed = desk.judge(desk.say("channels", channel="web", **wrong))
+    _, refused, changed = desk.accept(desk.say("channels", channel="web", **wrong))
     assert (len(refused), changed) == (1, False)
     assert refused[0].code == "bad_value"
     assert desk.tables.pack() == before
@@ -285,7 +285,7 @@ def test_a_wrong_record_leaves_the_older_one_in_force(wrong: dict[str, Any]) -> 
 
 def test_a_wrong_record_among_others_stops_nothing() -> None:
     desk = Desk()
-    accepted, refused, changed = desk.judge(
+    accepted, refused, changed = desk.accept(
         desk.record("locations", "DC", "not an object"),
         desk.record("items", "TEA", {"item": "COFFEE"}),
         desk.say("locations", location="ST-1"),
@@ -298,7 +298,7 @@ def test_a_wrong_record_among_others_stops_nothing() -> None:
 
 def test_the_newest_record_of_a_key_stands() -> None:
     desk = Desk()
-    desk.judge(
+    desk.accept(
         desk.say("locations", location="DC", deducts_at="pick"),
         desk.say("locations", location="DC", deducts_at="shipment"),
     )
@@ -307,56 +307,56 @@ def test_the_newest_record_of_a_key_stands() -> None:
 
 def test_what_waited_does_not_overwrite_what_came_after_it() -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="DC"))
-    desk.judge(desk.say("channels", channel="web", locations=["LATER"], priority=1))
-    desk.judge(desk.say("channels", channel="web", locations=["DC"], priority=2))
-    desk.judge(desk.say("locations", location="LATER"))
+    desk.accept(desk.say("locations", location="DC"))
+    desk.accept(desk.say("channels", channel="web", locations=["LATER"], priority=1))
+    desk.accept(desk.say("channels", channel="web", locations=["DC"], priority=2))
+    desk.accept(desk.say("locations", location="LATER"))
     assert desk.tables.channels["web"].priority == 2
-    assert desk.judge(at=NOON + 2 * SECOND) == ([], [], False)
+    assert desk.accept(at=NOON + 2 * SECOND) == ([], [], False)
 
 
 def test_what_waited_stands_if_what_came_after_it_was_wrong() -> None:
     desk = Desk()
-    desk.judge(desk.say("channels", channel="web", locations=["LATER"], priority=1))
-    _, refused, _ = desk.judge(desk.say("channels", channel="web", locations=["LATER"], priority=0))
+    desk.accept(desk.say("channels", channel="web", locations=["LATER"], priority=1))
+    _, refused, _ = desk.accept(desk.say("channels", channel="web", locations=["LATER"], priority=0))
     assert len(refused) == 1
-    desk.judge(desk.say("locations", location="LATER"))
+    desk.accept(desk.say("locations", location="LATER"))
     assert desk.tables.channels["web"].priority == 1
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_what_waited_until_it_was_history_is_refused_if_what_it_names_never_came(at_once: bool) -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="DC"))
+    desk.accept(desk.say("locations", location="DC"))
     wrong = desk.say("items", item="FLOUR", safety_stock={"NOWHERE": 1})
     right = desk.say("items", item="FLOUR", safety_stock={"DC": 1})
     refused = []
     for records in [(wrong, right)] if at_once else [(wrong,), (right,)]:
-        refused += desk.judge(*records)[1]
+        refused += desk.accept(*records)[1]
     assert messages(refused) == ["location: expected a location of inventory.locations, got NOWHERE"]
     assert refused[0].origin == wrong[1]
 
 
 def test_a_tombstone_ends_what_waited_for_the_same_key() -> None:
     desk = Desk()
-    desk.judge(desk.say("channels", channel="web", locations=["LATER"]))
-    desk.judge(desk.delete("channels", "web"))
-    assert desk.judge(desk.say("locations", location="LATER"))[1] == []
+    desk.accept(desk.say("channels", channel="web", locations=["LATER"]))
+    desk.accept(desk.delete("channels", "web"))
+    assert desk.accept(desk.say("locations", location="LATER"))[1] == []
     assert desk.tables.channels == {}
 
 
 def test_a_tombstone_deletes() -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
-    assert desk.judge(desk.delete("channels", "web")) == ([], [], True)
-    assert desk.judge(desk.delete("locations", "DC")) == ([], [], True)
+    desk.accept(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
+    assert desk.accept(desk.delete("channels", "web")) == ([], [], True)
+    assert desk.accept(desk.delete("locations", "DC")) == ([], [], True)
     assert desk.tables.pack() == ReferenceTables().pack()
-    assert desk.judge(desk.delete("locations", "DC"), desk.delete("channels", "web")) == ([], [], False)
+    assert desk.accept(desk.delete("locations", "DC"), desk.delete("channels", "web")) == ([], [], False)
 
 
 def test_tombstones_of_items_are_handed_on() -> None:
     desk = Desk()
-    accepted, refused, changed = desk.judge(desk.delete("items", "FLOUR"), desk.delete("channel_items", "web:FLOUR"))
+    accepted, refused, changed = desk.accept(desk.delete("items", "FLOUR"), desk.delete("channel_items", "web:FLOUR"))
     assert accepted == [ItemRecord("FLOUR", "", None), ItemRecord("FLOUR", "web", None)]
     assert (refused, changed) == ([], False)
 
@@ -364,19 +364,19 @@ def test_tombstones_of_items_are_handed_on() -> None:
 @pytest.mark.parametrize("key", [b"\xff\xfe", b"", b"web", b":", None])
 def test_a_tombstone_of_nothing_known_does_nothing(key: bytes | None) -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="DC"))
+    desk.accept(desk.say("locations", location="DC"))
     before = desk.tables.pack()
     for kind in ("locations", "channels", "channel_items"):
-        assert desk.tables.judge([(kind, Origin("t", 0, 9, 0, key, None))], NOON, SECOND) == ([], [], False)
+        assert desk.tables.accept([(kind, Origin("t", 0, 9, 0, key, None))], NOON, SECOND) == ([], [], False)
     assert desk.tables.pack() == before
 
 
 def test_saying_the_same_again_changes_nothing() -> None:
     desk = Desk()
     records = (desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
-    assert desk.judge(*records)[2] is True
+    assert desk.accept(*records)[2] is True
     again = (desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["DC"]))
-    assert desk.judge(*again)[2] is False
+    assert desk.accept(*again)[2] is False
 
 
 def test_equal_tables_give_equal_bytes_and_these_give_the_tables_back() -> None:
@@ -388,7 +388,7 @@ def test_equal_tables_give_equal_bytes_and_these_give_the_tables_back() -> None:
             desk.say("channels", channel="web", locations=["EU"], buffer_percent="33.3", protected_quantity=5),
             desk.say("channels", channel="app", locations=["DC", "EU"], max_updates_per_second=2, minimum=1),
         ]
-        desk.judge(*(records[index] for index in order))
+        desk.accept(*(records[index] for index in order))
         return desk.tables
 
     tables = fill(0, 1, 2, 3)
@@ -406,13 +406,13 @@ def test_equal_tables_give_equal_bytes_and_these_give_the_tables_back() -> None:
 
 def test_reloaded_tables_go_on_where_the_others_were() -> None:
     desk = Desk()
-    desk.judge(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["LATER"]))
+    desk.accept(desk.say("locations", location="DC"), desk.say("channels", channel="web", locations=["LATER"]))
     packed = msgspec.msgpack.encode((desk.tables.pack(), desk.tables.waiting))
     kept, waiting = msgspec.msgpack.decode(packed, type=tuple[bytes, list[tuple[str, Origin, int]]])
     again = Desk(ReferenceTables(kept))
     again.tables.waiting = waiting
     again.offsets["locations"] = 1
-    assert again.judge(again.say("locations", location="LATER", parent="DC"), at=NOON + 1) == ([], [], True)
+    assert again.accept(again.say("locations", location="LATER", parent="DC"), at=NOON + 1) == ([], [], True)
     assert again.tables.channels["web"].locations == ("LATER",)
 
 
@@ -423,7 +423,7 @@ def test_a_deep_tree_sent_upside_down_comes_into_force_whole() -> None:
         desk.say("locations", location=name, **({"parent": names[number - 1]} if number else {}))
         for number, name in enumerate(names)
     ]
-    _, refused, _ = desk.judge(*reversed(records))
+    _, refused, _ = desk.accept(*reversed(records))
     assert refused == []
     assert set(desk.tables.locations) == set(names)
 
@@ -441,21 +441,21 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_too_much_is_refused_with_the_number_that_stands_for_it(small: None) -> None:
     desk = Desk()
     said = [desk.say("locations", location=f"L{number}") for number in range(4)]
-    _, refused, _ = desk.tables.judge(said, NOON, 0)
+    _, refused, _ = desk.tables.accept(said, NOON, 0)
     assert [one.message for one in refused] == ["location: expected at most 3 locations, got one more (L3)"]
-    _, refused, _ = desk.tables.judge(
+    _, refused, _ = desk.tables.accept(
         [desk.say("channels", channel=f"C{number}", locations=[]) for number in range(3)], NOON, 0
     )
     assert [one.message for one in refused] == [
         "channel: expected at most 5 locations x channels, got 6 with this one",
         "channel: expected at most 5 locations x channels, got 6 with this one",
     ]
-    desk.tables.judge([desk.delete("locations", "L0"), desk.delete("locations", "L1")], NOON, 0)
-    _, refused, _ = desk.tables.judge(
+    desk.tables.accept([desk.delete("locations", "L0"), desk.delete("locations", "L1")], NOON, 0)
+    _, refused, _ = desk.tables.accept(
         [desk.say("channels", channel=f"C{number}", locations=[]) for number in range(1, 3)], NOON, 0
     )
     assert [one.message for one in refused] == ["channel: expected at most 2 channels, got one more (C2)"]
-    _, refused, _ = desk.tables.judge([desk.say("locations", location=f"L{number}") for number in (3, 4)], NOON, 0)
+    _, refused, _ = desk.tables.accept([desk.say("locations", location=f"L{number}") for number in (3, 4)], NOON, 0)
     assert [one.message for one in refused] == [
         "location: expected at most 5 locations x channels, got 6 with this one"
     ]
@@ -464,8 +464,8 @@ def test_what_is_too_much_is_refused_with_the_number_that_stands_for_it(small: N
 
 def test_what_is_known_may_always_be_said_anew(small: None) -> None:
     desk = Desk()
-    desk.tables.judge([desk.say("locations", location=f"L{number}") for number in range(3)], NOON, 0)
-    _, refused, changed = desk.tables.judge([desk.say("locations", location="L1", sellable=False)], NOON, 0)
+    desk.tables.accept([desk.say("locations", location=f"L{number}") for number in range(3)], NOON, 0)
+    _, refused, changed = desk.tables.accept([desk.say("locations", location="L1", sellable=False)], NOON, 0)
     assert (refused, changed) == ([], True)
 
 
@@ -499,8 +499,8 @@ def test_tables_stored_as_they_are_have_the_version_they_had() -> None:
 
 def test_a_change_is_in_what_is_packed_next() -> None:
     desk = Desk()
-    desk.tables.judge([desk.say("locations", location="DC1")], NOON, 0)
+    desk.tables.accept([desk.say("locations", location="DC1")], NOON, 0)
     before = desk.tables.pack()
-    desk.tables.judge([desk.delete("locations", "DC1")], NOON, 0)
+    desk.tables.accept([desk.delete("locations", "DC1")], NOON, 0)
     assert desk.tables.pack() != before
     assert unpack_topology(desk.tables.pack()).locations == {}

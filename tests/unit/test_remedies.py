@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows import notices
-from flows.metrics import Metrics
+from flows.monitoring.metrics import Metrics
+from flows.publishing import notices
 from schemas.codes import REFUSAL_CODES
 from schemas.remedies import REMEDIES
 from schemas.units import Origin, Refusal

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows.removal import Gone, Removal
-from flows.store import Store
+from flows.publishing.removal import Gone, Removal
+from flows.readmodel.store import Store
 
 #: of the run that starts from scratch
 TOKEN = 7

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from flows.replay import HEADER, Replay, header, note_replay, read_header
-from operators.decode import Book, Decoder, DecoderConfig
-from operators.ids import DUPLICATE, NEW, RememberedIds
-from operators.shard import FOREVER
+from operators.decode import CodeSets, Decoder, DecoderConfig
+from operators.ids import RememberedIds
+from operators.rules.admission import DUPLICATE, FOREVER, NEW
 from schemas.codes import LATE
+from schemas.replay import HEADER, Replay, header, note_replay, read_header
 from schemas.units import Origin, Refusal, Unit, unit_name
 
 NOW = 1_800_000_000_000_000
@@ -26,7 +26,7 @@ def origin(topic: str, event: dict[str, Any], *accepted: tuple[str, str]) -> Ori
 
 def decode(topic: str, event: dict[str, Any], *accepted: tuple[str, str]) -> tuple[list[Unit], list[Refusal]]:
     kinds = {"inventory.warehouse": "warehouse", "inventory.orders": "orders"}
-    decoder = Decoder(DecoderConfig(kinds), Book(frozenset({"EAST"}), frozenset({"web"})))
+    decoder = Decoder(DecoderConfig(kinds), CodeSets(frozenset({"EAST"}), frozenset({"web"})))
     units: list[Unit] = []
     refusals: list[Refusal] = []
     assert decoder.decode(origin(topic, event, *accepted), NOW, units, refusals, True)
@@ -92,5 +92,5 @@ def test_ids_accepted_late_are_never_forgotten() -> None:
     ids.remember(7, 1, FOREVER)
     ids.remember(8, 1, NOW)
     ids.forget(NOW + 400 * DAY)
-    assert ids.judge(8, 1) == NEW
-    assert ids.judge(7, 1) == DUPLICATE
+    assert ids.recognize(8, 1) == NEW
+    assert ids.recognize(7, 1) == DUPLICATE

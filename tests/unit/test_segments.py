@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from flows.segments import FileTicket, Segment, SegmentError, SegmentFiles, merge_layers
+from flows.storage.segments import FileTicket, Segment, SegmentError, SegmentFiles, merge_layers
 from operators.ids import WITH_DIGESTS
 from operators.ledger import SEPARATOR
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from flows.audit.model import Model
 from operators.rules import lanes
 from tests.desk import HOUR, MINUTE, NOON, NOW, at, instant
 from tests.engine import Engine
-from tests.model import Model
 
 PAGE = (Path(__file__).parents[2] / "docs" / "semantics.md").read_text()
 #: first line of the block, its lines

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from flows.settings import client_options, load_settings, redis_address
 from schemas import topics
 from schemas.codes import parse_duration
 from schemas.setting_values import TOPIC_LENGTH_MAX, duration_text, mask_url
-from schemas.settings import NAMES, Settings, SettingsError, load_settings
+from schemas.settings import NAMES, Settings, SettingsError
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -538,17 +539,17 @@ def test_secrets_come_from_files_and_are_read_anew() -> None:
         '[kafka.option_files]\nsasl.password = "kafka.txt"\n[kafka.options]\n"sasl.username" = "atp"\n',
         {"redis.url": "rediss://h:1/2", "redis.username": "atp", "redis.password_file": "redis.txt"},
     )
-    assert settings.redis.address() == "rediss://atp:p%40ss%2Fw%C3%B6rd@h:1/2"
-    assert settings.kafka.client_options() == {"sasl.username": "atp", "sasl.password": "first"}
+    assert redis_address(settings.redis) == "rediss://atp:p%40ss%2Fw%C3%B6rd@h:1/2"
+    assert client_options(settings.kafka) == {"sasl.username": "atp", "sasl.password": "first"}
     Path("kafka.txt").write_text("second")
-    assert settings.kafka.client_options()["sasl.password"] == "second"
+    assert client_options(settings.kafka)["sasl.password"] == "second"
     assert not any(word in f"{settings!r} {settings.shown()}" for word in ("p@ss", "first", "second"))
     assert settings.shown()["kafka"]["option_files"] == {"sasl.password": "kafka.txt"}
 
 
 def test_a_password_that_was_given_as_such_is_masked() -> None:
     settings = load("", {"redis.password": "hush hush"})
-    assert settings.redis.address() == "redis://:hush%20hush@localhost:6379/0"
+    assert redis_address(settings.redis) == "redis://:hush%20hush@localhost:6379/0"
     assert settings.shown()["redis"]["password"] == "***" and "hush" not in f"{settings!r} {settings}"
 
 
@@ -557,7 +558,9 @@ def test_certificates_become_what_the_client_calls_them() -> None:
         Path(name).write_text("x")
     given = {f"redis.tls_{name}_file": f"{name}.pem" for name in ("ca", "cert", "key")}
     settings = load("", {"redis.url": "rediss://h/0", **given})
-    assert settings.redis.address() == ("rediss://h/0?ssl_ca_certs=ca.pem&ssl_certfile=cert.pem&ssl_keyfile=key.pem")
+    assert redis_address(settings.redis) == (
+        "rediss://h/0?ssl_ca_certs=ca.pem&ssl_certfile=cert.pem&ssl_keyfile=key.pem"
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.state_folder import FACTS, Facts, tighten, write_facts
+from flows.storage.folder import FACTS, Facts, tighten, write_facts
 from operators.ledger import FORMAT
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows import status_view
-from flows.status import Facts, Look, facts, parsed
-from flows.status_view import picture, show, span
-from schemas.settings import Settings, load_settings
+from flows.cli import status_view
+from flows.cli.status_view import picture, show, span
+from flows.inspection.status import Facts, Look, facts, parsed
+from flows.settings import load_settings
+from schemas.settings import Settings
 
 NOON = 1_800_000_000.0
 SCRAPE = """\

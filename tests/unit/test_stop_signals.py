@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.stop_signals import StopSignals
+from flows.runtime.stop_signals import StopSignals
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Does nothing but wait: the signal finds it inside of `wait`. With an Event, two of three such processes stayed.
 WAITING = """
-from flows.stop_signals import StopSignals
+from flows.runtime.stop_signals import StopSignals
 signals = StopSignals()
 print("waits", flush=True)
 while not signals.is_set():

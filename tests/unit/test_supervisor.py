@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from flows import supervisor
-from flows.store import Fenced, Outage
-from flows.supervisor import MISUSED, StartError, _Supervisor
-from flows.worker import FENCED
-from schemas.settings import load_settings
+from flows.processes import preparation, supervisor
+from flows.processes.preparation import StartError
+from flows.processes.supervisor import MISUSED, _Supervisor
+from flows.processes.worker import FENCED
+from flows.readmodel.store import Fenced, Outage
+from flows.settings import load_settings
 
 
 class Fence:
@@ -89,7 +90,8 @@ class Watched:
 def fence(monkeypatch: pytest.MonkeyPatch) -> Fence:
     fence = Fence()
     monkeypatch.setattr(supervisor, "Store", fence)
-    monkeypatch.setattr(supervisor, "take_token", fence.take)
+    monkeypatch.setattr(preparation, "Store", fence)
+    monkeypatch.setattr(preparation, "take_token", fence.take)
     return fence
 
 
@@ -109,46 +111,46 @@ def one(tmp_path: Path, watched: Any) -> _Supervisor:
 
 def test_the_first_start_takes_over_from_whoever_was_there(fence: Fence, one: _Supervisor) -> None:
     fence.held = 7
-    assert one._claim() == 8
+    assert one._preparation._claim() == 8
 
 
 def test_who_starts_its_workers_again_goes_on_behind_its_own_token(fence: Fence, one: _Supervisor) -> None:
-    assert [one._claim(), one._claim()] == [1, 2]
+    assert [one._preparation._claim(), one._preparation._claim()] == [1, 2]
     fence.held = 0  # Redis lost it
-    assert one._claim() == 1
+    assert one._preparation._claim() == 1
 
 
 def test_who_was_taken_over_from_does_not_take_it_back(fence: Fence, one: _Supervisor) -> None:
-    one._claim()
+    one._preparation._claim()
     fence.held = 5
     with pytest.raises(Fenced):
-        one._claim()
+        one._preparation._claim()
     with pytest.raises(Fenced):
-        one._prepare()  # before it asks Kafka
+        one._preparation.errands()  # before it asks Kafka
     assert (fence.claims, fence.held) == (1, 5)
 
 
 def test_a_redis_that_does_not_say_is_waited_for(fence: Fence, one: _Supervisor) -> None:
-    one._claim()
+    one._preparation._claim()
     fence.failure = Outage("Redis does not answer")
     with pytest.raises(StartError):
-        one._claim()
+        one._preparation._claim()
     assert fence.claims == 1
 
 
 def test_a_token_that_may_be_its_own_is_nobody_elses(fence: Fence, one: _Supervisor) -> None:
-    one._claim()
+    one._preparation._claim()
     fence.lost = True
     with pytest.raises(StartError):
-        one._claim()
+        one._preparation._claim()
     fence.lost = False
-    assert one._claim() == 3
+    assert one._preparation._claim() == 3
 
 
 def test_the_run_ends_with_the_code_of_a_wrong_configuration(
     fence: Fence, one: _Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one._claim()
+    one._preparation._claim()
     fence.held = 5
     monkeypatch.setattr(one, "_recruit", lambda count: None)
     assert one._run() == MISUSED == 2
@@ -175,5 +177,5 @@ def test_an_end_that_is_asked_for_while_workers_are_started_again_is_said(one: _
 
 
 def test_workers_of_a_run_that_was_followed_are_not_waited_for(one: _Supervisor, watched: Any) -> None:
-    one._token = watched.followed = 7
+    one._preparation.token = watched.followed = 7
     assert one._watch([watched]) == [FENCED]

@@ -10,16 +10,26 @@ import msgspec
 import pytest
 from confluent_kafka import KafkaError
 
-from flows import accepting
-from flows.accepting import ANSWER, REQUEST, AcceptProblem, accept, accept_now, accepted, full_name, take_request
-from flows.belonging import Earlier, Inputs, TopicFacts, mismatch
-from flows.kafka import Complaints
-from flows.runtime import now
-from flows.state_folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
-from flows.topic_watch import DELETED, MADE_AGAIN, TopicWatch, fates
+from flows.kafka.clients import Complaints
+from flows.kafka.identity import Earlier, Inputs, TopicFacts, why_not
+from flows.monitoring.topic_watch import DELETED, MADE_AGAIN, TopicWatch, fates
+from flows.recovery import accepting
+from flows.recovery.accepting import (
+    ANSWER,
+    REQUEST,
+    AcceptProblem,
+    accept,
+    accept_now,
+    accepted,
+    full_name,
+    take_request,
+)
+from flows.runtime.run import now
+from flows.settings import load_settings
+from flows.storage.folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
 from operators.holdback import HeldShard
 from operators.ledger import FORMAT
-from schemas.settings import Settings, SettingsError, load_settings
+from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS, REFERENCE
 
 ORDERS, ITEMS = "inventory.orders", "inventory.items"
@@ -53,9 +63,9 @@ def test_accepting_gives_an_input_topic_a_generation_and_a_reference_topic_none(
     assert accepted(settings, known, found, ITEMS).topics[ITEMS] == TopicFacts("new", 1)
     twice = accepted(settings, kept, inputs(orders=TopicFacts("newer", 1)), ORDERS)
     assert [one.id for one in twice.topics[ORDERS].earlier] == [f"id-{ORDERS}", "new"]
-    wrong = mismatch(settings, known, found)
+    wrong = why_not(settings, known, found)
     assert wrong is not None and f"atp topics accept {ORDERS}" in wrong.remedy
-    assert mismatch(settings, kept, inputs(orders=TopicFacts("new", 3))) is None
+    assert why_not(settings, kept, inputs(orders=TopicFacts("new", 3))) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,7 @@ def test_parts_carry_the_generation_and_earlier_ones_are_named_besides() -> None
 
 
 def test_a_shard_is_not_held_back_for_a_part_that_is_no_more() -> None:
-    from flows.progress import PartProgress, Progress
+    from flows.runtime.progress import PartProgress, Progress
 
     progress = Progress()
     progress.expect([f"{ORDERS}#1/0"])
@@ -123,14 +133,14 @@ def test_what_is_gone_is_believed_when_seen_twice_and_another_id_at_once(setting
     watch = TopicWatch(settings, heard)
     known = {"a": TopicFacts("1", 2), "b": TopicFacts("2", 2)}
     watch._known, watch._partitions = known, {"a": 2, "b": 2}
-    watch._judge(known, {"a": None, "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": None, "b": TopicFacts("2", 2)})
     assert not heard and not watch.lost, "a broker that starts knows nothing yet"
-    watch._judge(known, {"a": None, "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": None, "b": TopicFacts("2", 2)})
     assert watch.lost == {"a": DELETED}
-    watch._judge(known, {})
+    watch._compare(known, {})
     assert watch.lost == {"a": DELETED}, "a Kafka that is away says nothing"
-    watch._judge(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
-    watch._judge(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
+    watch._compare(known, {"a": TopicFacts("9", 2), "b": TopicFacts("2", 2)})
     assert heard == [{"a": DELETED}, {"a": MADE_AGAIN}], "said once each"
 
 
@@ -175,7 +185,7 @@ def stopped(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     kept = Facts(FORMAT, settings.shards, 11, inputs(), scratch=Scratch(10, [2]))
     write_facts(settings.state.dir / FACTS, kept)
     monkeypatch.setattr(accepting, "inputs_now", lambda _: inputs(orders=TopicFacts("new", 3)))
-    monkeypatch.setattr("flows.state_folder.committed_epoch", lambda *_: 7)
+    monkeypatch.setattr("flows.storage.folder.committed_epoch", lambda *_: 7)
     return settings.state.dir / FACTS
 
 
@@ -209,7 +219,7 @@ def test_a_disk_that_takes_nothing_is_said_in_a_sentence(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("flows.state_folder.write_facts", full)
+    monkeypatch.setattr("flows.storage.folder.write_facts", full)
     with pytest.raises(AcceptProblem, match=r"cannot be written \(No space left on device\): say it as"):
         accept(settings, ORDERS)
 
@@ -218,8 +228,8 @@ def test_all_that_root_leaves_there_belongs_to_the_engines_user(
     settings: Settings, stopped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: set[str] = set()
-    monkeypatch.setattr("flows.state_folder.os.geteuid", lambda: 0)
-    monkeypatch.setattr("flows.state_folder.os.chown", lambda path, *_: given.add(path.name))
+    monkeypatch.setattr("flows.storage.folder.os.geteuid", lambda: 0)
+    monkeypatch.setattr("flows.storage.folder.os.chown", lambda path, *_: given.add(path.name))
     accept(settings, ORDERS)
     assert given == {"lock", f"{FACTS}.tmp"}
     given.clear()
@@ -239,7 +249,7 @@ def test_a_complaint_is_made_once_until_something_comes_again() -> None:
 
 
 def test_since_when_a_topic_made_again_holds_its_records_is_read_from_the_state(settings: Settings) -> None:
-    from flows.accepting import accepted_at_ms
+    from flows.recovery.accepting import accepted_at_ms
 
     assert accepted_at_ms(settings) == {}
     settings.state.dir.mkdir()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows import event_source
-from flows.event_source import PARKED_BYTES_MAX, PARKED_MAX, EventPart
+from flows.sources import events as event_source
+from flows.sources.events import PARKED_BYTES_MAX, PARKED_MAX, EventPart
 from schemas.units import Origin, Refusal, Unit
 
 SECOND = 1_000_000
@@ -21,8 +21,8 @@ class Source:
         self.run = SimpleNamespace(
             ends={}, ended=(), until_caught_up=False, settings=SimpleNamespace(reference_grace=SECOND)
         )
-        self.reader = SimpleNamespace(open=lambda *_: None)
-        self.book = SimpleNamespace(topology=None)
+        self.consumer = SimpleNamespace(open=lambda *_: None)
+        self.known = SimpleNamespace(topology=None)
         self.early = SimpleNamespace(begin=lambda: None)
         self.metrics = SimpleNamespace(snapshot_taken=lambda: None)
         self.timekeeper = ""
@@ -65,7 +65,7 @@ def test_what_goes_on_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source()
     one = part(source)
     park(one, PARKED_BYTES_MAX)
-    source.is_known, source.book.topology = True, object()
+    source.is_known, source.known.topology = True, object()
     one._retry_parked([], [])
     source.is_known = False
     monkeypatch.setattr(event_source, "now", lambda: 1)

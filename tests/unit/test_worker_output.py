@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from flows.worker_output import WorkerOutput
+from flows.processes.worker_output import WorkerOutput
 
 #: Ten pipes full.
 WRITES_MUCH = 'for n in range(10_000):\n print(\'{"event": "\' + "x" * 60 + \'"}\')\n'

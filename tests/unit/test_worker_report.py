@@ -9,30 +9,30 @@ from typing import Any
 
 import pytest
 
-from flows.worker_report import Correspondent, answer_on
+from flows.monitoring.report import ReportClient, answer_on
 
 PATIENCE_S = 10.0
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[Correspondent, socket.socket]]:
+def pair() -> Iterator[tuple[ReportClient, socket.socket]]:
     ours, theirs = socket.socketpair()
-    correspondent = Correspondent(ours)
-    yield correspondent, theirs
-    correspondent.close()
+    client = ReportClient(ours)
+    yield client, theirs
+    client.close()
 
 
-def test_what_is_told_arrives_also_when_it_is_large(pair: tuple[Correspondent, socket.socket]) -> None:
-    correspondent, theirs = pair
+def test_what_is_told_arrives_also_when_it_is_large(pair: tuple[ReportClient, socket.socket]) -> None:
+    client, theirs = pair
     large = {"samples": ["x" * 1000] * 3000}
     answer_on(theirs, lambda: large)
-    assert [correspondent.ask(PATIENCE_S) for _ in range(3)] == [large] * 3
+    assert [client.ask(PATIENCE_S) for _ in range(3)] == [large] * 3
 
 
 def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(
-    pair: tuple[Correspondent, socket.socket],
+    pair: tuple[ReportClient, socket.socket],
 ) -> None:
-    correspondent, theirs = pair
+    client, theirs = pair
     may_answer = threading.Event()
     answers: Iterator[dict[str, Any]] = iter([{"number": 1}, {"number": 2}])
 
@@ -41,16 +41,16 @@ def test_an_answer_that_came_too_late_is_not_taken_for_the_next_one(
         return next(answers)
 
     answer_on(theirs, tell)
-    assert correspondent.ask(0.05) is None
+    assert client.ask(0.05) is None
     may_answer.set()
-    assert correspondent.ask(PATIENCE_S) == {"number": 2}
+    assert client.ask(PATIENCE_S) == {"number": 2}
 
 
-def test_many_may_ask_at_once(pair: tuple[Correspondent, socket.socket]) -> None:
-    correspondent, theirs = pair
+def test_many_may_ask_at_once(pair: tuple[ReportClient, socket.socket]) -> None:
+    client, theirs = pair
     answer_on(theirs, lambda: {"fine": True})
     said: list[Any] = []
-    threads = [threading.Thread(target=lambda: said.append(correspondent.ask(PATIENCE_S))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: said.append(client.ask(PATIENCE_S))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -58,7 +58,7 @@ def test_many_may_ask_at_once(pair: tuple[Correspondent, socket.socket]) -> None
     assert said == [{"fine": True}] * 8
 
 
-def test_who_is_gone_does_not_answer(pair: tuple[Correspondent, socket.socket]) -> None:
-    correspondent, theirs = pair
+def test_who_is_gone_does_not_answer(pair: tuple[ReportClient, socket.socket]) -> None:
+    client, theirs = pair
     theirs.close()
-    assert correspondent.ask(PATIENCE_S) is None
+    assert client.ask(PATIENCE_S) is None

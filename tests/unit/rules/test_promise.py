@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from flows.audit.model import Model
 from operators.evaluate import evaluate
 from operators.rules.promise import less_unlocated
 from tests.desk import HOUR, MINUTE, NOW, Desk, at
 from tests.engine import Engine
-from tests.model import Model
 
 DAY = 24 * HOUR
 

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from operators.rules.quantities import LIMIT, QuantityError, UnitsOfMeasure
+from operators.rules.quantities import QuantityError, UnitsOfMeasure
+from schemas.codes import QUANTITY_LIMIT as LIMIT
 
 EACH = UnitsOfMeasure("each", 0, {"case": Fraction(12), "half": Fraction(1, 2), "third": Fraction(1, 3)})
 KILOS = UnitsOfMeasure("kg", 2, {"g": Fraction(1, 1000), "bag": Fraction(5, 2)})

@@ -1,0 +1,1 @@
+"""Moves what other systems say into events."""

@@ -1,0 +1,140 @@
+"""Decides for the naive model what a message says: objects, codes, times and exact numbers, or why they cannot be used.
+
+Rule 1: nothing is imported but Python's own, so that a mistake of the engine cannot also be a mistake of its judge.
+Rule 2: no number passes through a float. Rule 3: a field that is null is a field that is absent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LIMIT = 2**53
+"""Quantities stay below it, so that they are exact in every JSON reader."""
+
+CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
+IDENTIFIER = re.compile(r"[\x21-\x7e]{1,128}")
+STATUS = re.compile(r"available|quarantined")
+TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+
+IDENTIFIERS = {"event_id", "order_id", "line_id", "transfer_id", "receipt_id", "correlation_id"}
+TIMES = {"occurred_at", "eta", "expires_at", "requested_at"}
+
+Fields = dict[str, Any]
+"""What a JSON object says, without the fields that are null."""
+Place = tuple[str, int, int]
+"""(topic without prefix, partition, offset)"""
+
+
+class Record(NamedTuple):
+    """A message as a topic holds it; records of one topic sort by partition and offset."""
+
+    place: Place
+    timestamp_us: int
+    key: bytes
+    value: bytes | None
+
+
+class Refused(Exception):
+    """A unit or a reference record that a rule said no to; the code is the contract's."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Number:
+    """A JSON number as it was written: no float in between, no limit on its digits."""
+
+    text: str
+
+
+def read_object(value: bytes) -> Fields:
+    """Read a JSON object; what is null in it is left out."""
+
+    def constant(text: str) -> None:
+        raise ValueError(text)
+
+    try:
+        said = json.loads(value.decode(), parse_int=Number, parse_float=Number, parse_constant=constant)
+    except (ValueError, RecursionError):
+        raise Refused("not_json") from None
+    if not isinstance(said, dict):
+        raise Refused("not_an_object")
+    return {name: entry for name, entry in said.items() if entry is not None}
+
+
+def number(value: object) -> Fraction:
+    """Read an integer or decimal, a JSON number or in a string."""
+    text = value.text if isinstance(value, Number) else value
+    if not isinstance(text, str) or not NUMBER.fullmatch(text):
+        raise Refused("bad_value")
+    try:
+        decimal = Decimal(text)
+    except InvalidOperation:
+        raise Refused("bad_value") from None
+    if decimal and decimal.adjusted() > 60:
+        raise Refused("bad_value")
+    if decimal and decimal.adjusted() < -60:
+        raise Refused("quantity_not_exact")
+    return Fraction(decimal) if decimal else Fraction(0)
+
+
+def instant(text: object) -> int:
+    """Give the UTC microseconds of an RFC 3339 time with an offset; digits beyond the microsecond are cut off."""
+    match = TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise Refused("bad_value")
+    *parts, fraction, sign, hours, minutes = match.groups()
+    year, month, day, hour, minute, second = map(int, parts)
+    try:
+        since = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC) - EPOCH
+    except ValueError:
+        raise Refused("bad_value") from None
+    ahead = (int(hours) * 60 + int(minutes)) * (-1 if sign == "-" else 1) if sign else 0
+    seconds = since.days * 86_400 + since.seconds - ahead * 60 + max(0, second - 59)
+    # RFC 3339 has a second 60 at the end of a UTC day only; as in POSIX it is the second that follows.
+    if second > 59 and (second > 60 or seconds % 86_400):
+        raise Refused("bad_value")
+    return seconds * 1_000_000 + int((fraction or "")[:6].ljust(6, "0"))
+
+
+def take(said: Fields, name: str, required: bool = False) -> Any:
+    """Give a field in its own form: code, identifier, status or time; None if it is absent."""
+    if name not in said:
+        if required:
+            raise Refused("missing_field")
+        return None
+    value = said[name]
+    if name in TIMES:
+        return instant(value)
+    form = IDENTIFIER if name in IDENTIFIERS else STATUS if name.endswith("status") else CODE
+    if not isinstance(value, str) or not form.fullmatch(value):
+        raise Refused("bad_value")
+    return value
+
+
+def integer(said: Fields, name: str, default: int, low: int, high: int = LIMIT - 1) -> int:
+    """Give a whole number within bounds, written as a number and not in a string."""
+    value = number(said.get(name, Number(str(default))))
+    if value.denominator != 1 or not low <= value <= high or isinstance(said.get(name), str):
+        raise Refused("bad_value")
+    return int(value)
+
+
+def flag(said: Fields, name: str, default: bool) -> bool:
+    """Give what is true or false."""
+    value = said.get(name, default)
+    if not isinstance(value, bool):
+        raise Refused("bad_value")
+    return value

@@ -1,0 +1,74 @@
+"""Finds items by the beginning of their code, in the set `engine:items` (contract section 7)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+
+import redis
+
+from flows.inspection.lookup import TIMEOUT_S, LookupProblem
+from flows.readmodel.item_walk import WHOLE
+from flows.readmodel.problem import redis_problem
+from flows.settings import redis_address
+from schemas.settings import Settings
+
+#: Asked for at a time: a tenth of a millisecond of Redis' time.
+PAGE = 1000
+#: Sorts behind whatever a code may have in it.
+BEHIND_ALL = "~"
+
+
+def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> int:
+    """Print the codes that begin so, one a line, in the order of their bytes; exit code 1 where there is none."""
+    client: redis.Redis = redis.Redis.from_url(
+        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    )
+    shown = 0
+    try:
+        for item in codes(client, f"{settings.redis.prefix}engine:items", prefix):
+            if limit is not None and shown == limit:
+                _note(f"these are the first {limit}, there are more")
+                return 0
+            print(json.dumps({"item": item}) if as_json else item)
+            shown += 1
+        doubt = _doubt(client, f"{settings.redis.prefix}engine:fence")
+    except BrokenPipeError:
+        raise  # of who reads the list; a client of Redis says it in its own words
+    except (redis.RedisError, OSError) as error:
+        raise LookupProblem(str(redis_problem(settings, error))) from error
+    finally:
+        client.close()
+    if doubt:
+        _note(doubt)
+    if not shown:
+        _note(f"no item that is published begins with {prefix}" if prefix else "nothing is published")
+    return 0 if shown else 1
+
+
+def codes(client: redis.Redis, key: str, prefix: str) -> Iterator[str]:
+    """Give the members that begin so, a page at a time: Redis serves others in between."""
+    first = f"[{prefix}" if prefix else "-"
+    last = f"({prefix}{BEHIND_ALL}" if prefix else "+"
+    while True:
+        page: list[str] = client.zrangebylex(key, first, last, 0, PAGE)  # type: ignore[assignment]
+        yield from page
+        if len(page) < PAGE:
+            return
+        first = f"({page[-1]}"
+
+
+def _doubt(client: redis.Redis, fence: str) -> str:
+    """Say what keeps the list from being all there is; empty where nothing does."""
+    try:
+        is_whole = client.hget(fence, "items") == WHOLE
+    except redis.exceptions.NoPermissionError:  # such as a channel's user: the list is right as far as it goes
+        return f"it is not known whether the set of all items is complete: this user of Redis may not read {fence}"
+    if is_whole:
+        return ""
+    return "the set of all items is not complete: the engine completes it while it runs; does it? atp status"
+
+
+def _note(sentence: str) -> None:
+    print(f"atp: {sentence}", file=sys.stderr)

@@ -1,0 +1,141 @@
+"""Reads an item's promises and position from Redis, exactly as a channel would."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from flows.errors import PlainError
+from flows.readmodel.problem import redis_problem
+from flows.settings import redis_address
+from schemas.settings import Settings
+
+TIMEOUT_S = 5
+Hashes = tuple[dict[str, str], dict[str, str]]
+NOTHING: Hashes = ({}, {})
+FIGURES = (
+    "on_hand",
+    "quarantined",
+    "soft_allocated",
+    "hard_reserved",
+    "in_transit",
+    "expected",
+    "withheld",
+    "available",
+)
+
+
+class LookupProblem(PlainError):
+    """Redis does not answer; the text says what would do."""
+
+
+def show(settings: Settings, names: list[str], channel: str | None, as_json: bool) -> int:
+    """Print the numbers of items; exit code 1 where nothing is published of one.
+
+    Of two names the second is a channel if it is one of the first's, else another item.
+    """
+    found = read(settings, names)
+    if channel is None and len(names) == 2:
+        promises, _ = found[names[0]]
+        if names[1] in _channels(promises) or found[names[1]] == NOTHING:
+            channel = names.pop()
+    missing = 0
+    for item in names:
+        promises, position = found[item]
+        if channel is not None:
+            is_there = _show_channel(item, channel, promises, as_json, is_alone=len(names) == 1)
+        else:
+            is_there = _show_item(item, promises, position, as_json)
+        missing += not is_there
+    return 1 if missing else 0
+
+
+def _show_item(item: str, promises: dict[str, str], position: dict[str, str], as_json: bool) -> bool:
+    """Print all that is known of an item; false where that is nothing."""
+    if not promises and not position:
+        _complain(f"nothing is published of {item}", {})
+        return False
+    if as_json:
+        print(json.dumps({"item": item, "atp": _plain(promises), "position": _plain(position)}))
+    else:
+        _print_tables(item, promises, position)
+    return True
+
+
+def _show_channel(item: str, channel: str, promises: dict[str, str], as_json: bool, is_alone: bool) -> bool:
+    """Print one channel's number of an item, behind the item's code where there are several."""
+    if channel not in _channels(promises):
+        _complain(f"nothing is published of {item} for {channel}", promises)
+        return False
+    if as_json:
+        answer: dict[str, Any] = {"item": item, "channel": channel, "atp": int(promises[channel])}
+        by_day = promises.get(f"{channel}:by_day")
+        if by_day is not None:
+            answer["by_day"] = json.loads(by_day)
+        print(json.dumps(answer))
+    else:
+        print(promises[channel] if is_alone else f"{item} {promises[channel]}")
+    return True
+
+
+def _channels(promises: dict[str, str]) -> list[str]:
+    return sorted(name for name in promises if not name.startswith("_") and ":" not in name)
+
+
+def read(settings: Settings, items: list[str]) -> dict[str, Hashes]:
+    """Map each item to its hashes atp:<item> and position:<item>."""
+    client = redis.Redis.from_url(
+        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    )
+    try:
+        pipeline = client.pipeline(transaction=False)
+        for item in items:
+            pipeline.hgetall(f"{settings.redis.prefix}atp:{item}")
+            pipeline.hgetall(f"{settings.redis.prefix}position:{item}")
+        answers = pipeline.execute()
+    except (redis.RedisError, OSError) as error:
+        raise LookupProblem(str(redis_problem(settings, error))) from error
+    finally:
+        client.close()
+    return dict(zip(items, zip(answers[::2], answers[1::2], strict=True), strict=True))
+
+
+def _plain(fields: dict[str, str]) -> dict[str, Any]:
+    """Numbers as numbers, lists as lists, dates as they are."""
+    return {name: value if name == "_day0" else json.loads(value) for name, value in fields.items()}
+
+
+def _complain(sentence: str, promises: dict[str, str]) -> None:
+    channels = _channels(promises)
+    hint = f"; it is for: {', '.join(channels)}" if channels else ""
+    print(f"atp: {sentence}{hint}", file=sys.stderr)
+
+
+def _print_tables(item: str, promises: dict[str, str], position: dict[str, str]) -> None:
+    from rich.console import Console
+
+    from flows.tables import table
+
+    console = Console(highlight=False)
+    scale = int(promises.get("_scale", "0"))
+    note = f" (numbers x 10^{scale})" if scale else ""
+    rows = []
+    for name in _channels(promises):
+        days = promises.get(f"{name}:by_day")
+        rows.append((name, promises[name], " ".join(map(str, json.loads(days))) if days else ""))
+    console.print(table(console, ("channel", "atp", "by day"), rows, f"{item}{note}", keeps=(1,)))
+    places = sorted({name.rpartition(":")[0] for name in position if ":" in name})
+    if places:
+        heads = ("location", *(field.replace("_", " ") for field in FIGURES))
+        figures = [(place, *(position.get(f"{place}:{field}", "0") for field in FIGURES)) for place in places]
+        console.print(table(console, heads, figures, keeps=(1, len(FIGURES))))
+    facts = [f"version {promises['_version']}"] if "_version" in promises else []
+    for name, word in (("_as_of", "as of"), ("_published_at", "published")):
+        if name in promises:
+            moment = datetime.fromtimestamp(int(promises[name]) / 1000, UTC)
+            facts.append(f"{word} {moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d}Z")
+    console.print(", ".join(facts), style="dim")

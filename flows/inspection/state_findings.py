@@ -1,0 +1,127 @@
+"""What `atp check` finds out about the state directory: can it be written, what does it hold, and of which topics?"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+
+from flows.inspection.finding import Finding
+from flows.kafka.clients import KafkaProblem, resume_points
+from flows.kafka.identity import ANEW, Inputs, changes, inputs_now, why_not
+from flows.readmodel.store import Store, StoreError
+from flows.recovery.earlier_run import earlier_run
+from flows.recovery.start import refusal
+from flows.settings import redis_address
+from flows.storage.folder import FACTS, RESTORE, Facts, StateRefused, read_facts
+from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
+from operators.ledger import FORMAT, FORMATS
+from schemas.settings import Settings
+
+
+def state_findings(settings: Settings, kafka_answers: bool) -> Iterator[Finding]:
+    """Look at the state directory; `kafka_answers`: the topics can be compared too."""
+    path = settings.state.dir
+    place = path
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):  # the answer of the file system, not of its permission bits
+            is_writable = place.is_dir()
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        yield Finding(
+            "state directory",
+            False,
+            f"{path} cannot be written",
+            "name a directory that this user may write, on a local disk, in state.dir",
+        )
+        return
+    yield Finding("state directory", True, f"{path} is writable" if path.exists() else f"{path} will be made")
+    try:
+        facts = read_facts(path / FACTS)
+        epoch = committed_epoch(path / RECOVERY)
+    except StateRefused as error:
+        yield Finding("state", False, error.seen, error.remedy)
+        return
+    except StoreDamage as error:
+        yield Finding("state", False, str(error), RESTORE)
+        return
+    yield from _kept(settings, facts, epoch)
+    if epoch is None and kafka_answers and (facts is None or facts.scratch is None):
+        yield from _earlier_run(settings, facts is not None and facts.is_first)
+    if facts is not None and facts.inputs is not None and kafka_answers:
+        yield from _belonging(settings, facts.inputs)
+
+
+def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterator[Finding]:
+    path = settings.state.dir.absolute()
+    if facts is None:
+        if epoch is None:
+            yield Finding("state", True, f"{path} holds none yet")
+        else:
+            seen = f"{path} holds state (epoch {epoch}), and its {FACTS} is missing"
+            yield Finding("state", False, seen, RESTORE)
+        return
+    if facts.shards == settings.shards:
+        until = f"epoch {epoch}" if epoch is not None else "no snapshot yet"
+        yield Finding("state", True, f"{path}: made with shards={facts.shards}, of run {facts.token}, {until}")
+    else:
+        yield Finding(
+            "state",
+            False,
+            f"made with shards={facts.shards}, set is shards={settings.shards}",
+            f"set shards={facts.shards}, or {ANEW}",
+        )
+    if facts.format not in FORMATS:
+        yield Finding(
+            "state format",
+            False,
+            f"format {facts.format}, and this engine reads {FORMAT}",
+            f"run the version that wrote it, or {ANEW}",
+        )
+    if facts.scratch is not None:
+        yield Finding(
+            "from scratch", True, f"begun; {len(facts.scratch.left)} of {facts.shards} shards have not said everything"
+        )
+
+
+def _earlier_run(settings: Settings, is_first: bool) -> Iterator[Finding]:
+    """A start without the state of a run that is known would be refused."""
+    try:
+        with closing(Store(redis_address(settings.redis), settings.redis.prefix)) as store:
+            known = earlier_run(settings, store)
+    except (StoreError, KafkaProblem):
+        return  # what is wrong with Redis, Kafka or the topics is said already
+    if known.proves_state(is_first):
+        yield Finding("earlier run", False, *refusal(settings, known))
+    else:
+        yield Finding("earlier run", True, "none is known whose state would be missing")
+
+
+def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
+    try:
+        now = inputs_now(settings)
+    except KafkaProblem:
+        return  # what is wrong with Kafka or the topics is said already
+    wrong = why_not(settings, known, now)
+    if wrong is not None:
+        yield Finding("state and topics", False, wrong.seen, wrong.remedy)
+        return
+    notes = "; ".join(changes(settings, known, now))
+    yield Finding("state and topics", True, notes or "the topics are those it was made from")
+    lost = [
+        f"{part}: the next offset is {position}, and the oldest record there {oldest}"
+        for part, position, oldest in resume_points(settings)
+        if position < oldest
+    ]
+    if lost:
+        yield Finding(
+            "resume point",
+            False,
+            "; ".join(lost),
+            f"raise the topics' retention; to go on without what is lost, {ANEW}",
+        )
+    else:
+        yield Finding("resume point", True, "Kafka still holds everything that was not read")

@@ -1,0 +1,102 @@
+"""Makes the topics of the contract; what exists is left as it is (`atp check` says if it is wrong)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
+
+from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
+from schemas.settings import Settings
+from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, REPLAYS, UPDATES
+
+CREATE_TIMEOUT_S = 30.0
+#: Kafka limits a batch, not a value: room for the key, headers and framing of the largest message.
+FRAMING_BYTES = 64 * 1024
+#: A limit on batches as compressed by their sender; what we send on may compress worse than what came.
+DEAD_LETTER_FACTOR = 16
+#: Somebody has to look at them; a week is a holiday.
+KEPT_MS = 30 * 86_400_000
+
+
+def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
+    """Map each full topic name to its number of partitions and its configuration."""
+    partitions = settings.kafka.partitions
+    largest = settings.max_message_bytes + FRAMING_BYTES
+    # recorded_at is the broker's clock: a sender's wrong one could make every later event late.
+    # For ever: a state that is lost is made anew from them, and from nothing else.
+    inputs = {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(largest),
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+    }
+    compacted = {"cleanup.policy": "compact", "max.message.bytes": str(largest)}
+    kept = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS)}
+    topics: dict[str, tuple[int, dict[str, str]]] = {}
+    for name in INPUTS:
+        topics[name] = (partitions, inputs)
+    for name in REFERENCE:
+        topics[name] = (1, compacted)
+    for name in (*UPDATES, POSITIONS):
+        topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
+    topics[EXCEPTIONS] = (partitions, kept)
+    topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
+    return {settings.topic(name): topics[name] for name in ALL}
+
+
+def plan_of_replays(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
+    """Map the topic that says where dead letters were sent again to its form: made when the first one is."""
+    form = {"cleanup.policy": "compact,delete", "retention.ms": str(KEPT_MS)}
+    return {settings.topic(REPLAYS): (1, form)}
+
+
+def create(settings: Settings, only: Collection[str] = ()) -> list[str]:
+    """Make what is missing (of `only`, if given); give the full names of what was made. KafkaProblem if that fails."""
+    reasons = Reasons()
+    admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))  # what fails is said once, by us
+    plans = plan(settings) | plan_of_replays(settings)
+    wanted = {name: plans[name] for name in (map(settings.topic, only) if only else plan(settings))}
+    try:
+        known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise reasons.unreachable(settings, admin, error) from error
+    missing = [
+        NewTopic(name, num_partitions=count, replication_factor=settings.kafka.replication_factor, config=config)
+        for name, (count, config) in wanted.items()
+        if name not in known
+    ]
+    if not missing:
+        return []
+    made = []
+    results: dict[str, Any] = admin.create_topics(missing, operation_timeout=CREATE_TIMEOUT_S)
+    for name, done in results.items():
+        try:
+            done.result(CREATE_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                continue  # somebody else was quicker
+            raise KafkaProblem(f"topic {name} could not be created: {text_of(error)}") from error
+        made.append(name)
+    _wait_until_shown(admin, set(wanted))
+    return made
+
+
+def _wait_until_shown(admin: AdminClient, wanted: set[str]) -> None:
+    """A topic that is made is listed a moment later; who asks at once would be told that it is missing."""
+    deadline = time.monotonic() + CREATE_TIMEOUT_S
+    while time.monotonic() < deadline:
+        listed = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
+        if all(name in listed and listed[name].partitions and not listed[name].error for name in wanted):
+            return
+        time.sleep(0.05)
+
+
+def text_of(error: KafkaException) -> str:
+    """Give Kafka's own words."""
+    inner = error.args[0] if error.args else error
+    return inner.str() if isinstance(inner, KafkaError) else str(inner)

@@ -1,0 +1,1 @@
+"""Decides what became of messages that could not be used, and which of them may be sent again."""

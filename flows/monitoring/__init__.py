@@ -1,0 +1,1 @@
+"""Decides what is measured of a running engine, and whether it is well."""

@@ -1,0 +1,1 @@
+"""Decides which processes of the engine run, and until when."""

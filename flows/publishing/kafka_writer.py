@@ -1,0 +1,161 @@
+"""The Kafka side of the sink: produces, and knows when everything is delivered.
+
+Delivery: at least once, in order within a key. An update that cannot be delivered fails the epoch, so that no snapshot
+runs ahead of what was written; an outage is waited out by librdkafka itself, which never gives a message up.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+from confluent_kafka import KafkaError, Message, Producer
+
+from flows.kafka.clients import client_config
+from flows.log import get_log
+from flows.monitoring.metrics import KAFKA_REPORT_MS, Metrics
+from flows.publishing.letters import Letter
+from flows.publishing.messages import exception_json, update_json
+from flows.runtime.run import Stop
+from operators.rules.lanes import LANES
+from schemas.messages import ExceptionNote, Outgoing
+from schemas.settings import Settings
+from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
+
+log = get_log(__name__)
+
+#: What may wait in the producer: seconds of full load, and a bound on memory while Kafka is away.
+QUEUE_MESSAGES = 200_000
+QUEUE_KBYTES = 131_072
+#: How long a process that was asked to end waits for Kafka before it gives up (the next run sends it again).
+LAST_WAIT_S = 10.0
+#: A wait for Kafka that is worth a line in the log, and how often it is said again.
+PATIENCE_S = 10.0
+#: How soon a failure is noticed between epochs; their end asks in any case.
+POLL_EVERY_S = 0.05
+
+
+class DeliveryError(RuntimeError):
+    """Kafka refused a message for good."""
+
+
+class OutgoingKafka:
+    """One producer a process. Used by the publisher's thread alone."""
+
+    def __init__(self, settings: Settings, stop: Stop, metrics: Metrics) -> None:
+        self._stop = stop
+        self._metrics = metrics
+        self._lanes = [settings.topic(f"atp.updates.{lane}") for lane in LANES]
+        self._positions = settings.topic(POSITIONS)
+        self._exceptions = settings.topic(EXCEPTIONS)
+        self._dead_letters = settings.topic(DEAD_LETTERS)
+        self._failure: str | None = None
+        self._polled_at = 0.0
+        config: dict[str, Any] = client_config(
+            settings,
+            **{
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 2,
+                "batch.num.messages": 10_000,
+                "queue.buffering.max.messages": QUEUE_MESSAGES,
+                "queue.buffering.max.kbytes": QUEUE_KBYTES,
+                "message.timeout.ms": 0,
+                "message.max.bytes": 1_000_000_000,
+                "compression.type": "lz4",
+                # Only failures come back: cheaper than a callback a message, and as safe.
+                "delivery.report.only.error": True,
+                "on_delivery": self._report,
+                "statistics.interval.ms": KAFKA_REPORT_MS,
+                "stats_cb": lambda text: metrics.kafka_told(orjson.loads(text)),
+            },
+        )
+        self._producer = Producer(config)
+        self._produce = self._producer.produce
+        metrics.watch("atp_kafka_queue_messages", lambda: len(self._producer))
+
+    def send_update(self, update: Outgoing) -> str:
+        """Send one number; returns its JSON."""
+        value = update_json(update)
+        topic, key = self._lanes[update.change.lane], f"{update.item}:{update.change.channel}"
+        try:
+            self._produce(topic, value, key)
+        except BufferError:
+            self._send(topic, key, value)
+        return value
+
+    def send_position(self, item: str, value: str) -> None:
+        """Send an item's whole position, as JSON."""
+        try:
+            self._produce(self._positions, value, item)
+        except BufferError:
+            self._send(self._positions, item, value)
+
+    def send_exception(self, note: ExceptionNote) -> bool:
+        """Send an exception raised or over; false: there is no room, and it has to be sent again."""
+        try:
+            self._produce(self._exceptions, exception_json(note), note.item or note.source)
+        except BufferError:
+            return False
+        return True
+
+    def send_letter(self, letter: Letter) -> bool:
+        """Keep what could not be used; false: there is no room, and it has to be sent again."""
+        try:
+            self._produce(self._dead_letters, letter.value, letter.key, headers=list(letter.headers))
+        except BufferError:
+            return False
+        return True
+
+    def make_room(self) -> None:
+        """Wait a moment for Kafka to take some of what waits."""
+        self._producer.poll(0.05)
+        self._check()
+        if self._stop.is_set() and time.monotonic() - self._stop.since > LAST_WAIT_S:
+            raise DeliveryError("Kafka takes nothing: the next run sends it again")
+
+    def poll(self) -> None:
+        """Let librdkafka tell what failed: a call lets go of the interpreter, so not after each poll of the input."""
+        moment = time.monotonic()
+        if moment - self._polled_at < POLL_EVERY_S:
+            return
+        self._polled_at = moment
+        self._producer.poll(0)
+        self._check()
+
+    def flush(self) -> None:
+        """Wait until everything sent is delivered."""
+        began = self._metrics.kafka_waits_since = time.monotonic()
+        told_at = began
+        while self._producer.flush(1.0) > 0:
+            self._check()
+            moment = time.monotonic()
+            if moment - told_at >= PATIENCE_S:
+                told_at = moment
+                log.warning(
+                    f"Kafka has not taken {len(self._producer)} messages for {moment - began:.0f} s; waiting",
+                    kind="kafka_away",
+                    next="see whether all brokers run and replicas are in sync; nothing is lost meanwhile",
+                )
+            if self._stop.is_set() and moment - self._stop.since > LAST_WAIT_S:
+                raise DeliveryError("Kafka did not take everything before the end: the next run sends it again")
+        self._metrics.kafka_waits_since = None
+        self._metrics.kafka_confirm.observe(time.monotonic() - began)
+        self._check()
+
+    def _send(self, topic: str, key: str, value: str) -> None:
+        while True:
+            try:
+                self._produce(topic, value, key)
+                return
+            except BufferError:
+                self.make_room()
+
+    def _report(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self._failure is None:
+            self._failure = f"{message.topic()} refused a message of {len(message.value() or b'')} bytes: {error.str()}"
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise DeliveryError(self._failure)

@@ -1,0 +1,1 @@
+"""Moves numbers into Redis, where channels read them, behind a fence that older runs cannot pass."""

@@ -1,0 +1,44 @@
+"""What of the settings decides about events, in the form in which the decoder, the shards and the rules take it."""
+
+from __future__ import annotations
+
+from operators.decode import DecoderConfig
+from operators.rules.admission import Windows
+from operators.shard import ShardConfig
+from schemas.settings import Settings
+from schemas.topics import INPUTS
+
+
+def windows_of(settings: Settings) -> Windows:
+    """Give how late an event may be, by source."""
+    return Windows(settings.dedup_window, _source_windows(settings))
+
+
+def decoder_config(settings: Settings) -> DecoderConfig:
+    """Give what decides about single messages."""
+    sources = settings.sources
+    return DecoderConfig(
+        topic_kinds={settings.topic(name): name.removeprefix("inventory.") for name in INPUTS},
+        max_message_bytes=settings.max_message_bytes,
+        max_clock_skew=settings.max_clock_skew,
+        dedup_window=settings.dedup_window,
+        source_windows=_source_windows(settings),
+        may_send={name: source.may_send for name, source in sources.items() if source.may_send is not None},
+        source_locations={name: source.locations for name, source in sources.items() if source.locations is not None},
+    )
+
+
+def shard_config(settings: Settings) -> ShardConfig:
+    """Give what a shard needs."""
+    return ShardConfig(
+        shards=settings.shards,
+        dedup_window=settings.dedup_window,
+        source_windows=_source_windows(settings),
+        closed_line_retention=settings.closed_line_retention,
+        reference_grace=settings.reference_grace,
+        breakdown=settings.updates.breakdown,
+    )
+
+
+def _source_windows(settings: Settings) -> dict[str, int]:
+    return {name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None}

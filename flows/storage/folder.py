@@ -1,0 +1,400 @@
+"""The state directory: one engine at a time, one shard count for life, the token of the last run, and what is kept.
+
+Nobody but the engine's user may read it: what it holds is a shop's stock, and whoever may write it runs code (Bytewax
+pickles what it keeps).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from flows.errors import PlainError
+from flows.kafka.identity import Inputs
+from flows.log import get_log
+from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
+from operators.ledger import FORMAT, FORMATS
+from schemas.settings import Settings, SettingsError
+
+log = get_log(__name__)
+
+#: Orphans of a killed supervisor end within a second; a live engine does not.
+LOCK_WAIT_S = 10.0
+FACTS = "engine.json"
+SEGMENTS = "segments"
+#: What an engine makes in it.
+OURS = (f"{FACTS}*", "lock", f"{RECOVERY}*", SEGMENTS, "unusable-*", "worker-*")
+#: For the engine's user alone.
+FOLDER_MODE, FILE_MODE, UMASK = 0o700, 0o600, 0o077
+#: The two ways on from state that cannot be used.
+RESTORE = "restore state.dir from its backup, or name an empty folder in state.dir and start with --from-scratch"
+
+
+class Busy(PlainError):
+    """Another engine runs on this state directory."""
+
+
+class StateRefused(SettingsError):
+    """There is no start with this state directory as it is: what was seen, and what would do."""
+
+    def __init__(self, seen: str, remedy: str) -> None:
+        super().__init__(f"{seen}: {remedy}")
+        self.seen, self.remedy = seen, remedy
+
+
+class Scratch(msgspec.Struct):
+    """A start from scratch that is not yet through: it goes on whatever dies, without being asked for again."""
+
+    #: of the run that began it: what Redis holds of older runs no longer follows from anything; 0: not yet taken
+    token: int
+    #: shards that have not yet said everything and removed what is no longer true
+    left: list[int]
+
+
+class Facts(msgspec.Struct, omit_defaults=True):
+    """What a state directory says of itself."""
+
+    format: int
+    shards: int
+    token: int = 0
+    #: the topics it was made from; None: not yet, or by a version that did not say
+    inputs: Inputs | None = None
+    #: its first epoch was not yet over when this was written
+    is_first: bool = False
+    scratch: Scratch | None = None
+
+
+def read_facts(path: Path) -> Facts | None:
+    """Read them; None where there are none. StateRefused if they are not what an engine of any version wrote."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateRefused(
+            f"state.dir: {path.absolute()} cannot be read ({error.strerror})", "allow this user to, or " + RESTORE
+        ) from error
+    try:
+        return msgspec.json.decode(raw, type=Facts)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # also of another shape
+        what = f"is damaged ({error})" if raw else "is empty"
+        raise StateRefused(f"state.dir: {path.absolute()} {what}", RESTORE) from error
+
+
+def write_facts(path: Path, facts: Facts) -> None:
+    """Write them, safe on disk when this returns."""
+    temporary = path.with_name(f"{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(msgspec.json.encode(facts))
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.chmod(FILE_MODE)
+    give_to_owner(temporary)
+    temporary.rename(path)
+
+
+def give_to_owner(path: Path) -> None:
+    """Leave a file that root makes to whoever owns its folder: the engine's user goes on with it."""
+    if os.geteuid() != 0:
+        return
+    with suppress(OSError):  # a file system without owners
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+@contextmanager
+def changing(folder: Path) -> Iterator[None]:
+    """Let nobody else change the facts meanwhile: the supervisor and its workers do."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def scratch_is_through(folder: Path, shards: set[int]) -> int:
+    """Note that shards have said everything after a start from scratch; give how many are left."""
+    with changing(folder):
+        facts = read_facts(folder / FACTS)
+        if facts is None or facts.scratch is None:
+            return 0
+        facts.scratch.left = [shard for shard in facts.scratch.left if shard not in shards]
+        left = len(facts.scratch.left)
+        if not left:
+            facts.scratch = None
+        write_facts(folder / FACTS, facts)
+        return left
+
+
+class NewestRun:
+    """Which run was the last to take the token over a state directory: read again only where it changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FACTS
+        self._read: tuple[int, int] | None = None
+        self._token = 0
+
+    def token(self) -> int:
+        """Give its token; 0 where there was none yet."""
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return 0
+        version = (found.st_ino, found.st_mtime_ns)
+        if version != self._read:
+            facts = read_facts(self._path)
+            self._token = facts.token if facts is not None else self._token
+            self._read = version
+        return self._token
+
+
+class StateFolder:
+    """Locked from `open` until every process that inherited the lock is gone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.path: Path = settings.state.dir
+        self._lock: IO[str] | None = None
+        #: the epoch that a run goes on with; None: nothing was committed here
+        self.epoch: int | None = None
+
+    def open(self, from_scratch: bool = False) -> None:
+        """Make, lock and check it; SettingsError if it is damaged or belongs to other settings, Busy if it is in use.
+
+        `from_scratch`: begin anew, whatever is known elsewhere; refused where there is state.
+        """
+        try:
+            self.path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            self._lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise SettingsError(
+                f"state.dir: {self.path} cannot be written ({error.strerror}): name a directory that this user may "
+                "write, on a local disk"
+            ) from error
+        self._take_lock()
+        try:
+            if from_scratch:
+                self._begin_from_scratch()
+            else:
+                self.survey()
+        except OSError as error:
+            raise StateRefused(
+                f"state.dir: {self.where()} cannot be written ({error.strerror})",
+                "make room on its disk, and see whether it is mounted for writing",
+            ) from error
+        tighten(self.path)
+
+    def survey(self, is_thorough: bool = True) -> None:
+        """Find out what is kept here; StateRefused if it is damaged or half of it is missing."""
+        facts = read_facts(self.path / FACTS)
+        if facts is not None and (facts.shards != self._settings.shards or facts.format not in FORMATS):
+            raise SettingsError(
+                f"shards: {self._settings.shards}, but {self.path} was made with shards={facts.shards} in format "
+                f"{facts.format} (this engine reads format {FORMAT}): set shards={facts.shards} and run the version "
+                "that wrote it, or name an empty folder in state.dir and start with --from-scratch"
+            )
+        try:
+            self.epoch = committed_epoch(self.path / RECOVERY, is_thorough)
+        except StoreDamage as error:
+            raise StateRefused(f"state.dir: {error}", RESTORE) from error
+        if self.epoch is not None and facts is None:
+            raise StateRefused(
+                f"state.dir: {self.where()} holds state (epoch {self.epoch}), and its {FACTS} is missing, which says "
+                "from which topics that was made",
+                RESTORE,
+            )
+
+    def found(self) -> str:
+        """Say in one line what was found here: where, of which run, up to which epoch."""
+        facts = self.facts()
+        begun = f", begun from scratch by run {facts.scratch.token}" if facts.scratch and facts.scratch.token else ""
+        if self.epoch is None:
+            return f"state in {self.where()}: new{begun}"
+        return f"state in {self.where()}: of run {facts.token}, epoch {self.epoch}{begun}"
+
+    def where(self) -> Path:
+        """Give the absolute path: a relative one leads elsewhere from another folder."""
+        return self.path.absolute()
+
+    def _begin_from_scratch(self) -> None:
+        """Put what cannot be used aside, and note that this is a start from scratch: it goes on until it is through."""
+        epoch: int | None = None
+        facts: Facts | None = None
+        is_usable = True
+        try:
+            epoch = committed_epoch(self.path / RECOVERY)
+            facts = read_facts(self.path / FACTS)
+        except (StoreDamage, StateRefused):
+            is_usable = False
+        if epoch is not None and facts is not None and facts.scratch is not None:
+            self.survey()  # the same start, asked for once more
+            return
+        if epoch is not None:
+            raise StateRefused(
+                f"--from-scratch: {self.where()} holds state (epoch {epoch}), which it would throw away",
+                "start without --from-scratch; to begin anew all the same, name an empty folder in state.dir",
+            )
+        left = [name for name in (RECOVERY, SEGMENTS) if (self.path / name).exists()]
+        if not is_usable:
+            left.append(FACTS)
+        self._put_aside(left)
+        token = facts.token if facts is not None else 0
+        scratch = Scratch(0, list(range(self._settings.shards)))
+        write_facts(self.path / FACTS, Facts(FORMAT, self._settings.shards, token, is_first=True, scratch=scratch))
+
+    def _put_aside(self, names: list[str]) -> None:
+        there = [name for name in names if (self.path / name).is_file() or _has_files(self.path / name)]
+        if there:
+            aside = self.path / f"unusable-{time.time_ns() // 1_000_000}"
+            aside.mkdir(mode=FOLDER_MODE)
+            for name in there:
+                (self.path / name).rename(aside / name)
+            log.warning(
+                f"what was left of older state ({', '.join(there)}) lies in {aside.absolute()} now",
+                kind="state",
+                next="delete it when you are sure that nobody wants to restore anything from it",
+            )
+
+    def make_store(self) -> None:
+        """Make an empty recovery store where there is none: not in a folder that was named by mistake."""
+        from bytewax.recovery import init_db_dir
+
+        folder = self.path / RECOVERY
+        if folder.is_dir():
+            if list(folder.glob("part-*.sqlite3")):
+                return
+            for left in folder.iterdir():  # of a store that somebody removed
+                if left.is_file():
+                    left.unlink()
+        fresh = folder.with_suffix(".new")
+        fresh.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        for left in fresh.iterdir():
+            left.unlink()
+        init_db_dir(  # type: ignore[no-untyped-call]  # Bytewax does not type it
+            fresh, self._settings.state.recovery_partitions
+        )
+        fresh.rename(folder)
+
+    def _take_lock(self) -> None:
+        assert self._lock is not None
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Busy(
+                        f"state.dir {self.path} is in use by another engine: stop it first, or name another state.dir"
+                    ) from None
+                time.sleep(0.1)
+
+    @property
+    def lock_descriptor(self) -> int:
+        """Give the lock's file descriptor, for workers to inherit: the lock lasts as long as any of them."""
+        assert self._lock is not None
+        return self._lock.fileno()
+
+    def facts(self) -> Facts:
+        """Read what the directory says of itself; of a new one, what it will say."""
+        return read_facts(self.path / FACTS) or Facts(FORMAT, self._settings.shards)
+
+    def keep_token(self, token: int, inputs: Inputs | None = None) -> None:
+        """Remember the token of a run that begins, and what it reads, safe on disk before anything is written with it.
+
+        After `survey`: a start from scratch of which nothing is kept begins anew.
+        """
+        with changing(self.path):
+            facts = self.facts()
+            facts.token = token
+            facts.format = FORMAT  # what is written from now on, an older engine does not read
+            if inputs is not None:
+                facts.inputs = inputs
+            if facts.scratch is not None and self.epoch is None:  # nothing of an earlier try is kept
+                facts.scratch = Scratch(token, list(range(facts.shards)))
+            write_facts(self.path / FACTS, facts)
+
+    def keep_inputs(self, inputs: Inputs) -> None:
+        """Remember what is read from now on, safe on disk. No run begins by that: its token and all else stay."""
+        with changing(self.path):
+            facts = self.facts()
+            facts.format = FORMAT  # an older engine would read on where another topic ended
+            facts.inputs = inputs
+            write_facts(self.path / FACTS, facts)
+
+    def note_first(self, is_first: bool) -> None:
+        """Remember whether the first epoch is still to end: until then there is nothing to lose."""
+        with changing(self.path):
+            facts = self.facts()
+            if facts.is_first != is_first:
+                facts.is_first = is_first
+                write_facts(self.path / FACTS, facts)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def tighten(folder: Path) -> None:
+    """Take everybody else's rights away from a state directory, and from what an engine made in it.
+
+    Not where it holds what is not ours and no engine has run: such a folder was named by mistake.
+    """
+    if not _is_ours(folder):
+        return
+    loose = [path for path in (folder, *_ours(folder)) if _is_loose(path)]
+    for path in loose:
+        try:
+            path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
+        except OSError as error:
+            log.warning(
+                f"others may read {path.absolute()}, and that cannot be changed ({error.strerror})",
+                kind="state_modes",
+                next=f"as its owner: chmod -R go= {folder.absolute()}",
+            )
+            return
+
+
+def _is_ours(folder: Path) -> bool:
+    if (folder / FACTS).exists():
+        return True
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    return all(any(fnmatch(name, pattern) for pattern in OURS) for name in names)
+
+
+def _ours(folder: Path) -> Iterator[Path]:
+    """Give what an engine makes there; a folder that is named by mistake may hold much besides."""
+    for pattern in OURS:
+        for path in folder.glob(pattern):
+            yield path
+            if path.is_dir():
+                for place, folders, names in os.walk(path):
+                    yield from (Path(place, name) for name in (*folders, *names))
+
+
+def _is_loose(path: Path) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    is_shared = bool(mode & stat.S_ISVTX)  # such as /tmp: meant for all, and not ours
+    return not stat.S_ISLNK(mode) and not is_shared and bool(mode & UMASK)
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))

@@ -1,0 +1,1 @@
+"""Makes the traffic of a busy warehouse and its shops, and sends it."""

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 HEADS = re.findall(r"^## (.*)$", (ROOT / "docs" / "contributing.md").read_text("utf-8"), re.MULTILINE)
 PATH = re.compile(r"`((?:flows|operators|schemas|tests|docs|docker|benchmarks)/[\w./-]*)`")
 LONGEST = 400
-#: One pass over bytes with one state; taken apart with the core.
+#: Protocol, trust and writing in one: to be taken apart.
 LONGER = {"flows/publishing/publisher.py"}
 
 

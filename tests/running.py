@@ -20,12 +20,16 @@ START_SECONDS_MAX = 60.0
 #: More than the supervisor gives its workers: by then it has ended them by force, and said where they stood.
 END_SECONDS_MAX = 45.0
 POLL_S = 0.02
+#: The least that is waited for a condition before a test fails: a busy or stolen-from machine stands still for seconds.
+#: How fast something has to be is asserted apart, by those tests that are about it.
+PATIENCE_S = 30.0
 
 Answer = TypeVar("Answer")
 
 
 def until(ask: Callable[[], Answer], seconds: float, what: str | Callable[[], str]) -> Answer:
-    """Ask again and again until the answer is true, and give it; fail the test after so many seconds."""
+    """Ask again and again until the answer is true, and give it; fail the test after so many seconds, or PATIENCE_S."""
+    seconds = max(seconds, PATIENCE_S)
     deadline = time.monotonic() + seconds
     while True:
         answer = ask()

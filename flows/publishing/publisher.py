@@ -427,7 +427,7 @@ class Publisher:
             self._notices.noted(note, shard.open)
         self._metrics.count(outcome)
         if outcome.filled:
-            self._filled.append(number)
+            self._filled += [number] * outcome.filled
         if shard.held is None:
             if outcome.updates:
                 self._outbox.add(number, outcome.updates, shard.reached)

@@ -48,7 +48,16 @@ MODULES = [
     "flows.publishing.messages",
     "flows.monitoring.metrics",
     "flows.publishing.kafka_writer",
+    "flows.publishing.handover",
+    "flows.publishing.lanes",
+    "flows.publishing.patience",
     "flows.publishing.publisher",
+    "flows.publishing.reports",
+    "flows.publishing.restating",
+    "flows.publishing.shards",
+    "flows.publishing.trust",
+    "flows.publishing.writer",
+    "flows.readmodel.redis_model",
 ]
 
 

@@ -16,6 +16,7 @@ import gc
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -35,10 +36,13 @@ from flows.kafka import topics
 from flows.monitoring.metrics import Metrics
 from flows.processes.worker import SWITCH_INTERVAL_S
 from flows.publishing import kafka_writer as outgoing_kafka
-from flows.publishing import publisher as publisher_module
 from flows.publishing.kafka_writer import OutgoingKafka
+from flows.publishing.lanes import Lanes
 from flows.publishing.publisher import Publisher
+from flows.publishing.writer import Writer
+from flows.readmodel.redis_model import RedisModel
 from flows.readmodel.store import Store
+from flows.runtime.clock import Clock as WallClock
 from flows.runtime.run import Run, Shared, now
 from flows.settings import load_settings, redis_address
 from operators import decode
@@ -56,23 +60,21 @@ EPOCH_S = 1.0
 PACE_US = 10
 #: By way of a function in C, which valgrind can be told to count in:
 #: valgrind --tool=callgrind --toggle-collect=methodcaller_call python -m benchmarks.writer --dry --items 2000
-WORK = methodcaller("_work")
+WORK = methodcaller("work")
 
 #: What the writer's time is divided into, where there is such a function: each without what is called within it.
 PARTS: tuple[tuple[str, Any, str], ...] = (
     ("take", Publisher, "_take_inbox"),
     ("outbox", Outbox, "add"),
     ("outbox", Outbox, "slice"),
-    ("encode for Redis", publisher_module, "slice_arguments"),
-    ("encode for Redis", publisher_module, "pack_slice"),
+    ("encode for Redis", RedisModel, "pack"),
     ("Redis, with the wait", Store, "write"),
     ("Redis, with the wait", Store, "write_slices"),
     ("metrics", Metrics, "count"),
     ("metrics", Metrics, "wrote"),
     ("metrics", Metrics, "sent"),
-    ("slice, and on to the lanes", Publisher, "_write_slice"),
-    ("slice, and on to the lanes", Publisher, "_write_slices"),
-    ("on to the lanes", Publisher, "_forward_all"),
+    ("slice, and on to the lanes", Writer, "write_slices"),
+    ("on to the lanes", Lanes, "forward"),
     ("lanes: due", LaneQueue, "due"),
     ("encode and produce updates", OutgoingKafka, "send_update"),
     ("encode and produce updates", OutgoingKafka, "send_updates"),
@@ -80,9 +82,10 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("encode and produce positions", OutgoingKafka, "send_positions"),
     ("Kafka: poll", OutgoingKafka, "poll"),
     ("Kafka: flush", OutgoingKafka, "flush"),
-    ("send what is due", Publisher, "_send_due"),
-    ("barrier", Publisher, "_settle"),
-    ("work", Publisher, "_work"),
+    ("send what is due", Lanes, "send_updates"),
+    ("send what is due", Lanes, "send_positions"),
+    ("barrier", Publisher, "barrier"),
+    ("work", Publisher, "work"),
 )
 
 
@@ -96,6 +99,17 @@ class Clock:
     def has_passed(self, part: str, offset: int) -> bool:
         """Nothing has passed."""
         return False
+
+
+class PacedClock(WallClock):
+    """The wall clock of `--dry`: moved by hand."""
+
+    def __init__(self) -> None:
+        self.moment = now()
+
+    def now(self) -> int:
+        """Give where it was moved to."""
+        return self.moment
 
 
 class DryStore(Store):
@@ -239,7 +253,7 @@ def feed(publisher: Publisher, parts: list[PublishPart], polls: Iterator[list[Ou
     spent = 0.0
     epoch_at = time.monotonic() + EPOCH_S
     for outcomes in polls:
-        while publisher._inbox or len(publisher._outbox) > 100:
+        while len(publisher.handover) or len(publisher.writer.outbox) > 100:
             time.sleep(0.0002)
         began = time.thread_time()
         for outcome in outcomes:
@@ -257,9 +271,9 @@ def epoch(parts: list[PublishPart]) -> None:
         part.snapshot()
 
 
-def thread_s(publisher: Publisher) -> float:
+def thread_s() -> float:
     """Give the processor time of the writer's thread."""
-    ident = publisher._thread.ident
+    (ident,) = (thread.ident for thread in threading.enumerate() if thread.name == "publisher")
     assert ident is not None
     return time.clock_gettime(time.pthread_getcpuclockid(ident))
 
@@ -298,14 +312,14 @@ def measure(told: argparse.Namespace, servers: Servers, folder: Path) -> dict[st
     epoch(parts)
     parts_of.spent = {}
     reference_s = reference_s_now()
-    cpu_s, writer_s, own_s, began = time.process_time(), thread_s(publisher), time.thread_time(), time.monotonic()
+    cpu_s, writer_s, own_s, began = time.process_time(), thread_s(), time.thread_time(), time.monotonic()
     theirs_s, sent = servers_s(), sum(map(sum, metrics._by_channel.values()))
     handing_s = feed(publisher, parts, shards.polls())
     epoch(parts)
     epoch(parts)
     seconds = time.monotonic() - began
     reference_s = (reference_s + reference_s_now()) / 2
-    cpu_s, writer_s = time.process_time() - cpu_s, thread_s(publisher) - writer_s
+    cpu_s, writer_s = time.process_time() - cpu_s, thread_s() - writer_s
     own_s, theirs_s = time.thread_time() - own_s, servers_s() - theirs_s
     items, channels, figures = shards.changed
     sent = sum(map(sum, metrics._by_channel.values())) - sent
@@ -341,22 +355,22 @@ def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     gc.disable()
     shared = Shared(Run(settings, 1, until_caught_up=True))
     shared.known.update(shards.topology)
-    publisher = Publisher(shared, Metrics(), connect=DryStore)
-    publisher._is_started = True  # no thread of its own
-    publisher._join()
+    clock, metrics = PacedClock(), Metrics()
+    kafka = OutgoingKafka(settings, shared.stop, metrics)
+    publisher = Publisher(shared, metrics, connect=DryStore, kafka=lambda *_: kafka, clock=clock, has_thread=False)
+    publisher.join()
     parts = [PublishPart(publisher, number, None) for number in range(SHARDS)]
     for outcomes in shards.first():
         for outcome in outcomes:
             parts[outcome.shard].write_batch([outcome])
-    publisher._work()
-    publisher._settle()
-    producer: Any = publisher._kafka._producer
+    publisher.work()
+    publisher.barrier()
+    producer: Any = kafka._producer
     producer.taken = 0
     writing, handing, reference = [], [], []
-    moment = now()
-    publisher_module.now = lambda: moment  # type: ignore[assignment]
+    clock.moment = now()
     for outcomes in shards.polls():
-        moment += told.poll * PACE_US
+        clock.moment += told.poll * PACE_US
         began = time.thread_time()
         for outcome in outcomes:
             parts[outcome.shard].write_batch([outcome])

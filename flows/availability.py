@@ -26,8 +26,8 @@ from flows.monitoring.monitor import Member, Monitor
 from flows.processes.alive import Alive
 from flows.processes.noise import keep_trace
 from flows.processes.worker import causes, leave, worker_report
+from flows.readmodel.port import Fenced, Outage
 from flows.readmodel.problem import redis_problem
-from flows.readmodel.store import Fenced, Outage
 from flows.recovery.start import look_for_earlier_run, take_token
 from flows.runtime.run import Run
 from flows.settings import load_settings

@@ -21,8 +21,8 @@ cdef class Shard:
     cdef public Windows _windows
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
-    cdef public long long _parked_bytes, _turn_at, _journal_horizon, _layers_size, _ids_floor, _snapshots
-    cdef public bint _is_new, _is_filled, _owes_refill
+    cdef public long long _parked_bytes, _turn_at, _journal_horizon, _layers_size, _ids_floor, _snapshots, _filled
+    cdef public bint _is_new, _owes_refill
     cdef public set _unsaid, _awaited
 
     @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item,

@@ -194,7 +194,8 @@ class Shard:
         self._notes: list[ExceptionNote] = []
         #: a shard speaks once after each start, at its first word: what the sink still holds of it waits for that
         self._is_new = True
-        self._is_filled = False
+        #: how often it has said everything for an emptied read model, and not yet told so
+        self._filled = 0
         self._replay_until: dict[str, int] = {}
         #: the read model lost this shard's numbers, and all have to be said again when the replay is through
         self._owes_refill = False
@@ -553,7 +554,7 @@ class Shard:
                 self._turn_at = 0
             self._sweep.popleft()
             if entry is FILLED:
-                self._is_filled = True
+                self._filled += 1  # of two requests within one slice each is answered: the writer counts them
             elif cause == TIDY:
                 self._tidy_item(code)
             elif cause == "refill" and code not in self._unsaid:
@@ -641,9 +642,9 @@ class Shard:
                     if units:
                         counts["applied", CAUSES[kind], source] = units
             self._applied = {}
-        if not (updates or notes or refusals or reached or counts or self._is_new or self._is_filled):
+        if not (updates or notes or refusals or reached or counts or self._is_new or self._filled):
             return None
-        filled, self._is_filled, self._is_new = self._is_filled, False, False
+        filled, self._filled, self._is_new = self._filled, 0, False
         recorded, self._recorded = self._recorded, (0, 0)
         self._refusals, self._notes, self.counts = [], [], {}
         return Outcome(self.number, reached, updates, refusals, notes, counts, recorded=recorded, filled=filled)

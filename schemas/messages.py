@@ -312,8 +312,9 @@ class Outcome(msgspec.Struct, array_like=True):
     ended: bool = False
     #: Kafka timestamps of its oldest and newest event; 0 where there is none
     recorded: tuple[int, int] = (0, 0)
-    #: everything asked for to fill an emptied read model is said, with this or before
-    filled: bool = False
+    #: how many requests to say everything, for an emptied read model, are met: what they asked for is said, with this
+    #: or before
+    filled: int = 0
 
 
 class SourcesSeen(msgspec.Struct, array_like=True, tag=5):

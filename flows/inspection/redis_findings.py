@@ -9,8 +9,9 @@ from typing import Any
 import redis
 
 from flows.inspection.finding import Finding
+from flows.readmodel.port import StoreError
 from flows.readmodel.problem import redis_problem
-from flows.readmodel.store import Store, StoreError, library_version
+from flows.readmodel.store import Store, library_version
 from flows.settings import redis_address
 from schemas.setting_values import mask_url
 from schemas.settings import Settings

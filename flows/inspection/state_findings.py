@@ -9,7 +9,8 @@ from contextlib import closing
 from flows.inspection.finding import Finding
 from flows.kafka.clients import KafkaProblem, resume_points
 from flows.kafka.identity import ANEW, Inputs, changes, inputs_now, why_not
-from flows.readmodel.store import Store, StoreError
+from flows.readmodel.port import StoreError
+from flows.readmodel.store import Store
 from flows.recovery.earlier_run import earlier_run
 from flows.recovery.start import refusal
 from flows.settings import redis_address

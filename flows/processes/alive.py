@@ -21,7 +21,8 @@ from importlib.metadata import version
 from flows.log import get_log
 from flows.monitoring.monitor import PATIENCE_S, Freshness, Monitor
 from flows.readmodel.item_walk import ItemWalk
-from flows.readmodel.store import Behind, Fenced, Store, StoreError
+from flows.readmodel.port import Behind, Fenced, StoreError
+from flows.readmodel.store import Store
 from flows.settings import redis_address
 from schemas.settings import Settings
 

@@ -12,8 +12,9 @@ from flows.monitoring.monitor import Monitor
 from flows.monitoring.topic_watch import TopicWatch
 from flows.processes.addresses import free_ports
 from flows.processes.errand import Errand
+from flows.readmodel.port import Fenced, Outage, StoreError
 from flows.readmodel.problem import redis_problem
-from flows.readmodel.store import Fenced, Outage, Store, StoreError
+from flows.readmodel.store import Store
 from flows.recovery.start import look_for_earlier_run, take_token
 from flows.runtime.run import Run
 from flows.settings import redis_address

@@ -30,7 +30,8 @@ from flows.processes.noise import keep_small, noise_file
 from flows.processes.preparation import Preparation, StartError
 from flows.processes.recruit import Recruit
 from flows.processes.worker import CUT_SHORT, FENCED, INCURABLE
-from flows.readmodel.store import Fenced, Store, StoreError
+from flows.readmodel.port import Fenced, StoreError
+from flows.readmodel.store import Store
 from flows.recovery.accepting import accept_now, take_request
 from flows.runtime.stop_signals import StopSignals
 from flows.settings import redis_address

@@ -28,7 +28,7 @@ from flows.monitoring.metrics import elapsed
 from flows.monitoring.report import answer_on
 from flows.processes.errand import Errand, UnknownErrand, read_errand
 from flows.processes.noise import keep_trace, noise_file, set_apart
-from flows.readmodel.store import Fenced
+from flows.readmodel.port import Fenced
 from flows.runtime.run import Stop
 from flows.storage.folder import RESTORE, UMASK
 from flows.storage.recovery_store import recovery_folder

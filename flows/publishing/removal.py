@@ -13,12 +13,11 @@ A step at a time, between the writes of new numbers: a million keys take seconds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from flows.publishing.tail import Tail
-from flows.readmodel.store import Store
 from operators.holdback import Value, restate
 from operators.rules.lanes import CRITICAL
 from schemas.codes import is_code
@@ -41,6 +40,16 @@ class Gone(NamedTuple):
     positions: list[ItemUpdate]
 
 
+class Hashes(Protocol):
+    """A read model that shows what it holds under names like ours."""
+
+    prefix: str
+
+    def hashes(self, kind: str, cursor: str) -> tuple[list[str], str]: ...
+    def values(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[list[bytes | None]]: ...
+    def all_of_each(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]: ...
+
+
 class Removal:
     """Finds what is no longer true of some shards' items."""
 
@@ -48,7 +57,7 @@ class Removal:
         self,
         token: int,
         concerns: Callable[[str], bool],
-        store: Store,
+        store: Hashes,
         patiently: Callable[..., Any],
         tail: Callable[[], Tail],
         positions: Callable[[], set[str]],

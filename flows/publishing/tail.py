@@ -42,6 +42,46 @@ def updates_since(settings: Settings, moment: int) -> Tail:
     return newest
 
 
+class KnownTail:
+    """The tail of the update topics, as far back as it is needed, read once. Used by the writer's thread alone."""
+
+    def __init__(self, settings: Settings, read: Callable[[Settings, int], Tail]) -> None:
+        self._settings, self._read = settings, read
+        self._tail: Tail | None = None
+        self._from = 0
+        #: when the last run's newest snapshot was taken, 0: there is none
+        self._saved_at = 0
+        #: from when on a shard that the last run still held back has to look at what Kafka has
+        self._held_since: int | None = None
+
+    def reach_back(self, saved_at: int, was_held: bool) -> None:
+        """Take in when a shard's snapshot was taken, or when one began that says of itself where it began."""
+        if not was_held:
+            self._saved_at = max(self._saved_at, saved_at)
+        else:
+            before = saved_at if self._held_since is None else self._held_since
+            self._held_since = min(saved_at, before)
+
+    def since(self) -> int:
+        """Give from when on it has to be known."""
+        if self._held_since is None:
+            return self._saved_at
+        return min(self._held_since, self._saved_at) if self._saved_at else self._held_since
+
+    def updates(self) -> Tail:
+        """Give what was sent since then; it may be added to."""
+        return self._back_to(self.since())
+
+    def all_updates(self) -> Tail:
+        """Give all that the topics hold."""
+        return self._back_to(0)
+
+    def _back_to(self, since: int) -> Tail:
+        if self._tail is None or since < self._from:
+            self._tail, self._from = self._read(self._settings, since), since
+        return self._tail
+
+
 def items_with_positions(settings: Settings) -> set[str]:
     """Give the items of which the newest position in Kafka has a location."""
     newest: dict[str, tuple[int, bool]] = {}

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 
 from flows.log import get_log
-from flows.readmodel.store import Behind, Fenced, Store, StoreError
+from flows.readmodel.port import Behind, Fenced, StoreError
+from flows.readmodel.store import Store
 
 log = get_log(__name__)
 

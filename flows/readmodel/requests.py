@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 
 import msgspec
 
 from flows.log import get_log
+from flows.readmodel.port import Outage, StoreError
 from flows.readmodel.problem import redis_problem
-from flows.readmodel.store import Outage, Store, StoreError
-from flows.runtime.run import now, shard_key
+from flows.readmodel.store import Store
+from flows.runtime.mailbox import ShardRequest
+from flows.runtime.run import now
 from flows.settings import redis_address
 from operators.route import shard_of
 from schemas.messages import Republish
@@ -67,9 +70,9 @@ def requests_key(store: Store) -> str:
     return f"{store.prefix}engine:requests"
 
 
-def take_requests(store: Store, shards: int) -> list[tuple[str, Republish]]:
-    """Take what was asked for since: for each shard, by key, what it is to say again."""
-    wanted: list[tuple[str, Republish]] = []
+def take_requests(store: Store, shards: int, clock: Callable[[], int] = now) -> list[ShardRequest]:
+    """Take what was asked for since: for each shard, what it is to say again."""
+    wanted: list[ShardRequest] = []
     for name, raw in store.all_of(requests_key(store)).items():
         store.ask("HDEL", requests_key(store), name)
         try:
@@ -77,10 +80,10 @@ def take_requests(store: Store, shards: int) -> list[tuple[str, Republish]]:
         except msgspec.DecodeError:
             log.warning(f"a request that nobody can read was left in {requests_key(store)}", kind="request")
             continue
-        if now() - request.asked_at > EXPIRES_AFTER:
+        if clock() - request.asked_at > EXPIRES_AFTER:
             continue
         what = f"item {request.item or 'any'}, channel {request.channel or 'any'}"
         log.info(f"asked to publish again: {what}", kind="request")
         concerned = [shard_of(request.item, shards)] if request.item else range(shards)
-        wanted.extend((shard_key(shard), Republish(request.item, request.channel)) for shard in concerned)
+        wanted.extend(ShardRequest(shard, Republish(request.item, request.channel)) for shard in concerned)
     return wanted

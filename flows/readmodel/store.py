@@ -1,12 +1,7 @@
 """The read model in Redis (or Valkey): one fenced, ordered stream of writes from this process.
 
 Delivery: at least once, in the order given, and never from a run whose token is not the newest. A write that may or
-may not have arrived is repeated; the flush number tells whether it had.
-
-    StoreError
-    ├── Fenced        a newer run holds the token: this process must stop
-    ├── Behind        Redis lost writes of this run (restarted empty, or failed over): fill it again
-    └── Outage        Redis does not answer or refuses for now: wait and repeat
+may not have arrived is repeated; the flush number tells whether it had. What it raises is in `flows/readmodel/port.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +19,8 @@ import hiredis
 import redis
 from redis.connection import ConnectionPool
 
-from flows.errors import PlainError
 from flows.log import get_log
+from flows.readmodel.port import Behind, Fenced, Outage, StoreError
 from flows.readmodel.slices import Slice, bulk_bytes
 
 log = get_log(__name__)
@@ -38,22 +33,6 @@ SCAN_KEYS = 1000
 CONNECT_TIMEOUT_S = 3
 #: Longer than any slice takes, and short enough that a Redis which hangs is noticed within one health check.
 ANSWER_TIMEOUT_S = 5
-
-
-class StoreError(PlainError):
-    """Something is wrong with the read model."""
-
-
-class Fenced(StoreError):
-    """A newer run of the engine holds the token."""
-
-
-class Behind(StoreError):
-    """Redis does not hold what this run wrote last."""
-
-
-class Outage(StoreError):
-    """Redis cannot be reached, or says that it cannot serve now."""
 
 
 def life_field(shard: int) -> str:

@@ -1,28 +1,46 @@
-"""Requests that one process has for its shards, handed from the publisher's thread to the dataflow."""
+"""What the sink asks of shards, on its way back: from the writer's thread to the dataflow of the same process.
+
+    writer ──ShardRequest──► Mailbox ──► the next event partition that is polled ──by shard──► Shard.process
+
+The words themselves are `Republish`: say everything again, or one item, or speak in full up to some offsets. Nothing
+of it is kept in a snapshot: what a dead run's sink had asked for, the next one finds out again.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
+
+from schemas.messages import Republish
 
 
-class Control:
-    """A mailbox: the publisher puts, an event partition of the same process takes."""
+class ShardRequest(NamedTuple):
+    """What one shard is asked for."""
+
+    shard: int
+    words: Republish
+
+
+class Mailbox:
+    """The requests of one process: the writer puts, an event partition takes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._messages: list[tuple[str, Any]] = []
+        self._requests: list[ShardRequest] = []
 
-    def put(self, messages: Iterable[tuple[str, Any]]) -> None:
-        """Ask shards, by key, for something."""
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def put(self, requests: Iterable[ShardRequest]) -> None:
+        """Ask shards for something."""
         with self._lock:
-            self._messages.extend(messages)
+            self._requests.extend(requests)
 
-    def take(self) -> list[tuple[str, Any]]:
+    def take(self) -> list[ShardRequest]:
         """Take what was asked for since."""
-        if not self._messages:
+        if not self._requests:
             return []
         with self._lock:
-            messages, self._messages = self._messages, []
-        return messages
+            requests, self._requests = self._requests, []
+        return requests

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flows.runtime.mailbox import Control
+from flows.runtime.mailbox import Mailbox
 from flows.runtime.progress import Progress
 from operators import decode
 from operators.rules.topology import Topology
@@ -99,5 +99,5 @@ class Shared:
     run: Run
     known: KnownCodes = field(default_factory=KnownCodes)
     progress: Progress = field(default_factory=Progress)
-    control: Control = field(default_factory=Control)
+    mailbox: Mailbox = field(default_factory=Mailbox)
     stop: Stop = field(default_factory=Stop)

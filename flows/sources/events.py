@@ -184,7 +184,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         out: list[tuple[str, Any]] = []
         if self._snapped is not None:
             self._tell_progress(out)
-        out.extend(reader.control.take())
+        out.extend([(shard_key(asked.shard), asked.words) for asked in reader.mailbox.take()])
         units: list[Unit] = []
         refusals: list[Refusal] = []
         if self._parked:
@@ -366,7 +366,7 @@ class SharedReader:
         #: the partition that tells the epochs of this process: all end theirs together
         self.timekeeper = ""
         self.run, self.known, self.progress = run, shared.known, shared.progress
-        self.control, self.stop = shared.control, shared.stop
+        self.mailbox, self.stop = shared.mailbox, shared.stop
         self.early = early
         self.doubts = Doubts(settings, run.topic_ids)
         self.consumer = EventReader(run, early)

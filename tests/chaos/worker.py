@@ -52,7 +52,8 @@ def set_traps(trap: Trap) -> None:
     from flows.dataflow import graph as wiring
     from flows.dataflow import steps
     from flows.publishing import kafka_writer as outgoing_kafka
-    from flows.publishing import publisher
+    from flows.publishing.publisher import Publisher
+    from flows.publishing.tail import updates_since
     from flows.readmodel import store
     from flows.sources import events as event_source
     from flows.storage import segments
@@ -87,9 +88,8 @@ def set_traps(trap: Trap) -> None:
     wrap(sink, "send_update", None, at("after an update"))
     wrap(sink, "send_position", None, at("after a position"))
     wrap(sink, "flush", at("before the flush"), at("after the flush"))
-    if "read_tail" in inspect.signature(publisher.Publisher).parameters:
-        tail = around(publisher.updates_since, at("before Kafka's tail"), at("after Kafka's tail"))
-        wiring.Publisher = functools.partial(publisher.Publisher, read_tail=tail)  # type: ignore[misc, assignment]
+    tail = around(updates_since, at("before Kafka's tail"), at("after Kafka's tail"))
+    wiring.Publisher = functools.partial(Publisher, read_tail=tail)  # type: ignore[misc, assignment]
     # the snapshot
     wrap(steps.PublishPart, "snapshot", at("before a sink's snapshot"), at("after a sink's snapshot"))
     wrap(steps.ShardStep, "snapshot", at("before a shard's snapshot"), at("after a shard's snapshot"))
@@ -168,7 +168,7 @@ def switch_off(guarantee: str, trap: Trap) -> None:
 
 def _no_fence() -> None:
     """Redis takes what any run writes."""
-    from flows.publishing.publisher import Publisher
+    from flows.publishing.writer import Writer
     from flows.readmodel import store
 
     source = store.library()
@@ -181,7 +181,7 @@ def _no_fence() -> None:
         source = source.replace(check, "if false then")
     store.library = lambda: source
     # Its second net: a run looks into its state directory for a newer one's token.
-    Publisher._be_newest = lambda self: None  # type: ignore[method-assign]
+    Writer.be_newest = lambda self: None  # type: ignore[method-assign]
 
 
 def _no_hold_back() -> None:
@@ -203,14 +203,14 @@ def _no_hold_back() -> None:
 def _kafka_first(trap: Trap) -> None:
     """Redis gets its slices when Kafka has confirmed what they say."""
     from flows.publishing.kafka_writer import OutgoingKafka
-    from flows.publishing.publisher import Publisher
+    from flows.publishing.trust import Trust
     from flows.readmodel.store import Store
 
-    def trust(self: Publisher) -> None:
-        self._is_compared = True
+    def believe(self: Trust) -> None:
+        self.is_compared = True
 
     # Its second net: a resumed run finds out that Kafka is ahead of Redis.
-    Publisher._compare = trust  # type: ignore[method-assign]
+    Trust.compare = believe  # type: ignore[method-assign]
 
     write, flush = Store.write_slices, OutgoingKafka.flush
     waiting: list[tuple[Store, list[Any]]] = []

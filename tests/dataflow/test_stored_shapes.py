@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from flows.kafka.identity import Inputs, TopicFacts
-from flows.publishing import publisher
+from flows.publishing.saved import Saved
 from flows.readmodel.requests import Request
 from flows.runtime.progress import PartProgress
 from flows.sources import events as event_source
@@ -67,7 +67,7 @@ def test_facts_are_maps_on_disk() -> None:
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (publisher._Saved, "saved_at waiting reached held open version"),
+        (Saved, "saved_at waiting reached held open version"),
         (reference_source._Saved, "positions tables waiting topic_ids"),
         (PartProgress, "position clock caught_up"),
         (Request, "asked_at item channel"),

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from flows.readmodel.item_walk import SLICE_KEYS, WHOLE, ItemWalk
-from flows.readmodel.store import Behind, Fenced, Store
+from flows.readmodel.port import Behind, Fenced
+from flows.readmodel.store import Store
 from tests.integration.test_read_model import bring_back, copy_of
 from tests.judging import hashes, unlisted_items
 from tests.running import START_SECONDS_MAX, Engine, frozen, until

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from flows.readmodel.port import Behind, Fenced, Outage
 from flows.readmodel.slices import Slice, bulk_bytes
-from flows.readmodel.store import Behind, Fenced, Outage, Store
+from flows.readmodel.store import Store
 from tests.judging import hashes
 from tests.running import Engine, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for

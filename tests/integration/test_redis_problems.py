@@ -17,7 +17,8 @@ from flows.embedded.servers import _Valkey
 from flows.inspection.check import examine
 from flows.kafka.clients import KafkaProblem, partitions_of
 from flows.processes import supervisor
-from flows.readmodel.store import Outage, Store
+from flows.readmodel.port import Outage
+from flows.readmodel.store import Store
 from schemas.settings import Settings
 from tests.guarded import Papers, _TlsFront
 

@@ -22,7 +22,8 @@ from flows.inspection.redis_findings import redis_findings
 from flows.kafka.clients import client_config
 from flows.kafka.topics import plan
 from flows.readmodel.item_walk import ItemWalk
-from flows.readmodel.store import Fenced, Outage, Store
+from flows.readmodel.port import Fenced, Outage
+from flows.readmodel.store import Store
 from flows.settings import load_settings, redis_address
 from schemas.settings import Settings
 from tests.conftest import ROOT

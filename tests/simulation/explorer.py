@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
 
-from flows.publishing import publisher as publisher_module
-from flows.publishing.publisher import Publisher
-from flows.readmodel import requests as requests_module
 from flows.settings import load_settings
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import ShardConfig
 from schemas.units import EventType, Origin, Unit
-from tests.simulation.instance import Instance, Snapshot
+from tests.simulation.instance import Instance, Parts, Snapshot
 from tests.simulation.servers import Log, MemoryRedis
 
 ITEMS = ("A", "B", "C", "D")
@@ -34,6 +29,7 @@ STEPS = 70
 #: How likely a copy of Redis is made at a step, that may be brought back.
 COPIES = 0.05
 QUIET_ROUNDS = 60
+PRODUCTION = Parts()
 
 
 class Broken(AssertionError):
@@ -43,8 +39,8 @@ class Broken(AssertionError):
 class World:
     """What outlives a run: Redis, Kafka, the disk, the clock; and the oracle."""
 
-    def __init__(self, seed: int, faults: Faults, publisher_class: type[Publisher] = Publisher, **redis: bool) -> None:
-        self.seed, self.faults, self.publisher_class = seed, faults, publisher_class
+    def __init__(self, seed: int, faults: Faults, parts: Parts = PRODUCTION, **redis: bool) -> None:
+        self.seed, self.faults, self.parts = seed, faults, parts
         self.dice = random.Random(seed)
         self.now = START
         self.settings, self.tables, self.facts = _common()
@@ -218,13 +214,11 @@ class World:
     def _is_quiet(self, instance: Instance) -> bool:
         publisher = instance.publisher
         return not (
-            publisher._outbox
-            or publisher._filling
-            or publisher._uncertain
-            or any(shard.held for shard in publisher._shards.values())
+            publisher.waiting()
+            or publisher.held_shards()
+            or publisher.filling_shards()
             or any(shard.is_sweeping for shard in instance.shards.values())
-            or instance.control._messages
-            or len(publisher._lanes)
+            or len(instance.mailbox)
         )
 
     # --- the oracle --------------------------------------------------------------------------------------------------
@@ -335,53 +329,18 @@ class Faults:
         self.redis, self.copies = redis, copies
 
 
-class _Clock:
-    """The `time` of the publisher, by the world's clock."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def monotonic(self) -> float:
-        return self._world.now / 1e6
-
-    def sleep(self, seconds: float) -> None:
-        self._world.now += int(seconds * 1e6)
-
-
-@contextmanager
-def _clock_of(world: World) -> Iterator[None]:
-    """Run the publisher by the world's clock, and without its care for Python's memory."""
-    kept = (
-        publisher_module.time, publisher_module.now, publisher_module.look_for_cycles, requests_module.now,
-        publisher_module.SLICE_FIELDS,
-    )  # fmt: skip
-    if world.seed % 3:  # an item a slice, so that several are on their way together
-        publisher_module.SLICE_FIELDS = 1
-    publisher_module.time = _Clock(world)  # type: ignore[assignment]
-    publisher_module.now = requests_module.now = world.clock
-    publisher_module.look_for_cycles = lambda: None
-    try:
-        yield
-    finally:
-        (
-            publisher_module.time, publisher_module.now, publisher_module.look_for_cycles, requests_module.now,
-            publisher_module.SLICE_FIELDS,
-        ) = kept  # fmt: skip
-
-
-def explore(seed: int, faults: Faults, publisher_class: type[Publisher] = Publisher, **redis: bool) -> World:
+def explore(seed: int, faults: Faults, parts: Parts = PRODUCTION, **redis: bool) -> World:
     """Play one schedule."""
-    world = World(seed, faults, publisher_class, **redis)
-    with _clock_of(world):
-        try:
-            world.play()
-        except AssertionError as error:
-            if isinstance(error, Broken):
-                raise
-            raise Broken(f"seed {seed}: {error}") from error
-        finally:
-            for instance in world.instances:
-                instance.kill()
+    world = World(seed, faults, parts, **redis)
+    try:
+        world.play()
+    except AssertionError as error:
+        if isinstance(error, Broken):
+            raise
+        raise Broken(f"seed {seed}: {error}") from error
+    finally:
+        for instance in world.instances:
+            instance.kill()
     return world
 
 

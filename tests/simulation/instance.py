@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows.publishing.publisher import Publisher
-from flows.readmodel.store import Fenced
+from flows.publishing.writer import SLICE_FIELDS
+from flows.readmodel.port import Fenced
+from flows.runtime.clock import Clock
 from flows.runtime.progress import PartProgress
 from flows.runtime.run import Run, Shared
 from operators.route import shard_of
@@ -34,6 +36,30 @@ class Silence:
 
     def __getattr__(self, _: str) -> Callable[..., None]:
         return lambda *_, **__: None
+
+
+class WorldClock(Clock):
+    """The world's time, which a sleep passes."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> int:
+        return self._world.now
+
+    def monotonic(self) -> float:
+        return self._world.now / 1e6
+
+    def sleep(self, seconds: float) -> None:
+        self._world.now += int(seconds * 1e6)
+
+
+class Parts(NamedTuple):
+    """What a run is made of; a part may lack what it is to be seen to need."""
+
+    publisher: type[Publisher] = Publisher
+    store: type[MemoryStore] = MemoryStore
+    kafka: type[MemoryKafka] = MemoryKafka
 
 
 class Snapshot:
@@ -142,19 +168,24 @@ class Instance:
         self.token = token
         self.run = Run(world.settings, token, ends={part: len(log) for part, log in world.logs.items()})
         shared = Shared(self.run)
-        self.progress, self.control = shared.progress, shared.control
+        self.progress, self.mailbox = shared.progress, shared.mailbox
         self.progress.expect(world.logs)
         shared.known.update(world.topology)
-        kafka = self.kafka = MemoryKafka(world.kafka, self.fault, world.dice.randrange)
-        self.publisher = world.publisher_class(
+        parts = world.parts
+        kafka = self.kafka = parts.kafka(world.kafka, self.fault, world.dice.randrange)
+        self.publisher = parts.publisher(
             shared, Silence(),
-            connect=lambda _, prefix, of=0, writer="reader": MemoryStore(world.redis, self.fault, prefix, of, writer),
+            connect=lambda _, prefix, of=0, writer="reader": parts.store(world.redis, self.fault, prefix, of, writer),
             kafka=lambda *_: kafka,
             read_tail=world.kafka.tail,
             newest_run=lambda: world.token_on_disk,
+            clock=WorldClock(world),
+            after_epoch=lambda: None,
+            # Mostly an item a slice, so that several are on their way together.
+            slice_fields=1 if world.seed % 3 else SLICE_FIELDS,
+            has_thread=False,  # the explorer says when it works
         )  # fmt: skip
-        self.publisher._is_started = True  # no thread of its own: the explorer says when it works
-        self.publisher._join()
+        self.publisher.join()
         resumed = world.snapshot
         self.positions = dict(resumed.positions)
         self._sinks = resumed.sinks
@@ -191,8 +222,8 @@ class Instance:
 
     def read(self, part: str, most: int) -> None:
         """Take some records of a partition, and what was asked of the shards."""
-        for key, message in self.control.take():
-            self._say(int(key), self.shards[int(key)].process([message]))
+        for asked in self.mailbox.take():
+            self._say(asked.shard, self.shards[asked.shard].process([asked.words]))
         log, start = self.world.logs[part], self.positions[part]
         batches: dict[int, UnitBatch] = {}
         for offset in range(start, min(start + most, len(log))):
@@ -213,12 +244,12 @@ class Instance:
 
     def work(self) -> None:
         """Let the writer write what there is."""
-        self.publisher._work()
+        self.publisher.work()
 
     def epoch(self) -> None:
         """End an epoch: the barrier, then the snapshots, then, if it lives that long, the commit."""
-        self.publisher._work()
-        self.publisher._settle()
+        self.publisher.work()
+        self.publisher.barrier()
         shards = {number: shard.snapshot() for number, shard in self.shards.items()}
         sinks = {number: self.publisher.snapshot(number) for number in self._opened}
         self.fault("before commit")
@@ -234,8 +265,3 @@ class Instance:
     def is_newest(self) -> bool:
         """Does no later run exist?"""
         return self is self.world.instances[-1]
-
-
-def publisher_class() -> type[Publisher]:
-    """Give the production class."""
-    return Publisher

@@ -12,7 +12,8 @@ import hiredis
 import redis
 
 from flows.publishing.tail import MARGIN_MS, Tail
-from flows.readmodel.store import Argument, Outage, Store, library_version
+from flows.readmodel.port import Outage
+from flows.readmodel.store import Argument, Store, library_version
 from schemas.messages import Outgoing
 
 #: as in library.lua

@@ -10,12 +10,13 @@ import pytest
 import redis
 import structlog
 
-from flows.publishing import publisher
-from flows.publishing.publisher import Publisher, PublisherError
+from flows.publishing.errors import PublisherError
+from flows.publishing.publisher import Publisher
 from flows.readmodel.store import library
 from operators.holdback import HeldShard
-from tests.simulation.explorer import Broken, Faults, explore, silence
-from tests.simulation.servers import MemoryRedis
+from tests.simulation.explorer import PRODUCTION, Broken, Faults, explore, silence
+from tests.simulation.instance import Parts
+from tests.simulation.servers import MemoryKafka, MemoryRedis, MemoryStore
 
 SEEDS = 120
 #: Within so many schedules a broken protocol is found out.
@@ -67,69 +68,66 @@ def test_what_once_broke_does_not_any_more(seed: int) -> None:
 class KafkaFirst(Publisher):
     """Writes to Kafka what Redis does not say yet."""
 
-    def _write_slices(self) -> None:
-        write = self._write_all
-        waiting: list[Any] = []
-        self._write_all = waiting.extend  # type: ignore[method-assign]
-        try:
-            super()._write_slices()
-        finally:
-            self._write_all = write  # type: ignore[method-assign]
-        self._send_due(linger=False)
-        self._kafka.flush()
-        self._write_all(waiting)
+    def __init__(self, *told: Any, **named: Any) -> None:
+        super().__init__(*told, **named)
+        writer, flush, now = self.writer, named["kafka"]().flush, named["clock"].now
+        write_slices, write_all = writer.write_slices, writer.write_all
+
+        def kafka_first() -> None:
+            waiting: list[Any] = []
+            writer.write_all = waiting.extend  # type: ignore[method-assign]
+            write_slices()
+            self.lanes.send_updates(now(), linger=False)
+            flush()
+            write_all(waiting)
+
+        writer.write_slices = kafka_first  # type: ignore[method-assign]
 
 
-class NoBarrier(Publisher):
+class NeverFlushed(MemoryKafka):
     """Lets a snapshot run ahead of what Kafka has confirmed."""
 
-    def _settle(self) -> None:
-        self._kafka.flush = lambda: None  # type: ignore[method-assign]
-        super()._settle()
+    def flush(self) -> None:
+        """All is well."""
 
 
-class NeverBehind(HeldShard):
-    """Takes any resumed state for the newest."""
-
-    def is_through(self, has_passed: Any) -> bool:
-        return True
-
-
-class NoMarks(Publisher):
+class NoMarks(MemoryStore):
     """Forgets which shards were being filled in when it died."""
 
-    def _open(self, number: int, raw: bytes | None) -> None:
-        reached = self._store.reached
-        self._store.reached = lambda shard: (reached(shard)[0], True)  # type: ignore[method-assign]
-        super()._open(number, raw)
-        self._store.reached = reached  # type: ignore[method-assign]
+    def reached(self, shard: int) -> tuple[bytes | None, bool]:
+        return super().reached(shard)[0], True
 
 
 class NeverCompared(Publisher):
     """Believes in a Redis that Kafka is ahead of."""
 
-    def _compare(self) -> None:
-        self._is_compared = True
+    def __init__(self, *told: Any, **named: Any) -> None:
+        super().__init__(*told, **named)
+        self.trust.compare = self.believe  # type: ignore[method-assign]
+
+    def believe(self) -> None:
+        """Nothing can be wrong."""
+        self.trust.is_compared = True
 
 
 class OpenedTwice(Publisher):
     """Is given what was kept of a shard after the shard has spoken."""
 
-    def _open(self, number: int, raw: bytes | None) -> None:
-        super()._open(number, None)
-        super()._open(number, raw)
+    def open(self, shard: int, state: bytes | None) -> None:
+        super().open(shard, None)
+        super().open(shard, state)
 
 
 def test_a_shard_that_speaks_before_what_was_kept_of_it_is_there_ends_the_worker() -> None:
     with pytest.raises(PublisherError, match="spoke before what was kept"):
-        explore(0, STORIES["nothing"], OpenedTwice)
+        explore(0, STORIES["nothing"], Parts(OpenedTwice))
 
 
-def is_found(text: str, faults: Faults, publisher_class: type[Publisher] = Publisher, **broken: bool) -> bool:
+def is_found(text: str, faults: Faults, parts: Parts = PRODUCTION, **broken: bool) -> bool:
     """Does a schedule end with a fault of which that is said?"""
     for seed in range(FOUND_WITHIN):
         try:
-            explore(seed, faults, publisher_class, **broken)
+            explore(seed, faults, parts, **broken)
         except Broken as error:
             if text in str(error):
                 return True
@@ -141,21 +139,21 @@ def test_without_the_fence_an_older_run_is_seen_to_overwrite() -> None:
 
 
 def test_without_the_hold_back_numbers_are_seen_to_go_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "HeldShard", NeverBehind)
+    monkeypatch.setattr(HeldShard, "is_through", lambda held, has_passed: True)  # it takes any state for the newest
     assert is_found("went back", Faults(hold=0))
 
 
 @pytest.mark.parametrize(
     ("broken", "faults", "said"),
     [
-        (KafkaFirst, Faults(hold=0, kill=0.03), "previous None after 0"),
-        (NoBarrier, Faults(hold=0, kill=0.03), "Kafka ends with nothing"),
-        (NoMarks, Faults(hold=0, redis=0.05), "Kafka ends with"),
-        (NeverCompared, Faults(hold=0, kill=0.02, redis=0.1, copies=0.25), "went back"),
+        (Parts(publisher=KafkaFirst), Faults(hold=0, kill=0.03), "previous None after 0"),
+        (Parts(kafka=NeverFlushed), Faults(hold=0, kill=0.03), "Kafka ends with nothing"),
+        (Parts(store=NoMarks), Faults(hold=0, redis=0.05), "Kafka ends with"),
+        (Parts(publisher=NeverCompared), Faults(hold=0, kill=0.02, redis=0.1, copies=0.25), "went back"),
     ],
-    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+    ids=["Kafka first", "no barrier", "no marks", "never compared"],
 )
-def test_a_protocol_with_a_part_switched_off_is_found_out(broken: type[Publisher], faults: Faults, said: str) -> None:
+def test_a_protocol_with_a_part_switched_off_is_found_out(broken: Parts, faults: Faults, said: str) -> None:
     assert is_found(said, faults, broken)
 
 

@@ -12,7 +12,7 @@ from flows.monitoring.monitor import Freshness
 from flows.processes import alive as alive_module
 from flows.processes.alive import Alive
 from flows.readmodel.item_walk import WHOLE, ItemWalk
-from flows.readmodel.store import Behind, Fenced, Outage
+from flows.readmodel.port import Behind, Fenced, Outage
 from flows.settings import load_settings
 from tests.running import until
 

@@ -14,7 +14,7 @@ import pytest
 from flows import availability
 from flows.kafka.clients import KafkaProblem
 from flows.kafka.identity import Earlier, Inputs, TopicFacts
-from flows.readmodel.store import Fenced, Outage, StoreError
+from flows.readmodel.port import Fenced, Outage, StoreError
 from flows.runtime.run import Stop
 from flows.storage.folder import FACTS, Busy, Facts, read_facts, write_facts
 from operators.ledger import FORMAT

@@ -30,7 +30,7 @@ from flows.kafka.clients import KafkaProblem
 from flows.kafka.sending import SendError
 from flows.kafka.topics import plan
 from flows.processes.preparation import StartError
-from flows.readmodel.store import StoreError
+from flows.readmodel.port import StoreError
 from flows.recovery.accepting import AcceptProblem
 from flows.settings import load_settings
 from flows.storage.folder import Busy

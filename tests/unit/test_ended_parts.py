@@ -47,7 +47,7 @@ class Source(SimpleNamespace):
         quiet = SimpleNamespace(epoch_finished=lambda: None, snapshot_taken=lambda: None, begin=lambda: None)
         super().__init__(
             run=run, consumer=Reader(), progress=Progress(), stop=Stop(), known=KnownCodes(), watched=frozenset(),
-            timekeeper="", metrics=quiet, early=quiet, control=SimpleNamespace(take=list), decoder=self,
+            timekeeper="", metrics=quiet, early=quiet, mailbox=SimpleNamespace(take=list), decoder=self,
         )  # fmt: skip
         self.progress.expect(run.ends)
         self.finals: list[bool] = []

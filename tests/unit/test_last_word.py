@@ -9,7 +9,7 @@ import pytest
 from flows.kafka.clients import KafkaProblem
 from flows.processes import worker
 from flows.processes.worker import FENCED, INCURABLE, LastWord
-from flows.readmodel.store import Fenced
+from flows.readmodel.port import Fenced
 from flows.runtime.run import Stop
 from flows.storage.segments import SegmentError
 from schemas.settings import Settings

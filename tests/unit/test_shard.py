@@ -833,6 +833,27 @@ def test_in_a_refill_what_changes_first_is_said_in_full_and_once(floor: Floor) -
     assert sorted(told) == sorted(["SHOVEL", *(f"I{number:02}" for number in range(20))])
 
 
+@pytest.mark.parametrize("between", [0, 1], ids=["at once", "in the middle of it"])
+def test_a_refill_is_answered_as_often_as_it_was_asked_for(floor: Floor, between: int) -> None:
+    filled(floor, 1)
+    floor.takes(Republish(cause="refill"))
+    answers = 0
+    if between:  # the second time the shard says everything anew, and what it had said until then once more
+        answers += floor.hears(unit(item="I00", quantity=1)).filled
+    floor.takes(Republish(cause="refill"))
+    floor.sent.clear()
+    answers += sum(outcome.filled for outcome in floor.waits(floor.now + SECOND))
+    assert answers == 2
+    assert sorted(update.item for update in floor.sent) == ["I00", "SHOVEL"]
+
+
+def test_a_shard_asked_twice_answers_twice_when_its_input_ends(floor: Floor) -> None:
+    filled(floor, 1)
+    floor.takes(Republish(cause="refill"), Republish(cause="refill"))
+    outcome = floor.shard.finish()
+    assert outcome is not None and outcome.filled == 2
+
+
 def test_a_replay_is_said_in_full_and_the_rest_when_the_input_ends(floor: Floor) -> None:
     filled(floor, 3)
     floor.sent.clear()

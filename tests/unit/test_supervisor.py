@@ -14,7 +14,7 @@ from flows.processes import preparation, supervisor
 from flows.processes.preparation import StartError
 from flows.processes.supervisor import MISUSED, _Supervisor
 from flows.processes.worker import FENCED
-from flows.readmodel.store import Fenced, Outage
+from flows.readmodel.port import Fenced, Outage
 from flows.settings import load_settings
 
 

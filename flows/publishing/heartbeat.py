@@ -1,0 +1,66 @@
+"""Once a second: finds out that Redis lost data although nothing is written; tells progress, hears it and requests."""
+
+from __future__ import annotations
+
+import msgspec
+
+from flows.monitoring.metrics import Metrics
+from flows.publishing.patience import Patience
+from flows.publishing.writer import Writer
+from flows.readmodel.redis_model import RedisModel
+from flows.runtime.clock import Clock
+from flows.runtime.progress import PartProgress
+from flows.runtime.run import Shared
+from operators.lane_queue import LaneQueue
+
+HEARTBEAT_S = 1.0
+
+_row = msgspec.msgpack.Decoder(tuple[int, PartProgress])
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Heartbeat:
+    """Of one process. Used by the writer's thread alone."""
+
+    def __init__(
+        self, shared: Shared, model: RedisModel, writer: Writer, queue: LaneQueue, patience: Patience, clock: Clock,
+        metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._run, self._progress, self._mailbox = shared.run, shared.progress, shared.mailbox
+        self._model, self._writer, self._queue = model, writer, queue
+        self._patience, self._clock, self._metrics = patience, clock, metrics
+        self._beat_at = 0.0
+
+    def due_in_s(self) -> float:
+        """Give in how many seconds the next one is due."""
+        return max(0.0, self._beat_at + HEARTBEAT_S - self._clock.monotonic())
+
+    def is_due(self) -> bool:
+        """Is it time for one?"""
+        return self._clock.monotonic() - self._beat_at >= HEARTBEAT_S
+
+    def begin(self) -> None:
+        """Begin one: the next is due a second from now, however long this one takes."""
+        self._beat_at = self._clock.monotonic()
+
+    def beat(self) -> None:
+        """Look, tell and hear."""
+        if not self._writer.has_written:
+            self._writer.look()
+        self._writer.has_written = False
+        if self._run.workers > 1:
+            self._exchange_progress()
+        self._metrics.look_at(self._queue, self._clock.now())
+        if not self._run.worker:
+            self._metrics.fenced_others(self._patience.ask(self._model.rejected))
+            shards = self._run.settings.shards
+            self._mailbox.put(self._patience.ask(self._model.take_requests, shards, self._clock.now))
+
+    def _exchange_progress(self) -> None:
+        token = self._run.token
+        mine = {part: _encode((token, row)) for part, row in self._progress.rows().items()}
+        self._patience.ask(self._model.tell_progress, mine)
+        for part, raw in self._patience.ask(self._model.progress).items():
+            of, row = _row.decode(raw)
+            if of == token:
+                self._progress.note(part, row)

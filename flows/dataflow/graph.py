@@ -21,11 +21,11 @@ from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.run import Run, Shared, desk_key, shard_key
 from flows.sources.events import SharedReader
 from flows.sources.inputs import InputSource
-from flows.sources.reference import LISTENERS_KEY, SOURCES_KEY
+from flows.sources.words import ToListener, ToShard, ToSources, Word
 from flows.storage.folder import SEGMENTS
 from flows.storage.segments import SegmentFiles
 from operators.route import by_desk
-from schemas.messages import Refused
+from schemas.messages import Inbound, Refused, SourcesSeen, TopologyRecord
 
 FLOW_ID = "atp"
 
@@ -121,16 +121,25 @@ class Worker:
         self.segments.close()
 
 
-Word = tuple[str, Any]
+#: What the steps say; the key is that of the sink's part.
+Saying = tuple[str, Any]
 
 
-def _to_shards(words: list[Word]) -> list[Word]:
-    return [word for word in words if word[0][0] <= "9"]  # shards' keys are digits
+def _to_shards(words: list[Word]) -> list[tuple[str, Inbound]]:
+    return [word for word in words if type(word) is ToShard]
 
 
-def _to_desks(said: list[Word]) -> list[Word]:
+def _to_listeners(words: list[Word]) -> list[tuple[str, TopologyRecord]]:
+    return [word for word in words if type(word) is ToListener]
+
+
+def _to_sources(words: list[Word]) -> list[tuple[str, SourcesSeen]]:
+    return [word for word in words if type(word) is ToSources]
+
+
+def _to_desks(said: list[Saying]) -> list[Saying]:
     """Take what was refused out of what the shards say: all refusals of a message go to one desk."""
-    desks: list[Word] = []
+    desks: list[Saying] = []
     for _, outcome in said:
         if outcome.refusals:
             refusals, outcome.refusals = outcome.refusals, []
@@ -138,13 +147,5 @@ def _to_desks(said: list[Word]) -> list[Word]:
     return [*said, *desks] if desks else said
 
 
-def _to_listeners(words: list[Word]) -> list[Word]:
-    return [word for word in words if word[0].startswith(LISTENERS_KEY)]
-
-
-def _to_sources(words: list[Word]) -> list[Word]:
-    return [word for word in words if word[0] == SOURCES_KEY]
-
-
-def _from_sources(words: list[Word]) -> list[Word]:
-    return [(shard_key(0), outcome) for _, outcome in words]
+def _from_sources(said: list[Saying]) -> list[Saying]:
+    return [(shard_key(0), outcome) for _, outcome in said]

@@ -30,8 +30,8 @@ from flows.monitoring.topic_watch import Doubts
 from flows.runtime.configs import decoder_config
 from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.progress import PartProgress
-from flows.runtime.run import Run, Shared, now, shard_key
-from flows.sources.reference import SOURCES_KEY
+from flows.runtime.run import Run, Shared, now
+from flows.sources.words import Word, to_shard, to_sources
 from operators.decode import Decoder
 from operators.route import split
 from schemas.messages import SourcesSeen, UnitBatch
@@ -140,7 +140,7 @@ class EventReader:
             self._consumer = None
 
 
-class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
+class EventPart(StatefulSourcePartition[Word, bytes]):
     """One partition of one event topic: reads, decodes, splits by shard."""
 
     def __init__(self, reader: SharedReader, part: str, state: bytes | None) -> None:
@@ -174,17 +174,17 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._reader.consumer.open(self._topic, self._partition, start)
         self._position = max(self._position, 0)
 
-    def next_batch(self) -> Iterable[tuple[str, Any]]:
+    def next_batch(self) -> Iterable[Word]:
         """Give what came since, one batch a shard."""
         reader = self._reader
         if reader.stop.is_set():
             return self._last_words()
         if not self._is_open or (self._before and not self._follows()):
             return []
-        out: list[tuple[str, Any]] = []
+        out: list[Word] = []
         if self._snapped is not None:
             self._tell_progress(out)
-        out.extend([(shard_key(asked.shard), asked.words) for asked in reader.mailbox.take()])
+        out.extend(to_shard(*asked) for asked in reader.mailbox.take())
         units: list[Unit] = []
         refusals: list[Refusal] = []
         if self._parked:
@@ -212,12 +212,12 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._before = ()
         return True
 
-    def _last_words(self) -> list[tuple[str, Any]]:
+    def _last_words(self) -> list[Word]:
         """Tell who spoke since the last snapshot, and end."""
         if not self._seen:
             raise StopIteration
         seen, self._seen = self._seen, {}
-        return [(SOURCES_KEY, SourcesSeen(seen))]
+        return [to_sources(SourcesSeen(seen))]
 
     def _decode(self, messages: list[Any], units: list[Unit], refusals: list[Refusal]) -> None:
         decode = self._reader.decoder.decode
@@ -291,7 +291,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
                 self._parked.append((deadline, origin, clock))
         self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
 
-    def _split(self, units: list[Unit], refusals: list[Refusal], out: list[tuple[str, Any]]) -> None:
+    def _split(self, units: list[Unit], refusals: list[Refusal], out: list[Word]) -> None:
         shards = self._reader.run.settings.shards
         batches = split(units, self._part, shards)
         watched = self._reader.watched
@@ -304,9 +304,9 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
             shard = self._partition % shards
             batch = batches.setdefault(shard, UnitBatch(self._part, refusals[-1].origin.offset, []))
             batch.refusals.extend(refusals)
-        out.extend((shard_key(shard), batch) for shard, batch in batches.items())
+        out.extend(to_shard(shard, batch) for shard, batch in batches.items())
 
-    def _tell_progress(self, out: list[tuple[str, Any]]) -> None:
+    def _tell_progress(self, out: list[Word]) -> None:
         assert self._snapped is not None
         row, self._snapped = self._snapped, None
         if self._reader.timekeeper == self._part:
@@ -314,7 +314,7 @@ class EventPart(StatefulSourcePartition[tuple[str, Any], bytes]):
         self._reader.progress.note(self._part, row)
         self._reader.consumer.commit(self._topic, self._partition, row.position)
         if self._seen:
-            out.append((SOURCES_KEY, SourcesSeen(self._seen)))
+            out.append(to_sources(SourcesSeen(self._seen)))
             self._seen = {}
 
     def snapshot(self) -> bytes:

@@ -7,17 +7,16 @@ waits until all others have: with two sources whose timers drift apart, one read
 
 from __future__ import annotations
 
-from typing import Any
-
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.sources.events import EndedPart, EventPart, SharedReader
 from flows.sources.reference import ReferencePart
+from flows.sources.words import Word
 
 REFERENCE_PART = "reference"
 
 
-class InputSource(FixedPartitionedSource[tuple[str, Any], bytes]):
+class InputSource(FixedPartitionedSource[Word, bytes]):
     """inventory.warehouse, .orders and .supply by partition; the four reference topics as one, judged together."""
 
     def __init__(self, events: SharedReader) -> None:
@@ -30,7 +29,7 @@ class InputSource(FixedPartitionedSource[tuple[str, Any], bytes]):
 
     def build_part(
         self, step_id: str, for_part: str, resume_state: bytes | None
-    ) -> StatefulSourcePartition[tuple[str, Any], bytes]:
+    ) -> StatefulSourcePartition[Word, bytes]:
         """Go on where the last snapshot was."""
         if for_part == REFERENCE_PART:
             return ReferencePart(self._events.run, self._events.stop, resume_state)

@@ -17,7 +17,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from flows.kafka.clients import Complaints, KafkaProblem, consumer_config
 from flows.log import get_log
-from flows.runtime.run import Run, Stop, now, shard_key
+from flows.runtime.run import Run, Stop, now
+from flows.sources.words import Word, to_listener, to_shard, to_sources
 from operators.reference import ReferenceTables
 from operators.route import shard_of
 from schemas.codes import TOO_LARGE
@@ -28,8 +29,6 @@ from schemas.units import Origin, Refusal
 
 log = get_log(__name__)
 
-LISTENERS_KEY = "listener"
-SOURCES_KEY = "sources"
 #: Keys enough that every process of a cluster of 64 hosts one (chance that one has none: 64 x (63/64)^1024 = 6e-6).
 LISTENERS = 1024
 FOLLOW_EVERY = timedelta(milliseconds=10)
@@ -53,7 +52,7 @@ class _Saved(msgspec.Struct, array_like=True):
 _state = msgspec.msgpack.Decoder(_Saved)
 
 
-class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
+class ReferencePart(StatefulSourcePartition[Word, bytes]):
     """Reads, accepts or refuses, and hands on reference records."""
 
     def __init__(self, run: Run, stop: Stop, state: bytes | None) -> None:
@@ -89,7 +88,7 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
             [TopicPartition(topic, 0, self._positions.get(topic, OFFSET_BEGINNING)) for topic in self._kinds]
         )
 
-    def next_batch(self) -> Iterable[tuple[str, Any]]:
+    def next_batch(self) -> Iterable[Word]:
         """Give everything up to the topics' ends at first, what is new after that."""
         if self._stop.is_set():
             raise StopIteration
@@ -107,7 +106,7 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
         too_large = self._too_large(records)
         accepted, refusals, changed = self._accept(records, grace)
         refusals += too_large
-        out: list[tuple[str, Any]] = []
+        out: list[Word] = []
         shards = self._run.settings.shards
         self._is_held |= changed
         if self._is_first or (self._is_held and time.monotonic() >= self._hand_on_at):
@@ -115,14 +114,14 @@ class ReferencePart(StatefulSourcePartition[tuple[str, Any], bytes]):
             gather_us = min(self._tables.size * GATHER_US_A_BYTE, grace // 2)
             self._is_held, self._hand_on_at = False, time.monotonic() + gather_us / 1e6
             message = TopologyRecord(tables)
-            out.extend((f"{LISTENERS_KEY}{number}", message) for number in range(LISTENERS))
-            out.extend((shard_key(shard), TopologyRecord(tables, shard)) for shard in range(shards))
+            out.extend(to_listener(number, message) for number in range(LISTENERS))
+            out.extend(to_shard(shard, TopologyRecord(tables, shard)) for shard in range(shards))
             if self._is_first and any(source.stale_after for source in self._run.settings.sources.values()):
-                out.append((SOURCES_KEY, SourcesSeen({})))
+                out.append(to_sources(SourcesSeen({})))
         self._is_first = False
-        out.extend((shard_key(shard_of(record.item, shards)), record) for record in accepted)
+        out.extend(to_shard(shard_of(record.item, shards), record) for record in accepted)
         if refusals:
-            out.append((shard_key(0), UnitBatch("", -1, [], refusals)))
+            out.append(to_shard(0, UnitBatch("", -1, [], refusals)))
         return out
 
     def _accept(self, records: list[tuple[str, Origin]], grace: int) -> tuple[list[ItemRecord], list[Refusal], bool]:

@@ -153,10 +153,10 @@ class Trust:
                     return False  # what was read was not what the last run wrote
             self._restating.items.update(update.item for update in updates)
         with self._handover.changing():  # a snapshot sees it held back or written, never in between
+            self._shards.take_step(number, Step.RELEASE)
             self._writer.outbox.add(number, updates, shard.reached)
             shard.has_news = True
             shard.held = None
-            self._shards.take_step(number, Step.RELEASE)
         if shard.standing is Standing.RESTATING:
             self._ask_for_all([number])
         self._through[0] += 1
@@ -235,10 +235,10 @@ class Trust:
             if shard.held is not None:
                 self._has_answers = True  # counts when it is released
                 continue
-            shard.asked, shard.answers = max(0, shard.asked - shard.answers), 0
-            if not shard.asked:
-                through.append(number)
+            if shard.answers >= shard.asked:
                 self._shards.take_step(number, Step.MARK)
+                through.append(number)
+            shard.asked, shard.answers = max(0, shard.asked - shard.answers), 0
         if through:
             self._writer.mark(through)
             log.info(

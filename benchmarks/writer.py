@@ -35,7 +35,7 @@ from flows.embedded import Servers
 from flows.kafka import topics
 from flows.monitoring.metrics import Metrics
 from flows.processes.worker import SWITCH_INTERVAL_S
-from flows.publishing import kafka_writer as outgoing_kafka
+from flows.publishing import kafka_writer
 from flows.publishing.kafka_writer import OutgoingKafka
 from flows.publishing.lanes import Lanes
 from flows.publishing.publisher import Publisher
@@ -351,7 +351,7 @@ def measure_dry(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     shape = workload.Shape(told.events, told.items)
     shards = Shards(shape, told.poll)
     settings = load_settings(None, contestants.engine_settings("127.0.0.1:1", "redis://127.0.0.1:1", folder))
-    outgoing_kafka.Producer = DryProducer  # type: ignore[assignment,misc]
+    kafka_writer.Producer = DryProducer  # type: ignore[assignment,misc]
     gc.disable()
     shared = Shared(Run(settings, 1, until_caught_up=True))
     shared.known.update(shards.topology)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.readmodel.port import Published
+
 
 class FakeReadModel:
     """`faults`: raised one by one, each in place of a write; after them everything is taken."""
@@ -12,9 +14,8 @@ class FakeReadModel:
     def __init__(self) -> None:
         self.life = 1
         self.faults: list[Exception] = []
-        #: item -> the version of its numbers, and (as Redis has them) what channels read
+        #: item -> the version of its numbers
         self.numbers: dict[str, int] = {}
-        self.hashes: dict[str, dict[bytes, bytes]] = {}
         self.offsets: dict[int, bytes] = {}
         self.lives: dict[int, int] = {}
         self.heard: list[tuple[str, str]] = []
@@ -53,8 +54,8 @@ class FakeReadModel:
     def versions(self, items: Sequence[str]) -> list[int]:
         return [self.numbers.get(item, 0) for item in items]
 
-    def promises(self, items: Sequence[str]) -> list[dict[bytes, bytes]]:
-        return [self.hashes.get(item, {}) for item in items]
+    def published(self, items: Sequence[str]) -> list[Published]:
+        return [Published(version, {}) for version in self.versions(items)]
 
     def publish(self, messages: Sequence[tuple[str, str]]) -> None:
         self.heard += messages

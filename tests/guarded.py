@@ -28,7 +28,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 )
 
 from flows.embedded.child import HOST, free_port
-from flows.embedded.servers import _Kafka, _Valkey
+from flows.embedded.servers import KafkaServer, ValkeyServer
 from tests.running import until
 
 PAGE = Path(__file__).parents[1] / "docs" / "security.md"
@@ -81,7 +81,7 @@ super.users=User:admin;User:ANONYMOUS
 """
 
 
-class GuardedKafka(_Kafka):
+class GuardedKafka(KafkaServer):
     """Clients come in by SASL_SSL with SCRAM-SHA-512; nobody may do what no ACL allows. It trusts only itself."""
 
     start_seconds_max = 120.0  # SCRAM, TLS and an authorizer take longer than a plain one on a busy machine
@@ -230,7 +230,7 @@ class GuardedRedis:
         self._server.stop()
 
 
-class _RedisWithUsers(_Valkey):
+class _RedisWithUsers(ValkeyServer):
     def __init__(self, folder: Path, users: Path, papers: Papers | None) -> None:
         super().__init__(folder, lambda _: None)
         self._users = users

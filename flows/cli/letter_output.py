@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from flows.letters.reading import DeadLetter, Wanted, follow, newest, read
-from flows.letters.standing import Standing, find_standing
+from flows.letters.standing import StandingEvent, find_standing
 from flows.letters.states import APPLIED, OPEN, PENDING, REFUSED_AGAIN, SENT, STATES, State, states_of, worth_sending
 from schemas.remedies import REMEDIES
 from schemas.settings import Settings
@@ -205,7 +205,7 @@ def facts(letter: DeadLetter, state: State | None, is_brief: bool = False) -> di
     }
 
 
-def _stands(letter: DeadLetter, standing: Standing | None) -> dict[str, Any]:
+def _stands(letter: DeadLetter, standing: StandingEvent | None) -> dict[str, Any]:
     if letter.code != "conflict":
         return {}
     if standing is None:

@@ -129,8 +129,8 @@ class Servers:
         self._progress = progress
         self._given_kafka = os.environ.get(KAFKA_ENV) if kafka else None
         self._given_redis = os.environ.get(REDIS_ENV) if redis else None
-        self._kafka = _Kafka(self._folder / "kafka", progress) if kafka and not self._given_kafka else None
-        self._redis = _Valkey(self._folder / "valkey", progress) if redis and not self._given_redis else None
+        self._kafka = KafkaServer(self._folder / "kafka", progress) if kafka and not self._given_kafka else None
+        self._redis = ValkeyServer(self._folder / "valkey", progress) if redis and not self._given_redis else None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -230,7 +230,7 @@ def kafka_jars(progress: Progress = _silent) -> list[Path]:
     )
 
 
-class _Kafka(Server):
+class KafkaServer(Server):
     """Apache Kafka as a KRaft node that is broker and controller in one."""
 
     name = "Kafka"
@@ -290,7 +290,7 @@ class _Kafka(Server):
             raise ServerError(f"Kafka's storage could not be formatted (status {status}).{self.log_tail()}")
 
 
-class _Valkey(Server):
+class ValkeyServer(Server):
     """Valkey, which speaks Redis's protocol and runs its functions."""
 
     name = "Valkey"

@@ -53,7 +53,7 @@ def state_findings(settings: Settings, kafka_answers: bool) -> Iterator[Finding]
     if epoch is None and kafka_answers and (facts is None or facts.scratch is None):
         yield from _earlier_run(settings, facts is not None and facts.is_first)
     if facts is not None and facts.inputs is not None and kafka_answers:
-        yield from _belonging(settings, facts.inputs)
+        yield from _identity(settings, facts.inputs)
 
 
 def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _earlier_run(settings: Settings, is_first: bool) -> Iterator[Finding]:
         yield Finding("earlier run", True, "none is known whose state would be missing")
 
 
-def _belonging(settings: Settings, known: Inputs) -> Iterator[Finding]:
+def _identity(settings: Settings, known: Inputs) -> Iterator[Finding]:
     try:
         now = inputs_now(settings)
     except KafkaProblem:

@@ -32,7 +32,7 @@ _TIMES = frozenset({"occurred_at", "expires_at", "requested_at", "eta"})
 _DEFAULTS = {"status": "available"}
 
 
-class Standing(NamedTuple):
+class StandingEvent(NamedTuple):
     """The event that stands, and field by field what it says and what came."""
 
     place: Place
@@ -48,7 +48,7 @@ class _Ids(msgspec.Struct):
 _read_ids = msgspec.json.Decoder(_Ids).decode
 
 
-def find_standing(settings: Settings, letter: DeadLetter, letters: list[DeadLetter]) -> Standing | None:
+def find_standing(settings: Settings, letter: DeadLetter, letters: list[DeadLetter]) -> StandingEvent | None:
     """Search for the event that stands; None where it is not within reach. `letters`: all there are."""
     ours = _unit(letter.value, letter.line_id)
     if letter.code != codes.CONFLICT or ours is None:
@@ -81,7 +81,7 @@ def find_standing(settings: Settings, letter: DeadLetter, letters: list[DeadLett
                             continue
                         theirs = _unit(message.value(), letter.line_id)
                         if theirs is not None and theirs["item"] == ours["item"]:
-                            return Standing(place, logged_ms, _differences(theirs, ours))
+                            return StandingEvent(place, logged_ms, _differences(theirs, ours))
                 if read >= SEARCH_MAX:
                     return None
     finally:

@@ -30,7 +30,7 @@ SIZE_EVERY_S = 30.0
 Report = dict[str, Any]
 
 
-class Reports(Protocol):
+class ReportSource(Protocol):
     """Where a worker is asked for its report: `ReportClient` in flows/monitoring/report.py."""
 
     @property
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     """One worker process."""
 
     pid: int
-    reports: Reports
+    reports: ReportSource
 
 
 class Freshness(NamedTuple):

@@ -53,7 +53,7 @@ class FromScratch:
         self._removal: Removal | None = None
         self._steps: Iterator[Gone] | None = None
         #: (item, channel) of the last numbers that this sends, and items of the empty positions
-        self._last_words: set[tuple[str, str]] = set()
+        self._last_numbers: set[tuple[str, str]] = set()
         self._last_positions: set[str] = set()
 
     def left(self) -> int:
@@ -107,17 +107,16 @@ class FromScratch:
         shards = self._run.settings.shards
         for update in gone.updates:
             self._restating.items.add(update.item)
-            self._last_words.update((update.item, change.channel) for change in update.channels)
+            self._last_numbers.update((update.item, change.channel) for change in update.channels)
             if update.places is not None:
                 self._last_positions.add(update.item)
-            self._writer.outbox.add(shard_of(update.item, shards), [update], None)
-        while self._writer.outbox:
-            self._writer.write_slices()
+            self._writer.give(shard_of(update.item, shards), [update], None)
+        self._writer.write_all_given()
         if gone.outgoing or gone.positions:
             version = self._writer.next_version()
             for item, change in gone.outgoing:
-                self._last_words.add((item, change.channel))
-                self._lanes.queue.add(outgoing(shard_of(item, shards), item, change, version, moment), moment)
+                self._last_numbers.add((item, change.channel))
+                self._lanes.add(outgoing(shard_of(item, shards), item, change, version, moment), moment)
             for update in gone.positions:
                 self._last_positions.add(update.item)
                 self._lanes.keep_position(update, version, moment)
@@ -126,10 +125,10 @@ class FromScratch:
         """Note that it is through, when nothing is left to remove and Kafka has all of it."""
         if not self._removing or self._steps is not None:
             return
-        if not self._lanes.has_sent(self._last_words, self._last_positions):
+        if not self._lanes.has_sent(self._last_numbers, self._last_positions):
             return
         self._kafka.flush()
-        self._last_words, self._last_positions = set(), set()
+        self._last_numbers, self._last_positions = set(), set()
         assert self._removal is not None
         items, numbers = self._removal.items, self._removal.numbers
         left = scratch_is_through(self._run.settings.state.dir, set(self._removing))

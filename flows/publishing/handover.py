@@ -19,7 +19,7 @@ from schemas.units import Refusal
 INBOX_MAX = 20_000
 #: Bytes of refused messages that may wait to be written before the dataflow is made to wait: a bound on memory while
 #: Kafka is away or slow.
-WORDS_BYTES_MAX = 64 * 1024 * 1024
+REFUSED_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Opening(NamedTuple):
@@ -52,7 +52,7 @@ class Handover:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._inbox: list[Entry] = []
-        self._words_bytes = 0
+        self._refused_bytes = 0
         self._is_barrier_wanted = False
         self._has_ended = False
         self._is_clean = True
@@ -78,9 +78,9 @@ class Handover:
     def take_bytes(self, size: int) -> None:
         """Count bytes of what is refused; waits while too many wait to be written."""
         with self._condition:
-            while self._words_bytes > WORDS_BYTES_MAX and self._failure is None:
+            while self._refused_bytes > REFUSED_BYTES_MAX and self._failure is None:
                 self._condition.wait(1.0)
-            self._words_bytes += size
+            self._refused_bytes += size
 
     @contextmanager
     def settled(self) -> Iterator[dict[int, list[Outgoing]]]:
@@ -141,7 +141,7 @@ class Handover:
     def free_bytes(self, size: int) -> None:
         """Note that so many bytes of what was refused are written."""
         with self._condition:
-            self._words_bytes -= size
+            self._refused_bytes -= size
             self._condition.notify_all()
 
     @contextmanager

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import msgspec
 
 from flows.monitoring.metrics import Metrics
 from flows.publishing.patience import Patience
 from flows.publishing.writer import Writer
-from flows.readmodel.redis_model import RedisModel
 from flows.runtime.clock import Clock
+from flows.runtime.mailbox import ShardRequest
 from flows.runtime.progress import PartProgress
 from flows.runtime.run import Shared
 from operators.lane_queue import LaneQueue
@@ -19,15 +22,24 @@ _row = msgspec.msgpack.Decoder(tuple[int, PartProgress])
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class Exchange(Protocol):
+    """What the processes of a run, and people, tell each other beside the numbers."""
+
+    def tell_progress(self, rows: dict[str, bytes]) -> None: ...
+    def progress(self) -> dict[str, bytes]: ...
+    def rejected(self) -> int: ...
+    def take_requests(self, shards: int, clock: Callable[[], int]) -> list[ShardRequest]: ...
+
+
 class Heartbeat:
     """Of one process. Used by the writer's thread alone."""
 
     def __init__(
-        self, shared: Shared, model: RedisModel, writer: Writer, queue: LaneQueue, patience: Patience, clock: Clock,
+        self, shared: Shared, exchange: Exchange, writer: Writer, queue: LaneQueue, patience: Patience, clock: Clock,
         metrics: Metrics,
     ) -> None:  # fmt: skip
         self._run, self._progress, self._mailbox = shared.run, shared.progress, shared.mailbox
-        self._model, self._writer, self._queue = model, writer, queue
+        self._exchange, self._writer, self._queue = exchange, writer, queue
         self._patience, self._clock, self._metrics = patience, clock, metrics
         self._beat_at = 0.0
 
@@ -52,15 +64,15 @@ class Heartbeat:
             self._exchange_progress()
         self._metrics.look_at(self._queue, self._clock.now())
         if not self._run.worker:
-            self._metrics.fenced_others(self._patience.ask(self._model.rejected))
+            self._metrics.fenced_others(self._patience.ask(self._exchange.rejected))
             shards = self._run.settings.shards
-            self._mailbox.put(self._patience.ask(self._model.take_requests, shards, self._clock.now))
+            self._mailbox.put(self._patience.ask(self._exchange.take_requests, shards, self._clock.now))
 
     def _exchange_progress(self) -> None:
         token = self._run.token
         mine = {part: _encode((token, row)) for part, row in self._progress.rows().items()}
-        self._patience.ask(self._model.tell_progress, mine)
-        for part, raw in self._patience.ask(self._model.progress).items():
+        self._patience.ask(self._exchange.tell_progress, mine)
+        for part, raw in self._patience.ask(self._exchange.progress).items():
             of, row = _row.decode(raw)
             if of == token:
                 self._progress.note(part, row)

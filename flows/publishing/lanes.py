@@ -69,6 +69,10 @@ class Lanes:
         if update.places is not None:
             self.keep_position(update, version, moment)
 
+    def add(self, update: Outgoing, moment: int) -> None:
+        """Take a number that is for Kafka alone."""
+        self.queue.add(update, moment)
+
     def keep_position(self, update: ItemUpdate, version: int, moment: int) -> None:
         """Take an item's whole position; of several that wait the newest leaves."""
         if update.item not in self._positions:

@@ -53,7 +53,7 @@ class Notices:
         )
 
     def noted(self, note: ExceptionNote, known: dict[str, int]) -> None:
-        """Keep in `known` how many exceptions are open. A conflict is a word and no state: it never closes."""
+        """Keep in `known` how many exceptions are open. A conflict is told once and is no state: it never closes."""
         if note.code == "conflict":
             return
         about = f"{STALE}{note.source}" if note.source else note.code

@@ -289,7 +289,7 @@ class Publisher:
         if shard.held is not None:
             self.trust.hold(shard, outcome)
         elif outcome.updates:
-            self.writer.outbox.add(number, outcome.updates, shard.reached)
+            self.writer.give(number, outcome.updates, shard.reached)
             shard.has_news = True
 
     # 3. Kafka

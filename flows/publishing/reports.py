@@ -1,4 +1,4 @@
-"""The words behind the numbers: what was refused and exceptions, in the order in which they came, some at a time."""
+"""What is told behind the numbers: what was refused and exceptions, in the order in which they came, some at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemas.messages import ExceptionNote
 from schemas.units import Refusal
 
 #: Dead letters and exceptions that are written between two slices: 1 ms in which nothing more urgent leaves.
-WORDS_AT_ONCE = 100
+REPORTS_AT_ONCE = 100
 #: Between two looks for room in the producer.
 ROOM_CHECK_S = 0.01
 
@@ -29,62 +29,62 @@ class Reports:
         self._free_bytes, self._clock = free_bytes, clock
         self._letters = Letters()
         #: behind the refusals of a batch: how many bytes its messages have
-        self._words: deque[Refusal | ExceptionNote | int] = deque()
+        self._waiting: deque[Refusal | ExceptionNote | int] = deque()
         self._unsent: deque[Letter] = deque()
         #: did Kafka's client take what came last?
         self.has_room = True
 
     def refuse(self, size: int, refusals: list[Refusal]) -> None:
         """Take what could not be used, and the bytes of its messages."""
-        self._words.extend(refusals)
-        self._words.append(size)
+        self._waiting.extend(refusals)
+        self._waiting.append(size)
 
     def note(self, notes: list[ExceptionNote], open_now: dict[str, int]) -> None:
         """Take exceptions raised and over; `open_now` counts those of their shard."""
-        self._words.extend(notes)
+        self._waiting.extend(notes)
         for note in notes:
             self._notices.noted(note, open_now)
 
     def patience_s(self) -> float | None:
         """Give how soon there is something to write; None: when something comes."""
-        if not (self._words or self._unsent):
+        if not (self._waiting or self._unsent):
             return None
         return 0.0 if self.has_room else ROOM_CHECK_S
 
     def send_some(self) -> bool:
         """Write some of it; true: nothing is left."""
-        for _ in range(WORDS_AT_ONCE):
+        for _ in range(REPORTS_AT_ONCE):
             if self._unsent:
                 is_sent = self._kafka.send_letter(self._unsent[0])
                 if is_sent:
                     self._unsent.popleft()
-            elif not self._words:
+            elif not self._waiting:
                 break
             else:
-                word = self._words[0]
-                if type(word) is Refusal:
+                report = self._waiting[0]
+                if type(report) is Refusal:
                     self._write_letters()
                     continue
-                if type(word) is int:
-                    self._words.popleft()
-                    self._free_bytes(word)
+                if type(report) is int:
+                    self._waiting.popleft()
+                    self._free_bytes(report)
                     continue
-                assert type(word) is ExceptionNote
-                is_sent = self._kafka.send_exception(word)
+                assert type(report) is ExceptionNote
+                is_sent = self._kafka.send_exception(report)
                 if is_sent:
-                    self._words.popleft()
+                    self._waiting.popleft()
             self._note_room(is_sent)
             if not is_sent:
                 break
-        return not (self._words or self._unsent)
+        return not (self._waiting or self._unsent)
 
     def _write_letters(self) -> None:
         refusals: list[Refusal] = []
-        while self._words and len(refusals) < WORDS_AT_ONCE:
-            refusal = self._words[0]
+        while self._waiting and len(refusals) < REPORTS_AT_ONCE:
+            refusal = self._waiting[0]
             if type(refusal) is not Refusal:
                 break
-            self._words.popleft()
+            self._waiting.popleft()
             self._metrics.refused(refusal)
             self._notices.refused(refusal)
             refusals.append(refusal)

@@ -7,10 +7,9 @@ run's message may still be on its way: the next number goes out above it even if
 
 from __future__ import annotations
 
-import msgspec
-
 from flows.publishing.shards import Shards
 from flows.publishing.tail import KnownTail
+from flows.readmodel.port import Published
 from operators.holdback import Value, restate
 from operators.rules.lanes import BULK, CRITICAL
 from schemas.messages import ChannelUpdate, ItemUpdate, replace
@@ -64,31 +63,29 @@ class Restating:
             return None  # of a shard without a snapshot the tail holds everything
         return (change.previous, change.previous_by_day)
 
-    def compared(self, shard: int, update: ItemUpdate, held: dict[bytes, bytes]) -> ItemUpdate:
-        """Compare an update with what Redis holds of its item; if it speaks in full, unlist what is there besides."""
+    def compared(self, shard: int, update: ItemUpdate, there: Published) -> ItemUpdate:
+        """Compare an update with what Redis has of its item; if it speaks in full, unlist what is there besides."""
         if not update.channels:
             return update
         tail, saved_version = self._tail.updates(), self._shards[shard].saved_version
-        written = max(int(held.get(b"_version", 0)), saved_version)
+        written = max(there.version, saved_version)
         for change in update.channels:
             key = (update.item, change.channel)
-            raw, days = held.get(change.channel.encode()), held.get(f"{change.channel}:by_day".encode())
-            by_day = tuple(msgspec.json.decode(days, type=list[int])) if days is not None else None
+            value = there.numbers.get(change.channel)
             # Written after the snapshot, and what Kafka has is another one: that may be on its way.
             is_on_its_way = written > max(saved_version, tail.get(key, (0, None))[0])
-            is_another = raw is not None and self._before(shard, update.item, change) != (int(raw), by_day)
+            is_another = value is not None and self._before(shard, update.item, change) != value
             if is_on_its_way or is_another or shard in self._shards.unsure:
                 self._doubtful.add(key)
-        leftovers = _leftovers(update, held) if update.is_whole else []
+        leftovers = _leftovers(update, there) if update.is_whole else []
         return replace(update, channels=[*update.channels, *leftovers]) if leftovers else update
 
 
-def _leftovers(update: ItemUpdate, held: dict[bytes, bytes]) -> list[ChannelUpdate]:
-    """Give the last words for channels that Redis has of an item, and that are not spoken of any more."""
+def _leftovers(update: ItemUpdate, there: Published) -> list[ChannelUpdate]:
+    """Give the last numbers for channels that the read model has of an item, and that are not spoken of any more."""
     spoken = {change.channel for change in update.channels}
-    found = []
-    for raw, value in held.items():
-        name = raw.decode()
-        if not name.startswith("_") and ":" not in name and name not in spoken:
-            found.append(ChannelUpdate(name, 0, int(value), None, CRITICAL, "unlisted", True))
-    return found
+    return [
+        ChannelUpdate(channel, 0, atp, None, CRITICAL, "unlisted", True)
+        for channel, (atp, _) in there.numbers.items()
+        if channel not in spoken
+    ]

@@ -71,6 +71,7 @@ class Shards:
 
     def add(self, number: int, shard: OpenShard, step: Step) -> None:
         """Take one in: it begins, or it resumes."""
+        after(shard.standing, step)  # may raise, and then it is not taken in
         self._by_number[number] = shard
         self.take_step(number, step)
 
@@ -80,8 +81,8 @@ class Shards:
         standing = shard.standing = after(shard.standing, step)
         if standing in HELD_BACK:
             self.held_back[number] = shard
-        else:
-            self.held_back.pop(number, None)
+        elif self.held_back.pop(number, None) is not None:
+            shard.held = None
         if standing in UNSURE:
             self.unsure.add(number)
         else:

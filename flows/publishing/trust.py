@@ -154,9 +154,8 @@ class Trust:
             self._restating.items.update(update.item for update in updates)
         with self._handover.changing():  # a snapshot sees it held back or written, never in between
             self._shards.take_step(number, Step.RELEASE)
-            self._writer.outbox.add(number, updates, shard.reached)
+            self._writer.give(number, updates, shard.reached)
             shard.has_news = True
-            shard.held = None
         if shard.standing is Standing.RESTATING:
             self._ask_for_all([number])
         self._through[0] += 1
@@ -168,7 +167,7 @@ class Trust:
         compared = []
         for at in range(0, len(updates), READ_ITEMS):
             some = updates[at : at + READ_ITEMS]
-            there = self._writer.promises([update.item for update in some])
+            there = self._writer.published([update.item for update in some])
             compared += [self._restating.compared(shard, *pair) for pair in zip(some, there, strict=True)]
         return compared
 
@@ -187,7 +186,14 @@ class Trust:
 
     def _doubt(self, shards: Collection[int]) -> None:
         """Hold shards back until they are past all that an earlier run can have read: they say everything then."""
-        if not self._shards.unsure:
+        is_known = bool(self._shards.unsure)
+        ends = {part: end - 1 for part, end in self._run.ends.items() if end}
+        for number in shards:
+            self._shards.take_step(number, Step.DOUBT)
+            shard = self._shards[number]
+            assert shard.held is not None
+            shard.held.hold(ends, shard.reached)
+        if not is_known:
             if self.is_from_scratch:
                 log.info(
                     "from scratch: nothing is published until everything is read that the inputs held at this start",
@@ -195,12 +201,6 @@ class Trust:
                 )
             else:
                 self._tell_loss("Redis does not have all that was published")
-        ends = {part: end - 1 for part, end in self._run.ends.items() if end}
-        for number in shards:
-            self._shards.take_step(number, Step.DOUBT)
-            shard = self._shards[number]
-            assert shard.held is not None
-            shard.held.hold(ends, shard.reached)
         self._mailbox.put(ShardRequest(shard, Republish(cause="replay", until=ends)) for shard in shards)
 
     def _tell_loss(self, what: str) -> None:

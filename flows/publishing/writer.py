@@ -13,8 +13,7 @@ from flows.publishing.errors import PublisherError
 from flows.publishing.patience import Patience, Wait
 from flows.publishing.saved import pack_offsets
 from flows.publishing.shards import Shards
-from flows.readmodel.port import Behind, Fenced, Outage, ReadModel
-from flows.readmodel.slices import Slice
+from flows.readmodel.port import Behind, Fenced, Outage, Packed, Published, ReadModel
 from flows.runtime.clock import Clock
 from flows.runtime.run import Run
 from operators.outbox import Outbox
@@ -67,11 +66,20 @@ class Writer:
 
     # --- numbers -----------------------------------------------------------------------------------------------------
 
+    def give(self, shard: int, updates: list[ItemUpdate], reached: dict[str, int] | None) -> None:
+        """Take what is to be written; `reached`: which input offsets it includes, None: it adds nothing to them."""
+        self.outbox.add(shard, updates, reached)
+
+    def write_all_given(self) -> None:
+        """Write until nothing of it waits."""
+        while self.outbox:
+            self.write_slices()
+
     def write_slices(self) -> None:
         """Write the most urgent of what waits, and hand it on."""
         moment = self._clock.now()
         written: list[tuple[list[tuple[int, ItemUpdate]], int]] = []
-        slices: list[Slice] = []
+        slices: list[Packed] = []
         while self.outbox and len(slices) < SLICES_AT_ONCE:
             taken, reached = self.outbox.slice(self._slice_fields)
             version = self.next_version()
@@ -86,7 +94,7 @@ class Writer:
             self._metrics.wrote(taken, arrived, seconds)
             self._forward(taken, version, moment)
 
-    def write_all(self, slices: list[Slice]) -> None:
+    def write_all(self, slices: list[Packed]) -> None:
         """Write slices until Redis has taken them all."""
         self._until_taken(lambda: self.model.write_slices(slices))
 
@@ -143,9 +151,9 @@ class Writer:
         """Read the versions of items' numbers."""
         return self._patience.ask(self.model.versions, items)
 
-    def promises(self, items: list[str]) -> list[dict[bytes, bytes]]:
+    def published(self, items: list[str]) -> list[Published]:
         """Read all that channels read of items."""
-        return self._patience.ask(self.model.promises, items)
+        return self._patience.ask(self.model.published, items)
 
     def publish(self, messages: list[tuple[str, str]]) -> None:
         """Send updates by lane to whoever listens."""

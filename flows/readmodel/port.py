@@ -11,11 +11,14 @@ Delivery: at least once, in the order given, and never from a run whose token is
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flows.errors import PlainError
-from flows.readmodel.slices import Slice
+from operators.holdback import Value
 from schemas.messages import ItemUpdate
+
+#: one call's writes, in the read model's own form: the writer hands them back as it got them
+Packed = Any
 
 
 class StoreError(PlainError):
@@ -34,6 +37,13 @@ class Outage(StoreError):
     """It cannot be reached, or says that it cannot serve now."""
 
 
+class Published(NamedTuple):
+    """What channels read of an item."""
+
+    version: int  # 0: there is nothing
+    numbers: dict[str, Value]  # channel -> (atp, by_day)
+
+
 class ReadModel(Protocol):
     """Where channels read, as the writer sees it. Not for use by two threads at once."""
 
@@ -44,14 +54,16 @@ class ReadModel(Protocol):
     def reclaim(self) -> bool: ...  # go on in one that lost the token; false: nothing else was lost
 
     # What one call writes, all or nothing: numbers, and in front of them which offsets (by shard, packed) they include.
-    def pack(self, updates: Sequence[ItemUpdate], offsets: Mapping[int, bytes], version: int, moment: int) -> Slice: ...
-    def write_slices(self, slices: list[Slice]) -> None: ...  # in order; each leaves the list when it is taken
+    def pack(
+        self, updates: Sequence[ItemUpdate], offsets: Mapping[int, bytes], version: int, moment: int
+    ) -> Packed: ...
+    def write_slices(self, slices: list[Packed]) -> None: ...  # in order; each leaves the list when it is taken
     def write_offsets(self, offsets: Mapping[int, bytes]) -> None: ...
     def mark(self, lives: Mapping[int, int]) -> None: ...  # shard -> the life in which it was filled to the end
     def look(self) -> None: ...  # write nothing: find out whether all that was written is there
 
     def reached(self, shard: int) -> tuple[bytes | None, bool]: ...  # its packed offsets; is all of it there?
     def versions(self, items: Sequence[str]) -> list[int]: ...  # 0: it has no numbers of the item
-    def promises(self, items: Sequence[str]) -> list[dict[bytes, bytes]]: ...  # whole, as they are written
+    def published(self, items: Sequence[str]) -> list[Published]: ...
     def publish(self, messages: Sequence[tuple[str, str]]) -> None: ...  # (lane, JSON) to whoever listens
     def close(self) -> None: ...

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
+from flows.readmodel.port import Published
 from flows.readmodel.requests import take_requests
 from flows.readmodel.slices import Slice, bulk_bytes, pack_slice
 from flows.readmodel.store import Argument, Store, life_field
 from flows.runtime.mailbox import ShardRequest
 from flows.runtime.run import shard_key
+from operators.holdback import Value
 from schemas.messages import ItemUpdate
+
+_days = msgspec.json.Decoder(tuple[int, ...])
+
+
+def _published(fields: dict[bytes, bytes]) -> Published:
+    """Read `atp:<item>`: `<channel>` and `<channel>:by_day`, and what begins with `_` is of the item."""
+    numbers: dict[str, Value] = {}
+    for raw, value in fields.items():
+        channel = raw.decode()
+        if not channel.startswith("_") and ":" not in channel:
+            days = fields.get(raw + b":by_day")
+            numbers[channel] = (int(value), None if days is None else _days.decode(days))
+    return Published(int(fields.get(b"_version", 0)), numbers)
 
 
 class RedisModel:
@@ -76,9 +93,11 @@ class RedisModel:
         answers = self._store.values([(f"{self._prefix}atp:{item}", ("_version",)) for item in items])
         return [int(version or 0) for [version] in answers]
 
-    def promises(self, items: Sequence[str]) -> list[dict[bytes, bytes]]:
+    def published(self, items: Sequence[str]) -> list[Published]:
         """Read all that channels read of items."""
-        return self._store.all_of_each([f"{self._prefix}atp:{item}" for item in items])
+        return [
+            _published(fields) for fields in self._store.all_of_each([f"{self._prefix}atp:{item}" for item in items])
+        ]
 
     def publish(self, messages: Sequence[tuple[str, str]]) -> None:
         """Send updates by lane to whoever listens."""

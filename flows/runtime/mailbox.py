@@ -2,7 +2,7 @@
 
     writer ──ShardRequest──► Mailbox ──► the next event partition that is polled ──by shard──► Shard.process
 
-The words themselves are `Republish`: say everything again, or one item, or speak in full up to some offsets. Nothing
+What is asked is a `Republish`: say everything again, or one item, or speak in full up to some offsets. Nothing
 of it is kept in a snapshot: what a dead run's sink had asked for, the next one finds out again.
 """
 
@@ -19,7 +19,7 @@ class ShardRequest(NamedTuple):
     """What one shard is asked for."""
 
     shard: int
-    words: Republish
+    request: Republish
 
 
 class Mailbox:

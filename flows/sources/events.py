@@ -178,7 +178,7 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         """Give what came since, one batch a shard."""
         reader = self._reader
         if reader.stop.is_set():
-            return self._last_words()
+            return self._say_last()
         if not self._is_open or (self._before and not self._follows()):
             return []
         out: list[Word] = []
@@ -197,7 +197,7 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         if units or refusals:
             self._split(units, refusals, out)
         elif not out and self._end is not None and self._position >= self._end and not self._parked:
-            return self._last_words()
+            return self._say_last()
         return out
 
     def _take(self) -> list[Any]:
@@ -212,7 +212,7 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         self._before = ()
         return True
 
-    def _last_words(self) -> list[Word]:
+    def _say_last(self) -> list[Word]:
         """Tell who spoke since the last snapshot, and end."""
         if not self._seen:
             raise StopIteration

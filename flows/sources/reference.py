@@ -145,6 +145,7 @@ class ReferencePart(StatefulSourcePartition[Word, bytes]):
         return refusals
 
     def _read_to_end(self) -> list[tuple[str, Origin]]:
+        """Read what there is. With the consumer that goes on following, and so not with a reader that ends there."""
         records: list[tuple[str, Origin]] = []
         unread = set(self._kinds)
         deadline = time.monotonic() + READ_TIMEOUT_S

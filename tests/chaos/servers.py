@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Any, Self
 
 from flows.embedded.child import HOST, Progress, free_port
-from flows.embedded.servers import Servers, _Kafka, _Valkey
+from flows.embedded.servers import KafkaServer, Servers, ValkeyServer
 from tests.chaos.proxy import Proxy
 
 #: A broker that was killed looks through its logs first, on a machine that others share.
 START_SECONDS_MAX = 300.0
 
 
-class _KafkaBehind(_Kafka):
+class _KafkaBehind(KafkaServer):
     """Kafka with a second listener, whose clients are sent through the proxy."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
@@ -46,7 +46,7 @@ class ChaosServers(Servers):
         # Servers that somebody gave are not ours to break: these are always our own.
         self._given_kafka = self._given_redis = None
         self.kafka_server = self._kafka = _KafkaBehind(folder.resolve() / "kafka", self._progress)
-        self.redis_server = self._redis = _Valkey(folder.resolve() / "valkey", self._progress)
+        self.redis_server = self._redis = ValkeyServer(folder.resolve() / "valkey", self._progress)
         self.kafka_server.start_seconds_max = self.redis_server.start_seconds_max = START_SECONDS_MAX
         self._stack = contextlib.ExitStack()
         self._older = folder.resolve() / "older"

@@ -49,13 +49,12 @@ def wrap(owner: Any, name: str, before: Callable[[], None] | None, after: Callab
 
 def set_traps(trap: Trap) -> None:
     """Wrap the seams of a worker."""
-    from flows.dataflow import graph as wiring
-    from flows.dataflow import steps
-    from flows.publishing import kafka_writer as outgoing_kafka
+    from flows.dataflow import graph, steps
+    from flows.publishing import kafka_writer
     from flows.publishing.publisher import Publisher
     from flows.publishing.tail import updates_since
     from flows.readmodel import store
-    from flows.sources import events as event_source
+    from flows.sources import events
     from flows.storage import segments
 
     def at(point: str) -> Callable[[], None]:
@@ -84,16 +83,16 @@ def set_traps(trap: Trap) -> None:
     wrap(store.Store, "write_slices", begin, end)
     wrap(store.Store, "join", at("before joining"), at("after joining"))
     # Kafka
-    sink = outgoing_kafka.OutgoingKafka
+    sink = kafka_writer.OutgoingKafka
     wrap(sink, "send_update", None, at("after an update"))
     wrap(sink, "send_position", None, at("after a position"))
     wrap(sink, "flush", at("before the flush"), at("after the flush"))
     tail = around(updates_since, at("before Kafka's tail"), at("after Kafka's tail"))
-    wiring.Publisher = functools.partial(Publisher, read_tail=tail)  # type: ignore[misc, assignment]
+    graph.Publisher = functools.partial(Publisher, read_tail=tail)  # type: ignore[misc, assignment]
     # the snapshot
     wrap(steps.PublishPart, "snapshot", at("before a sink's snapshot"), at("after a sink's snapshot"))
     wrap(steps.ShardStep, "snapshot", at("before a shard's snapshot"), at("after a shard's snapshot"))
-    wrap(event_source.EventReader, "commit", at("after the commit"), None)
+    wrap(events.EventReader, "commit", at("after the commit"), None)
     segments.os = SyncsSeen(trap)  # type: ignore[assignment]
     # the resume
     _wrap_resume(steps.ShardStep, "resume", at("before a shard resumes"), at("after a shard resumes"))
@@ -151,7 +150,7 @@ def _wrap_resume(step: Any, name: str, before: Callable[[], None], after: Callab
 
 def switch_off(guarantee: str, trap: Trap) -> None:
     """Do without a guarantee. The traps are wrapped around what is left."""
-    from flows.sources import events as event_source
+    from flows.sources import events
 
     switches: dict[str, Callable[[], None]] = {
         "": lambda: None,
@@ -163,7 +162,7 @@ def switch_off(guarantee: str, trap: Trap) -> None:
     switches[guarantee]()
     if guarantee:
         # A replay that is taken in one bite has no numbers between the old and the new that could be seen to go back.
-        event_source.POLL_MAX, event_source.POLLS_MAX = 20, 1
+        events.POLL_MAX, events.POLLS_MAX = 20, 1
 
 
 def _no_fence() -> None:
@@ -233,11 +232,11 @@ def _kafka_first(trap: Trap) -> None:
 
 def _no_barrier() -> None:
     """A snapshot does not wait for Kafka, whose client takes its time."""
-    from flows.publishing import kafka_writer as outgoing_kafka
+    from flows.publishing import kafka_writer
     from flows.publishing.kafka_writer import OutgoingKafka
 
-    config = outgoing_kafka.client_config
-    outgoing_kafka.client_config = lambda settings, **more: config(settings, **more) | {"linger.ms": 1500}
+    config = kafka_writer.client_config
+    kafka_writer.client_config = lambda settings, **more: config(settings, **more) | {"linger.ms": 1500}
     OutgoingKafka.flush = lambda self: None  # type: ignore[method-assign]
 
 

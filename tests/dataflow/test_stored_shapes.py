@@ -14,16 +14,16 @@ import msgspec
 import pytest
 
 from flows.kafka.identity import Inputs, TopicFacts
-from flows.publishing.saved import Saved
+from flows.publishing.saved import Saved, pack_offsets, unpack_offsets
 from flows.readmodel.requests import Request
 from flows.runtime.progress import PartProgress
-from flows.sources import events as event_source
+from flows.sources import events
 from flows.sources import reference as reference_source
 from operators import evaluate, reference
 from operators.rules import lanes
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts
-from schemas.messages import Republish
+from schemas.messages import ExceptionNote, ItemRecord, Outcome, Refused, Republish, SourcesSeen, TopologyRecord
 from schemas.units import UNIT_FIELDS, Origin, Refusal, Unit, unit_from
 
 
@@ -72,6 +72,12 @@ def test_facts_are_maps_on_disk() -> None:
         (PartProgress, "position clock caught_up"),
         (Request, "asked_at item channel"),
         (Republish, "item channel cause until"),
+        (ItemRecord, "item channel facts refusal_origin"),
+        (TopologyRecord, "tables shard"),
+        (SourcesSeen, "seen"),
+        (Refused, "refusals"),
+        (ExceptionNote, "code item location reference quantities first_seen last_seen is_open source"),
+        (Outcome, "shard reached updates refusals exceptions counts ended recorded filled"),
         (Origin, "topic partition offset timestamp_ms key value attempts late_accepted"),
         (Refusal, "origin code message line_id source type"),
     ],
@@ -84,7 +90,13 @@ def test_arrays_begin_with_these_fields_in_this_order(kind: type, names: str) ->
 def test_what_a_partition_of_events_keeps() -> None:
     waiting = Origin("inventory.orders", 0, 7, 1_700_000_000_000, b"key", b"{}")
     raw = msgspec.msgpack.encode((8, 9, [(10, waiting, 11)]))
-    assert event_source._state.decode(raw)[:3] == (8, 9, [(10, waiting, 11)])
+    assert events._state.decode(raw)[:3] == (8, 9, [(10, waiting, 11)])
+
+
+def test_the_offsets_that_redis_keeps_of_a_shard() -> None:
+    raw = msgspec.msgpack.encode(({"inventory.orders/0": 3}, 7))
+    assert pack_offsets({"inventory.orders/0": 3}, 7) == raw
+    assert unpack_offsets(raw) == ({"inventory.orders/0": 3}, 7)
 
 
 def test_what_the_state_directory_says_of_topics() -> None:

@@ -51,6 +51,38 @@ def test_every_path_that_a_page_names_is_there(page: str) -> None:
     assert not missing
 
 
+#: What opens files, reads the environment or speaks to others; a path is a type of settings, and is not looked at.
+OUTSIDE = {"io", "os", "shutil", "socket", "subprocess", "sys", "tomllib", "urllib"}
+LOOKS = {
+    "open",
+    "read_text",
+    "read_bytes",
+    "exists",
+    "is_file",
+    "is_dir",
+    "stat",
+    "iterdir",
+    "glob",
+    "expanduser",
+    "cwd",
+}
+
+
+def test_schemas_read_neither_files_nor_the_environment() -> None:
+    found = set()
+    for path in (ROOT / "schemas").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {(path.name, name.name) for name in node.names if name.name.partition(".")[0] in OUTSIDE}
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in OUTSIDE:
+                found.add((path.name, str(node.module)))
+            elif isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if name in LOOKS:
+                    found.add((path.name, name))
+    assert not found
+
+
 @pytest.mark.parametrize("package", ["flows", "schemas"])
 def test_no_module_is_longer_than_one_reads_at_a_time(package: str) -> None:
     lengths = {

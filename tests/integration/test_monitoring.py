@@ -20,7 +20,7 @@ import pytest
 from flows.embedded.child import free_port
 from flows.traffic import sending as load
 from flows.traffic.profile import Profile
-from tests.integration.test_belonging import admin
+from tests.integration.test_identity import admin
 from tests.prometheus import IS_HERE, Prometheus, alerts, queries
 from tests.running import START_SECONDS_MAX, Engine, frozen, until
 from tests.shop import clock, event, open_shop, placed, received, take_in, wait_for

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.embedded.child import HOST, free_port
-from flows.embedded.servers import _Valkey
+from flows.embedded.servers import ValkeyServer
 from flows.inspection.check import examine
 from flows.kafka.clients import KafkaProblem, partitions_of
 from flows.processes import supervisor
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(120)
 CAUSES = ("password", "no password", "database", "no TLS here", "no TLS there", "certificate", "name", "port")
 
 
-class _Locked(_Valkey):
+class _Locked(ValkeyServer):
     """A Valkey that asks for a password."""
 
     def command(self) -> list[str]:
@@ -103,7 +103,7 @@ def test_check_get_and_the_start_say_the_same_and_each_cause_has_words_of_its_ow
 
 def test_a_socket_of_the_file_system_works_too(world: Any, tmp_path: Path) -> None:
     path = tmp_path / "redis.sock"
-    server = _Valkey(tmp_path, lambda _: None)
+    server = ValkeyServer(tmp_path, lambda _: None)
     plain = server.command
     server.command = lambda: [*plain(), "--unixsocket", str(path)]  # type: ignore[method-assign]
     server.start_first()

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from flows.processes.addresses import free_ports
-from tests.integration.test_belonging import admin, findings, refuses
+from tests.integration.test_identity import admin, findings, refuses
 from tests.running import Engine, until
 from tests.shop import clock, event, open_shop, promised, received, take_in, wait_for
 

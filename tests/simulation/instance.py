@@ -223,7 +223,7 @@ class Instance:
     def read(self, part: str, most: int) -> None:
         """Take some records of a partition, and what was asked of the shards."""
         for asked in self.mailbox.take():
-            self._say(asked.shard, self.shards[asked.shard].process([asked.words]))
+            self._say(asked.shard, self.shards[asked.shard].process([asked.request]))
         log, start = self.world.logs[part], self.positions[part]
         batches: dict[int, UnitBatch] = {}
         for offset in range(start, min(start + most, len(log))):

@@ -56,7 +56,7 @@ def test_who_hands_over_too_much_waits_until_it_is_taken(monkeypatch: pytest.Mon
 
 
 def test_who_refuses_too_many_bytes_waits_until_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WORDS_BYTES_MAX", 10)
+    monkeypatch.setattr(module, "REFUSED_BYTES_MAX", 10)
     handover = Handover()
     handover.take_bytes(11)  # one message may be larger than the bound
     with elsewhere(lambda: handover.take_bytes(1)) as thread:

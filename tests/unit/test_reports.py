@@ -8,7 +8,7 @@ import pytest
 
 from flows.monitoring.metrics import Metrics
 from flows.publishing.notices import Notices
-from flows.publishing.reports import ROOM_CHECK_S, WORDS_AT_ONCE, Reports
+from flows.publishing.reports import REPORTS_AT_ONCE, ROOM_CHECK_S, Reports
 from flows.runtime.clock import Clock
 from schemas.messages import ExceptionNote
 from schemas.units import Origin, Refusal
@@ -90,8 +90,8 @@ def test_what_has_no_room_is_sent_again_and_kafka_is_waited_for(desk: Desk) -> N
 
 
 def test_no_more_than_some_leave_between_two_slices(desk: Desk) -> None:
-    for _ in range(WORDS_AT_ONCE + 1):
+    for _ in range(REPORTS_AT_ONCE + 1):
         desk.notes("oversold")
     assert not desk.reports.send_some()
-    assert len(desk.client.sent) == WORDS_AT_ONCE
+    assert len(desk.client.sent) == REPORTS_AT_ONCE
     assert desk.reports.send_some()

@@ -74,7 +74,7 @@ class Desk:
         self.shared.progress.note(ORDERS, PartProgress(position, 0, False))
 
     def asked(self) -> list[str]:
-        return [request.words.cause for request in self.shared.mailbox.take()]
+        return [asked.request.cause for asked in self.shared.mailbox.take()]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.sources import events as event_source
+from flows.sources import events
 from flows.sources.events import PARKED_BYTES_MAX, PARKED_MAX, EventPart
 from schemas.units import Origin, Refusal, Unit
 
@@ -68,6 +68,6 @@ def test_what_goes_on_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     source.is_known, source.known.topology = True, object()
     one._retry_parked([], [])
     source.is_known = False
-    monkeypatch.setattr(event_source, "now", lambda: 1)
+    monkeypatch.setattr(events, "now", lambda: 1)
     park(one, PARKED_BYTES_MAX)
     assert len(source.judged) == 1

@@ -70,9 +70,9 @@ class Heartbeat:
 
     def _exchange_progress(self) -> None:
         token = self._run.token
-        mine = {part: _encode((token, row)) for part, row in self._progress.rows().items()}
+        mine = {part: _encode((token, row)) for part, row in self._progress.own_rows().items()}
         self._patience.ask(self._exchange.tell_progress, mine)
         for part, raw in self._patience.ask(self._exchange.progress).items():
             of, row = _row.decode(raw)
             if of == token:
-                self._progress.note(part, row)
+                self._progress.hear(part, row)

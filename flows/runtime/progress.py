@@ -24,6 +24,8 @@ class Progress:
 
     def __init__(self) -> None:
         self._rows: dict[str, PartProgress] = {}
+        #: parts that this process reads
+        self._own: set[str] = set()
         self._parts: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
@@ -32,11 +34,25 @@ class Progress:
         self._parts = frozenset(parts)
 
     def note(self, part: str, row: PartProgress) -> None:
-        """Take a row; one that is behind what is known is old news."""
+        """Take a row of a partition that this process reads; one that is behind what is known is old news."""
         with self._lock:
-            known = self._rows.get(part)
-            if known is None or (row.position, row.clock) >= (known.position, known.clock):
-                self._rows[part] = row
+            self._own.add(part)
+            self._take(part, row)
+
+    def hear(self, part: str, row: PartProgress) -> None:
+        """Take a row that another process told."""
+        with self._lock:
+            self._take(part, row)
+
+    def _take(self, part: str, row: PartProgress) -> None:
+        known = self._rows.get(part)
+        if known is None or (row.position, row.clock) >= (known.position, known.clock):
+            self._rows[part] = row
+
+    def own_rows(self) -> dict[str, PartProgress]:
+        """Give the rows of partitions that this process reads: others' would be told as they were a second ago."""
+        with self._lock:
+            return {part: self._rows[part] for part in self._own}
 
     def rows(self) -> dict[str, PartProgress]:
         """Give a copy of all rows."""

@@ -22,8 +22,7 @@ import psutil
 from benchmarks import lab as laboratory
 from benchmarks.engine import Engine
 from benchmarks.lab import ROOT, Lab
-from flows.traffic import day as traffic
-from flows.traffic.profile import Profile
+from flows.traffic.profile import Profile, reference
 
 REPORT = Path(__file__).resolve().parent / "report"
 SPY = Path(sys.executable).with_name("py-spy")
@@ -57,7 +56,7 @@ def record(sources: Path, target: Path, profile: Profile, seconds: int) -> None:
     laboratory.ROOT = sources
     try:
         with Lab() as lab:
-            lab.send(traffic.reference(profile))
+            lab.send(reference(profile))
             with Engine(lab, "--until-caught-up") as engine:
                 engine.finish()
             lab.preload(profile)

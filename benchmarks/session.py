@@ -16,8 +16,7 @@ from benchmarks.lab import Lab
 from benchmarks.readers import Reader
 from benchmarks.sampling import Sampler
 from benchmarks.scenario import Run
-from flows.traffic import day as traffic
-from flows.traffic.profile import Profile
+from flows.traffic.profile import Profile, reference
 
 START_SECONDS_MAX = 600.0
 START_IN_S = 1.0
@@ -112,7 +111,7 @@ class Session:
         self._profile = profile
         self._used = self._drives = 0
         self._stack = contextlib.ExitStack()
-        lab.send(traffic.reference(profile))
+        lab.send(reference(profile))
         lab.send(probes.preparation(probes_in_all))
         self._last = probes.item_of(probes_in_all - 1)
         self._overrides = engine

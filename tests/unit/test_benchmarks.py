@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from benchmarks.sampling import Sampler
 from benchmarks.scenario import Mark
 from benchmarks.slow_proxy import SlowProxy
 from flows.traffic.profile import ITEMS, Profile, reference
+from tests.conftest import ROOT
 from tests.engine import Engine
 
 HOUR = 3_600_000_000
@@ -171,3 +176,40 @@ def test_marks_speak_of_figures_that_their_scenario_shows() -> None:
         for mark in scenario.marks:
             assert mark.figure in scenario.figures, f"{scenario.name}: {mark.figure}"
     assert set(SHORT) <= set(SCENARIOS)
+
+
+# --- what they use of the engine --------------------------------------------------------------------------------------
+
+
+def _uses(source: str) -> Iterator[tuple[str, str]]:
+    """Give each (module of the engine, name in it) that a source uses, whether or not a test ever runs that line."""
+    modules: dict[str, str] = {}
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in ("flows", "operators", "schemas"):
+            for name in node.names:
+                yield str(node.module), name.name
+                modules[name.asname or name.name] = f"{node.module}.{name.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            yield modules[node.value.id], node.attr
+
+
+def _is_there(module: str, name: str) -> bool:
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError:
+        return True  # a class or function: what it has, is not looked at
+    is_package = hasattr(found, "__path__")
+    return hasattr(found, name) or (is_package and importlib.util.find_spec(f"{module}.{name}") is not None)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.py")), ids=lambda path: path.stem)
+def test_what_a_benchmark_uses_of_the_engine_is_there(path: Path) -> None:
+    assert not [use for use in _uses(path.read_text("utf-8")) if not _is_there(*use)]
+
+
+def test_a_use_of_what_has_moved_away_is_found() -> None:
+    moved = "from flows.traffic import day as traffic\n\ndef send() -> None:\n    traffic.reference(None)\n"
+    assert ("flows.traffic.day", "reference") in list(_uses(moved))
+    assert not _is_there("flows.traffic.day", "reference")

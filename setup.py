@@ -39,6 +39,7 @@ MODULES = [
     "operators.shapes",
     "operators.decode",
     "operators.route",
+    "flows.sources.consumer",
     "flows.sources.events",
     "flows.dataflow.steps",
     "operators.outbox",

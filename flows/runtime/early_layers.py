@@ -16,7 +16,7 @@ from operators.shard import Shard
 FIRST, LAST = 0.6, 0.95
 #: Shards in one pause: each is 0.1 to 0.5 ms in which no event is read.
 AT_ONCE = 2
-#: Between two such: each partition that finds its queue empty asks, all in one round of the source.
+#: Between two such, at least: a source that polls more often asks each time.
 EVERY_S = 0.001
 
 

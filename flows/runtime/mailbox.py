@@ -1,6 +1,6 @@
 """What the sink asks of shards, on its way back: from the writer's thread to the dataflow of the same process.
 
-    writer ──ShardRequest──► Mailbox ──► the next event partition that is polled ──by shard──► Shard.process
+    writer ──ShardRequest──► Mailbox ──► the event partition that polls ──by shard──► Shard.process
 
 What is asked is a `Republish`: say everything again, or one item, or speak in full up to some offsets. Nothing
 of it is kept in a snapshot: what a dead run's sink had asked for, the next one finds out again.
@@ -23,7 +23,7 @@ class ShardRequest(NamedTuple):
 
 
 class Mailbox:
-    """The requests of one process: the writer puts, an event partition takes."""
+    """The requests of one process: the writer puts, the event partition that polls takes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

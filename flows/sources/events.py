@@ -1,7 +1,10 @@
-"""The event topics as source partitions, one for each Kafka partition, over one consumer a process.
+"""The event topics as source partitions, one for each Kafka partition; one of a process polls for all of them.
 
 Delivery: at least once from the offsets in recovered state; the shards drop what repeats. Nothing is emitted before
 the first snapshot, so that reference data, read whole in the first epoch, is there before the first event is judged.
+A wake-up of the dataflow costs more than what a poll brings, so the others sleep; Bytewax takes their snapshots all
+the same, each with its own position. The one that polls fixes what all of them say as it takes its own, so that none
+says what was read in the next epoch. Bytewax asks none for more before all have taken theirs: twice is safe here.
 Offsets are also committed to Kafka, after the epoch that held them went through every sink, so that its own tools
 show the lag; recovery does not use them.
 """
@@ -9,20 +12,14 @@ show the lag; recovery does not use them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from bytewax.inputs import StatefulSourcePartition
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    TIMESTAMP_LOG_APPEND_TIME,
-    Consumer,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_BEGINNING, TIMESTAMP_LOG_APPEND_TIME, KafkaError
 
-from flows.kafka.clients import Complaints, KafkaProblem, consumer_config
+from flows.kafka.clients import KafkaProblem
 from flows.kafka.parts import place_of
 from flows.log import get_log
 from flows.monitoring.metrics import Metrics
@@ -30,7 +27,8 @@ from flows.monitoring.topic_watch import Doubts
 from flows.runtime.configs import decoder_config
 from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.progress import PartProgress
-from flows.runtime.run import Run, Shared, now
+from flows.runtime.run import Shared, now
+from flows.sources.consumer import READ_HELP, EventReader
 from flows.sources.words import Word, to_shard, to_sources
 from operators.decode import Decoder
 from operators.route import split
@@ -40,112 +38,27 @@ from schemas.units import Origin, Refusal, Unit
 
 log = get_log(__name__)
 
-#: Measured sweet spot of confluent-kafka; larger is slower.
-POLL_MAX = 1000
-#: How often it is asked in a row while there is more: in a backlog each partition then has enough for a batch that its
-#: shards' cost is spread over (python -m benchmarks.peers --only ours, CPU an event: 1 poll 27.5 us, 8 polls 21.0).
-POLLS_MAX = 8
 #: Messages of a partition that may wait for a location or channel that may be on its way, and their bytes, keys
 #: included: they stand in each snapshot while they wait. More are judged at once.
 PARKED_MAX = 1000
 PARKED_BYTES_MAX = 2 * 1024 * 1024
 #: A partition at its end tells the time: what it brings later is logged later, give or take the brokers' clocks.
 IDLE_MARGIN = 5 * 60 * 1_000_000
-COMMIT_EVERY = 1_000_000
-READ_HELP = "reading goes on by itself; if this stays, see whether the brokers run: atp check"
+#: From one poll to the next, in microseconds, if the first did not bring all that one may, and once nothing has come
+#: for so long: a wake-up of the dataflow takes 40 to 80, whatever it brings.
+POLL_EVERY, POLL_EVERY_IDLE, IDLE_AFTER = 2_000, 5_000, 100_000
+#: How soon a partition that is polled for notices that it is to end, in microseconds; all of a process at one moment.
+LOOK_EVERY = 50_000
 
 _state = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[int, Origin, int]]])
 
 
-class EventReader:
-    """The one consumer of this process, and a queue for each of its partitions."""
-
-    def __init__(self, run: Run, early: EarlyLayers) -> None:
-        self._run, self._early = run, early
-        self._consumer: Consumer | None = None
-        self._queues: dict[tuple[str, int], list[Any]] = {}
-        self._commits: dict[tuple[str, int], int] = {}
-        self._committed_at = 0
-        self.complaints = Complaints()
-
-    def open(self, topic: str, partition: int, offset: int) -> None:
-        """Begin to read a partition at an offset."""
-        if self._consumer is None:
-            self._consumer = Consumer(consumer_config(self._run.settings, **{"auto.offset.reset": "error"}))
-        self._queues[topic, partition] = []
-        self._consumer.incremental_assign([TopicPartition(topic, partition, offset)])
-
-    def take(self, topic: str, partition: int) -> list[Any]:
-        """Give what has come for one partition; asks Kafka for more when nothing waits."""
-        queue = self._queues[topic, partition]
-        if not queue:
-            self._poll()
-            queue = self._queues[topic, partition]
-        if queue:
-            self._queues[topic, partition] = []
-        return queue
-
-    def _poll(self) -> None:
-        assert self._consumer is not None
-        for _ in range(POLLS_MAX):
-            messages: list[Any] = self._consumer.consume(POLL_MAX, 0)
-            self._sort(messages)
-            if len(messages) < POLL_MAX:
-                self._early.step()
-                break
-
-    def _sort(self, messages: list[Any]) -> None:
-        last: tuple[str, int] | None = None
-        queue: list[Any] = []
-        for message in messages:
-            where = (message.topic(), message.partition())
-            if where != last:
-                if where not in self._queues:
-                    error = message.error()
-                    is_wrong = error is not None and error.code() != KafkaError._PARTITION_EOF
-                    if is_wrong and self.complaints.is_new(where, error):
-                        log.warning(f"kafka: {error}", kind="kafka_read", next=READ_HELP)
-                    continue  # of a partition that has ended for us
-                last, queue = where, self._queues[where]
-            queue.append(message)
-
-    def commit(self, topic: str, partition: int, position: int) -> None:
-        """Note a position that went through every sink; told to Kafka once a second."""
-        self._commits[topic, partition] = position
-        moment = now()
-        if moment - self._committed_at >= COMMIT_EVERY:
-            self._committed_at = moment
-            self._send_commits()
-
-    def _send_commits(self) -> None:
-        if self._consumer is None or not self._commits:
-            return
-        offsets = [TopicPartition(*where, position) for where, position in self._commits.items()]
-        self._commits = {}
-        try:
-            self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            log.warning(
-                f"offsets could not be committed (lag shown by Kafka's tools will be too high): {error}",
-                kind="offsets",
-                next="recovery does not need them; allow the group kafka.group to be read if this stays",
-            )
-
-    def close(self, topic: str, partition: int) -> None:
-        """Stop reading a partition; with the last one, the consumer goes."""
-        self._queues.pop((topic, partition), None)
-        if not self._queues and self._consumer is not None:
-            self._send_commits()  # sent with the close
-            self._consumer.close()
-            self._consumer = None
-
-
 class EventPart(StatefulSourcePartition[Word, bytes]):
-    """One partition of one event topic: reads, decodes, splits by shard."""
+    """One partition of one event topic: decodes what was read of it, splits it by shard, and keeps its position."""
 
     def __init__(self, reader: SharedReader, part: str, state: bytes | None) -> None:
         self._reader = reader
-        self._part = part
+        self.name = part
         self._topic, self._partition = place_of(part)
         #: the parts of earlier topics of this name, until their clocks are known here
         self._before: tuple[str, ...] = ()
@@ -158,13 +71,13 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
             self._parked_bytes = sum(origin.size for _, origin, _ in self._parked)
         if not self._clock:
             self._before = tuple(name for name in reader.run.ended if place_of(name)[0] == self._topic)
-        self._is_open = False
+        #: how many snapshots were taken, and the number and bytes of one that was fixed and not taken yet
+        self._snapshots, self._fixed = 0, (0, b"")
+        #: the position that a snapshot said last
+        self._packed = 0
         self._caught_up = False
         self._log_append = False
         self._topology: object = None
-        self._is_due = False
-        self._snapped: PartProgress | None = None
-        self._seen: dict[str, int] = {}
         #: why this partition cannot be gone on with, if that was seen
         self._gap = ""
         self._open()
@@ -173,32 +86,47 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         start = self._position if self._position >= 0 else OFFSET_BEGINNING
         self._reader.consumer.open(self._topic, self._partition, start)
         self._position = max(self._position, 0)
+        self._reader.join(self)
+
+    @property
+    def is_through(self) -> bool:
+        """Is all read that was there when the run began, by a run that is to catch up?"""
+        return self._end is not None and self._position >= self._end and not (self._parked or self._before)
+
+    @property
+    def waits(self) -> bool:
+        """Is there something to do although nothing comes?"""
+        return bool(self._parked or self._before or self._gap)
 
     def next_batch(self) -> Iterable[Word]:
-        """Give what came since, one batch a shard."""
-        reader = self._reader
-        if reader.stop.is_set():
-            return self._say_last()
-        if not self._is_open or (self._before and not self._follows()):
-            return []
-        out: list[Word] = []
-        if self._snapped is not None:
-            self._tell_progress(out)
-        out.extend(to_shard(*asked) for asked in reader.mailbox.take())
+        """Give what came since of all partitions of this process, if this one polls for them."""
+        if self._reader.leader is self:
+            return self._reader.next_batch(self._snapshots > 0)
+        if self._reader.stop.is_set() or (self._snapshots and self.is_through):
+            raise StopIteration
+        return []
+
+    def next_awake(self) -> datetime | None:
+        """Poll again soon, or at once while there is more; who does not poll sleeps."""
+        if self._reader.leader is self:
+            return self._reader.next_awake()
+        return datetime.fromtimestamp((now() // LOOK_EVERY + 1) * LOOK_EVERY / 1e6, UTC)
+
+    def read(self, out: list[Word]) -> None:
+        """Add what was read of this partition since, one batch a shard."""
+        if self._before and not self._follows():
+            return
+        if self._gap:
+            self._end_at_gap()
         units: list[Unit] = []
         refusals: list[Refusal] = []
         if self._parked:
             self._retry_parked(units, refusals)
-        if self._gap:
-            self._end_at_gap()
         messages = self._take()
         if messages:
             self._decode(messages, units, refusals)
         if units or refusals:
             self._split(units, refusals, out)
-        elif not out and self._end is not None and self._position >= self._end and not self._parked:
-            return self._say_last()
-        return out
 
     def _take(self) -> list[Any]:
         return self._reader.consumer.take(self._topic, self._partition)
@@ -211,13 +139,6 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         self._clock = max(self._clock, *(rows[part].clock for part in self._before))
         self._before = ()
         return True
-
-    def _say_last(self) -> list[Word]:
-        """Tell who spoke since the last snapshot, and end."""
-        if not self._seen:
-            raise StopIteration
-        seen, self._seen = self._seen, {}
-        return [to_sources(SourcesSeen(seen))]
 
     def _decode(self, messages: list[Any], units: list[Unit], refusals: list[Refusal]) -> None:
         decode = self._reader.decoder.decode
@@ -250,17 +171,17 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         code = message.error().code()
         if code == KafkaError._PARTITION_EOF:
             self._caught_up = True
-            self._reader.consumer.complaints.forget(self._part)
+            self._reader.consumer.complaints.forget(self.name)
             end: int = message.offset()
             return max(position, end)  # what lies between are transaction markers
         if code == KafkaError._AUTO_OFFSET_RESET:
             self._gap = (
-                f"{self._part}: offset {position}, where this engine has to go on, is not in Kafka any more "
+                f"{self.name}: offset {position}, where this engine has to go on, is not in Kafka any more "
                 f"({message.error().str()}): raise the topic's retention; to go on without what is lost, name "
                 "an empty folder in state.dir and start with --from-scratch"
             )
-        elif self._reader.consumer.complaints.is_new(self._part, message.error()):
-            log.warning(f"{self._part}: {message.error()}", kind="kafka_read", next=READ_HELP)
+        elif self._reader.consumer.complaints.is_new(self.name, message.error()):
+            log.warning(f"{self.name}: {message.error()}", kind="kafka_read", next=READ_HELP)
         return position
 
     def _end_at_gap(self) -> None:
@@ -293,48 +214,50 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
 
     def _split(self, units: list[Unit], refusals: list[Refusal], out: list[Word]) -> None:
         shards = self._reader.run.settings.shards
-        batches = split(units, self._part, shards)
-        watched = self._reader.watched
-        if watched:
-            for unit in units:
-                if unit.source in watched:
-                    self._seen[unit.source] = unit.recorded_at
+        batches = split(units, self.name, shards)
+        if self._reader.watched:
+            self._reader.note_sources(units)
         if refusals:
             # What names no item has no shard of its own: any will do, the same for a partition.
             shard = self._partition % shards
-            batch = batches.setdefault(shard, UnitBatch(self._part, refusals[-1].origin.offset, []))
+            batch = batches.setdefault(shard, UnitBatch(self.name, refusals[-1].origin.offset, []))
             batch.refusals.extend(refusals)
         out.extend(to_shard(shard, batch) for shard, batch in batches.items())
 
-    def _tell_progress(self, out: list[Word]) -> None:
-        assert self._snapped is not None
-        row, self._snapped = self._snapped, None
-        if self._reader.timekeeper == self._part:
-            self._reader.metrics.epoch_finished()
-        self._reader.progress.note(self._part, row)
-        self._reader.consumer.commit(self._topic, self._partition, row.position)
-        if self._seen:
-            out.append(to_sources(SourcesSeen(self._seen)))
-            self._seen = {}
+    def fix(self, number: int) -> PartProgress:
+        """Fix what the snapshot with this number says, unless it was taken already; gives how far that is.
+
+        A snapshot that was taken before may say less than was read in this epoch: Bytewax visits the partitions one
+        after another. What is read again then repeats, in shards that have it in the same epoch's snapshots. So may
+        the progress that is told be ahead of where a crash begins again: what is forgotten by it, is forgotten in the
+        next epoch's snapshots only, and those begin at least there.
+        """
+        if self._caught_up and self._log_append and not self._parked:
+            self._clock = max(self._clock, now() - IDLE_MARGIN)
+        if self._reader.leader is self or self._snapshots < number:
+            self._fixed = (number, self._pack())
+        return PartProgress(self._position, self._clock, self._caught_up)
 
     def snapshot(self) -> bytes:
         """Give the next offset, the clock and what is parked; from the first one on, events flow."""
-        self._is_open = True
-        self._reader.timekeeper = self._reader.timekeeper or self._part
-        if self._reader.timekeeper == self._part:
-            self._reader.metrics.snapshot_taken()
-            self._reader.early.begin()
-        if self._caught_up and self._log_append and not self._parked:
-            self._clock = max(self._clock, now() - IDLE_MARGIN)
-        self._snapped = PartProgress(self._position, self._clock, self._caught_up)
+        self._snapshots += 1
+        if self._reader.leader is self:
+            self._reader.end_epoch(self._snapshots)
+        number, fixed = self._fixed
+        if number != self._snapshots:
+            return self._pack()
+        self._fixed = (0, b"")
+        return fixed
+
+    def _pack(self) -> bytes:
+        self._packed = self._position
         return msgspec.msgpack.encode((self._position, self._clock, self._parked))
 
     def close(self) -> None:
-        """Let go of the partition."""
-        if self._reader.timekeeper == self._part:
-            self._reader.timekeeper = ""
-        if self._snapped is not None:  # at the end of input no call follows that would tell of the last snapshot
-            self._reader.consumer.commit(self._topic, self._partition, self._snapped.position)
+        """Let go of the partition; Bytewax does it too where the dataflow fails."""
+        self._reader.leave(self)
+        if self._snapshots:  # at the end of input no call follows that would tell of the last snapshot
+            self._reader.consumer.commit(self._topic, self._partition, self._packed)
         self._reader.consumer.close(self._topic, self._partition)
 
 
@@ -343,33 +266,126 @@ class EndedPart(EventPart):
 
     def _open(self) -> None:
         self._position = self._end = max(self._position, 0)
-        self._reader.progress.note(self._part, PartProgress(self._position, self._clock, True))
+        self._reader.progress.note(self.name, PartProgress(self._position, self._clock, True))
+
+    def next_batch(self) -> Iterable[Word]:
+        """Give what was parked and is judged now."""
+        out: list[Word] = []
+        if self._snapshots and not self._reader.stop.is_set():
+            self.read(out)
+            if out or not self.is_through:
+                return out
+        elif not self._reader.stop.is_set():
+            return out
+        if self._reader.leader is None:  # nobody else would tell who spoke
+            return self._reader.say_last()
+        raise StopIteration
+
+    def next_awake(self) -> None:
+        """Ask again at once, as any source is asked: it does not last long."""
 
     def _take(self) -> list[Any]:
         return []
-
-    def snapshot(self) -> bytes:
-        """Give what is still parked."""
-        self._is_open = True
-        return msgspec.msgpack.encode((self._position, self._clock, self._parked))
 
     def close(self) -> None:
         """Nothing was opened."""
 
 
 class SharedReader:
-    """What all event partitions of a process read with: one consumer, one decoder, and who tells the epochs."""
+    """What all event partitions of a process read with: one consumer, one decoder, and one of them that polls."""
 
     def __init__(self, shared: Shared, metrics: Metrics, early: EarlyLayers) -> None:
         run, settings = shared.run, shared.run.settings
-        self.metrics = metrics
-        #: the partition that tells the epochs of this process: all end theirs together
-        self.timekeeper = ""
+        self._metrics, self._early = metrics, early
         self.run, self.known, self.progress = run, shared.known, shared.progress
-        self.mailbox, self.stop = shared.mailbox, shared.stop
-        self.early = early
+        self._mailbox, self.stop = shared.mailbox, shared.stop
         self.doubts = Doubts(settings, run.topic_ids)
-        self.consumer = EventReader(run, early)
+        self.consumer = EventReader(run)
         self.decoder = Decoder(decoder_config(settings), shared.known)
         self.watched = frozenset(name for name, source in settings.sources.items() if source.stale_after)
+        self._parts: list[EventPart] = []
+        #: the partition that polls for all of this process, and tells its epochs
+        self.leader: EventPart | None = None
+        #: may the next poll bring more at once? When was the last, and the last that brought anything?
+        self._has_more, self._polled_at, self._busy_at = False, 0, 0
+        #: does a partition wait for something else than what Kafka brings?
+        self._waits = True
+        #: how far each was at the last snapshot, until that is told
+        self._snapped: list[tuple[str, PartProgress]] = []
+        #: when each watched source was heard last, until that is told
+        self._seen: dict[str, int] = {}
         shared.progress.expect(run.ends)
+
+    def join(self, part: EventPart) -> None:
+        """Poll for one more partition."""
+        self._parts.append(part)
+        self.leader = self.leader or part
+
+    def leave(self, part: EventPart) -> None:
+        """Poll for one less; who polled hands that on, in the middle of an epoch: what it held is not yet finished."""
+        self._parts.remove(part)
+        if self.leader is part:
+            self._snapped = []
+            self.leader = self._parts[0] if self._parts else None
+
+    def next_batch(self, is_open: bool) -> list[Word]:
+        """Give what came since of all partitions; nothing before they are open."""
+        self._polled_at = now()
+        if self.stop.is_set():
+            return self.say_last()
+        if not is_open:
+            return []
+        out: list[Word] = []
+        if self._snapped:
+            self._tell_progress(out)
+        out.extend(to_shard(*asked) for asked in self._mailbox.take())
+        count, self._has_more = self.consumer.poll()
+        if not self._has_more:
+            self._early.step()
+        if count or self._waits:
+            for part in self._parts:
+                part.read(out)
+            self._waits = any(part.waits for part in self._parts)
+        if out:
+            self._busy_at = self._polled_at
+        elif self.run.until_caught_up and all(part.is_through for part in self._parts):
+            return self.say_last()
+        return out
+
+    def next_awake(self) -> datetime | None:
+        """Give when to poll next; None: at once."""
+        if self._has_more:
+            return None
+        every = POLL_EVERY if self._polled_at - self._busy_at < IDLE_AFTER else POLL_EVERY_IDLE
+        return datetime.fromtimestamp((self._polled_at + every) / 1e6, UTC)
+
+    def say_last(self) -> list[Word]:
+        """Tell who spoke since the last snapshot, and end."""
+        if not self._seen:
+            raise StopIteration
+        seen, self._seen = self._seen, {}
+        return [to_sources(SourcesSeen(seen))]
+
+    def note_sources(self, units: list[Unit]) -> None:
+        """Note when watched sources spoke last: partitions are not read equally far."""
+        seen = self._seen
+        for unit in units:
+            if unit.source in self.watched and unit.recorded_at > seen.get(unit.source, 0):
+                seen[unit.source] = unit.recorded_at
+
+    def end_epoch(self, number: int) -> None:
+        """Fix what the snapshot with this number says of each partition."""
+        self._metrics.snapshot_taken()
+        self._early.begin()
+        self._snapped = [(part.name, part.fix(number)) for part in self._parts]
+
+    def _tell_progress(self, out: list[Word]) -> None:
+        """Tell what the last snapshot held: Bytewax asks who took it for more when it went through every sink."""
+        snapped, self._snapped = self._snapped, []
+        self._metrics.epoch_finished()
+        for name, row in snapped:
+            self.progress.note(name, row)
+            self.consumer.commit(*place_of(name), row.position)
+        if self._seen:
+            out.append(to_sources(SourcesSeen(self._seen)))
+            self._seen = {}

@@ -54,7 +54,7 @@ def set_traps(trap: Trap) -> None:
     from flows.publishing.publisher import Publisher
     from flows.publishing.tail import updates_since
     from flows.readmodel import store
-    from flows.sources import events
+    from flows.sources import consumer
     from flows.storage import segments
 
     def at(point: str) -> Callable[[], None]:
@@ -92,7 +92,7 @@ def set_traps(trap: Trap) -> None:
     # the snapshot
     wrap(steps.PublishPart, "snapshot", at("before a sink's snapshot"), at("after a sink's snapshot"))
     wrap(steps.ShardStep, "snapshot", at("before a shard's snapshot"), at("after a shard's snapshot"))
-    wrap(events.EventReader, "commit", at("after the commit"), None)
+    wrap(consumer.EventReader, "commit", at("after the commit"), None)
     segments.os = SyncsSeen(trap)  # type: ignore[assignment]
     # the resume
     _wrap_resume(steps.ShardStep, "resume", at("before a shard resumes"), at("after a shard resumes"))
@@ -150,7 +150,7 @@ def _wrap_resume(step: Any, name: str, before: Callable[[], None], after: Callab
 
 def switch_off(guarantee: str, trap: Trap) -> None:
     """Do without a guarantee. The traps are wrapped around what is left."""
-    from flows.sources import events
+    from flows.sources import consumer
 
     switches: dict[str, Callable[[], None]] = {
         "": lambda: None,
@@ -162,7 +162,7 @@ def switch_off(guarantee: str, trap: Trap) -> None:
     switches[guarantee]()
     if guarantee:
         # A replay that is taken in one bite has no numbers between the old and the new that could be seen to go back.
-        events.POLL_MAX, events.POLLS_MAX = 20, 1
+        consumer.POLL_MAX, consumer.POLLS_MAX = 20, 1
 
 
 def _no_fence() -> None:

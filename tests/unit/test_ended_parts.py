@@ -44,10 +44,9 @@ class Source(SimpleNamespace):
 
     def __init__(self) -> None:
         run = Run(load_settings(None, {}), ends={NEW: 0}, ended=(OLD,))
-        quiet = SimpleNamespace(epoch_finished=lambda: None, snapshot_taken=lambda: None, begin=lambda: None)
         super().__init__(
             run=run, consumer=Reader(), progress=Progress(), stop=Stop(), known=KnownCodes(), watched=frozenset(),
-            timekeeper="", metrics=quiet, early=quiet, mailbox=SimpleNamespace(take=list), decoder=self,
+            leader=self, join=lambda part: None, decoder=self,
         )  # fmt: skip
         self.progress.expect(run.ends)
         self.finals: list[bool] = []
@@ -101,7 +100,7 @@ def test_a_part_begins_with_the_clock_of_the_topic_before_it_and_not_before_that
     again.snapshot()
     assert not again._follows()
     EndedPart(source, OLD, kept(7, 5_000))
-    assert list(again.next_batch()) == []
+    again.read([])
     assert again.snapshot() == kept(0, 5_000)
     later = EventPart(source, NEW, kept(1, 9_000))
     assert later._before == (), "its own clock is known"

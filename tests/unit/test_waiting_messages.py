@@ -23,10 +23,9 @@ class Source:
         )
         self.consumer = SimpleNamespace(open=lambda *_: None)
         self.known = SimpleNamespace(topology=None)
-        self.early = SimpleNamespace(begin=lambda: None)
-        self.metrics = SimpleNamespace(snapshot_taken=lambda: None)
-        self.timekeeper = ""
+        self.leader = None
         self.decoder = self
+        self.join = lambda part: None
         self.is_known = False
         self.judged: list[Origin] = []
 

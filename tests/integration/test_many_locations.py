@@ -67,7 +67,11 @@ def look_at_falls(world: Any, codes: list[str]) -> None:
     world.flush()
     receive(world, NARROW, codes[0], kept() + 1)
     for item in WIDE:
-        for place in codes[:WIDE_LOCATIONS]:
+        receive(world, item, codes[0], 100)
+    world.flush()
+    wait_for_wide(world, 100 - kept())  # of an item that is not known yet a thousand units wait, and no more
+    for item in WIDE:
+        for place in codes[1:WIDE_LOCATIONS]:
             receive(world, item, place, 100)
     world.flush()
     full = 100 * WIDE_LOCATIONS - kept()

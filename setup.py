@@ -25,6 +25,7 @@ MODULES = [
     "operators.rules.admission",
     "operators.rules.cells",
     "operators.rules.margins",
+    "operators.rules.days",
     "operators.rules.lines",
     "operators.rules.lots",
     "operators.rules.supply",

@@ -14,6 +14,7 @@ from typing import Any
 from operators import evaluate
 from operators.evaluate import Policies
 from operators.reference import ReferenceTables, item_facts_of, packed, unpack_topology
+from operators.rules.days import days_in
 from operators.rules.topology import Topology
 from schemas.reference import Item as ItemRecord
 from schemas.state import Item, Place
@@ -75,7 +76,7 @@ def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def _promise(topology: Topology, codes: list[str], days: int) -> float:
     """The best of some: what a receipt at one of the locations costs until the numbers are there."""
-    policies = Policies(topology)
+    policies = Policies(topology, days_in("UTC"))
     item = Item("SHOVEL")
     item.policy = packed(item_facts_of(ItemRecord(item="SHOVEL")))
     for number, code in enumerate(codes):

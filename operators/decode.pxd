@@ -4,6 +4,8 @@ from operators.scan cimport Event, Line, Scanner
 from operators.shapes cimport FastType
 from schemas.units cimport Unit
 
+cdef int ORDER_CANCELLED
+
 cdef class _Rights:
     cdef public object may_send, locations
     cdef public long long window

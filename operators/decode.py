@@ -24,7 +24,7 @@ from operators.scan import IS_COMPILED, Event, Line, Scanner
 from operators.shapes import FAST, FastType
 from schemas import codes
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
-from schemas.event_table import EVENTS, EventSpec
+from schemas.event_table import EVENTS, REVERSIBLE, EventSpec
 from schemas.events import Shape, parse_version
 from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, unit_name
 from schemas.wire import ABSENT, SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
@@ -146,6 +146,8 @@ class Decoder:
         fast = types.get(event.type)
         if fast is None or not event.item:
             return None
+        if event.reversal and event.type not in REVERSIBLE:
+            return None
         rights = self._rights.get(event.source) or self._rights_of(event.source)
         locations = self.known.locations
         if rights is not self._unbound and not _may(rights, event.type, event.location):
@@ -158,6 +160,7 @@ class Decoder:
         unit.location = event.location
         unit.uom = event.uom
         unit.correlation_id = event.correlation_id
+        unit.reversal = event.reversal
         if fast.has_lot:
             unit.lot = event.lot
         return unit if fast.fill(unit, event, locations) else None
@@ -173,6 +176,8 @@ class Decoder:
         known_locations = self.known.locations
         is_placed = fast.is_placed
         if channel not in self.known.channels and (channel or is_placed):
+            return False
+        if event.reversal and event.type not in REVERSIBLE:
             return False
         rights = self._rights.get(event.source) or self._rights_of(event.source)
         if rights.may_send is not None and event.type not in rights.may_send:
@@ -196,6 +201,11 @@ class Decoder:
             )
             if fast.needs_quantity:
                 unit.quantity = line.quantity
+            elif line.quantity != ABSENT and fast.type == ORDER_CANCELLED:
+                if line.quantity < 1:
+                    return False
+                unit.quantity = line.quantity
+            unit.reversal = event.reversal
             unit.location = location
             unit.uom = line.uom or event.uom
             unit.order_id = event.order_id
@@ -271,7 +281,9 @@ class Decoder:
                         **{"line_id": "", **part})  # fmt: skip
             is_waived = bool(waived) and unit_name(unit.line_id, unit.item) in waived
             unit.verdict = (
-                of_type or _not_allowed_location(rights, part, name, head.source) or (None if is_waived else of_time)
+                of_type
+                or _not_allowed_location(rights, part, name, head.source, spec)
+                or (None if is_waived else of_time)
             )
             ready.append(unit)
         units += ready
@@ -345,7 +357,7 @@ def read_closer(value: bytes, is_order: bool) -> Event | None:
 
 def _single_of(said: SingleEvent) -> Event | None:
     ids = said.event_id + said.correlation_id + said.order_id + said.line_id + said.transfer_id + said.receipt_id
-    if not are_ids(ids) or not match_code(said.item):
+    if not are_ids(ids + said.part_of) or not match_code(said.item):
         return None
     if (said.uom and not match_code(said.uom)) or (said.lot and not match_code(said.lot)):
         return None
@@ -369,6 +381,9 @@ def _single_of(said: SingleEvent) -> Event | None:
     event.quarantined = said.quarantined
     event.from_status = said.from_status
     event.to_status = said.to_status
+    event.reversal = said.reversal
+    event.part_of = said.part_of
+    event.best_before = said.best_before
     event.correlation_id = said.correlation_id
     return event
 
@@ -386,10 +401,13 @@ def _order_of(said: OrderEvent) -> Event | None:
     event.uom = said.uom
     event.expires_at = said.expires_at
     event.requested_at = said.requested_at
+    event.reversal = said.reversal
     event.correlation_id = said.correlation_id
     lines = []
     for told in said.lines:
         if not match_code(told.item) or not are_ids(told.line_id) or (told.uom and not match_code(told.uom)):
+            return None
+        if told.reversal:
             return None
         line = Line()
         line.line_id = told.line_id
@@ -442,6 +460,7 @@ def _parts(head: Any, spec: EventSpec) -> tuple[list[tuple[str, dict[str, Any]]]
         "uom": head.uom or "",
         "expires_at": getattr(head, "expires_at", None),
         "requested_at": getattr(head, "requested_at", None),
+        "reversal": head.reversal,
     }
     parts, refused = [], []
     for number, raw in enumerate(head.lines):
@@ -471,13 +490,18 @@ def _not_allowed_type(rights: _Rights, spec: EventSpec, source: str) -> Verdict 
     return codes.NOT_ALLOWED, f"type: expected what source {source} may send ({allowed}), got {spec.name}"
 
 
-def _not_allowed_location(rights: _Rights, part: Mapping[str, Any], name: str, source: str) -> Verdict | None:
+def _not_allowed_location(
+    rights: _Rights, part: Mapping[str, Any], name: str, source: str, spec: EventSpec
+) -> Verdict | None:
     """A source speaks for its own locations: not for where its goods go to, and not for all locations at once."""
     if rights.locations is None:
         return None
     location = part.get("location")
     if location and location not in rights.locations:
         return codes.NOT_ALLOWED, f"{name}location: expected a location of source {source}, got {location}"
+    if spec.number is EventType.LOT_DATED:
+        expected = f"a type that source {source} may say of its own locations"
+        return codes.NOT_ALLOWED, f"type: expected {expected}, got {spec.name}, which is of all of them"
     if not location and part.get("lot"):
         return codes.NOT_ALLOWED, f"{name}location: expected one that source {source} may speak for, got nothing"
     return None
@@ -487,14 +511,16 @@ def _iso(instant: int) -> str:
     return f"{(datetime(1970, 1, 1) + timedelta(microseconds=instant)).isoformat()}Z"
 
 
+ORDER_CANCELLED = int(EventType.ORDER_CANCELLED)
 _PLACES = ("location", "to_location")
-#: What a unit takes over by name from the event's model, or for orders from the line's.
+#: What a unit takes over by name from the event's model, or for orders from the line's: there a reversal is no field.
 _UNIT_FIELDS = {
     spec.number: tuple(
         name
         for name in UNIT_FIELDS
         if name in (spec.line or spec.model).model_fields
         and name not in ("type", "source", "event_id", "occurred_at", "correlation_id")
+        and not (spec.is_order and name == "reversal")
     )
     for spec in EVENTS.values()
 }

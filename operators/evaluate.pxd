@@ -1,11 +1,13 @@
 cimport cython
+from operators cimport position
 from operators.rules cimport lanes, lots
+from operators.rules.days cimport Days
 from operators.rules.lots cimport physical
 from operators.rules.promise cimport View, less_unlocated, sums_of
 from operators.rules.quantities cimport UnitsOfMeasure
-from schemas.state cimport Item, Place
+from schemas.state cimport Item, Place, Rare, Withheld
 
-cdef long long DAY, NO_CAP, SIMPLE_TOTAL
+cdef long long NO_CAP, SIMPLE_TOTAL
 cdef int SIMPLE_BELOW, PAIRS_MAX, BREAKDOWN_MAX
 cdef list PAIRS, NO_ROWS
 cdef dict _names
@@ -32,7 +34,9 @@ cdef class Listing:
     cpdef list rows_of(self, str location)
 
 cdef class Policies:
-    cdef public object topology
+    cdef public object topology, version
+    cdef public Days days
+    cdef public bint has_claims
     cdef public dict _plain
     cdef public bint has_horizon
 
@@ -41,19 +45,22 @@ cpdef UnitsOfMeasure measure_of(Item item)
 
 @cython.locals(listing=Listing, row=Row, view=View, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
                free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
-               is_forced=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
+               is_forced=cython.bint, has_dates=cython.bint, has_claims=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
                lane=cython.int)
 cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
-@cython.locals(place=Place)
+@cython.locals(place=Place, rare=Rare)
 cdef str _places_of(Item item)
 @cython.locals(on_hand=cython.longlong, quarantined=cython.longlong, soft=cython.longlong, hard=cython.longlong,
                in_transit=cython.longlong, expected=cython.longlong, available=cython.longlong)
-cpdef str place_json(str code, Place place)
+cpdef str place_json(str code, Place place, long long withheld=*)
 @cython.locals(place=Place, row=Row, rows=list, fields=dict, safety=dict, rows_at=dict, everywhere=cython.longlong,
                on_hand=cython.longlong, quarantined=cython.longlong, hard=cython.longlong, soft=cython.longlong,
-               free=cython.longlong)
-cdef dict _figures(Item item, Listing listing, dict found, bint everything)
+               free=cython.longlong, rare=Rare, has_unlocated=cython.bint, sellable=cython.longlong,
+               least=cython.longlong)
+cdef dict _figures(Item item, Listing listing, topology, long long today, dict found, bint everything)
+@cython.locals(withheld=Withheld, units=cython.longlong)
+cdef long long _not_promised(Item item, dict fields, str location, Place place, long long today, bint everything) except? -1
 @cython.locals(names=tuple)
 cdef _show(dict fields, str location, Place place, long long on_hand, long long quarantined, long long available, bint everything)
-@cython.locals(place=Place)
+@cython.locals(place=Place, withheld=Withheld)
 cdef dict _withdrawn(Item item, bint everything)

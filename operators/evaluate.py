@@ -10,24 +10,36 @@ from functools import lru_cache
 
 import msgspec
 import orjson
+import xxhash
 
+from operators import position
+from operators.claims import claims_of
+from operators.reference import common_part, unpack_override
 from operators.rules import exceptions, lanes
+from operators.rules.days import Days
 from operators.rules.lanes import UNHURRIED_CAUSES
-from operators.rules.lots import physical
+from operators.rules.lots import dated, past, physical
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of, split_safety
-from operators.rules.promise import Rival, View, available_by_day, bounded_map, less_unlocated, promise, sums_of
+from operators.rules.promise import (
+    Rival,
+    View,
+    available_by_day,
+    bounded_map,
+    less_unlocated,
+    promise,
+    promise_by_span,
+    sums_of,
+)
 from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
-from schemas.state import POSITION_FIELDS, ZEROS, Item, Place
+from schemas.state import POSITION_FIELDS, SHOWN_FIELDS, ZEROS, Item, Place
 
-DAY = 86_400_000_000
 #: Numbers of step 1 that an update's breakdown shows: a location each day. Beyond them (100 kB in each update) it is
 #: left out, and the other steps stay.
 BREAKDOWN_MAX = 20_000
 
 _facts = msgspec.msgpack.Decoder(ItemFacts, dec_hook=lambda kind, value: kind(value))
-_override = msgspec.msgpack.Decoder(OverrideFacts, dec_hook=lambda kind, value: kind(value))
 
 
 @lru_cache(maxsize=65536)
@@ -39,14 +51,14 @@ def item_facts(raw: bytes) -> ItemFacts:
 @lru_cache(maxsize=65536)
 def override_facts(raw: bytes) -> OverrideFacts:
     """The accepted channel_items record."""
-    return _override.decode(raw)
+    return unpack_override(raw)
 
 
 @lru_cache(maxsize=4096)
 def measure_in(raw: bytes) -> UnitsOfMeasure:
-    """The units of measure that an accepted record gives."""
+    """The units of measure that an accepted record gives, but for its `unit_value`."""
     facts = item_facts(raw)
-    return UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
+    return UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions), facts.rounding == "safe")
 
 
 class Row:
@@ -176,12 +188,21 @@ NO_ROWS: list[Row] = []
 
 
 class Policies:
-    """The policies of items under one topology; items with the same records share them."""
+    """The policies of items under one topology and time zone; items with the same records share them.
 
-    __slots__ = ("_plain", "has_horizon", "topology")
+    `has_claims`: is it published what each order line claims? `version`: tells them from those of another topology or
+    time zone, also after a restart.
+    """
 
-    def __init__(self, topology: Topology) -> None:
+    __slots__ = ("_plain", "days", "has_claims", "has_horizon", "topology", "version")
+
+    def __init__(self, topology: Topology, days: Days, has_claims: bool = False) -> None:
         self.topology = topology
+        self.has_claims = has_claims
+        self.days = days
+        self.version = topology.version
+        if not days.is_utc:
+            self.version = xxhash.xxh3_64_intdigest(f"{topology.version} {days.name}".encode()) >> 1
         self._plain: dict[bytes, Listing] = {}
         self.has_horizon = any(facts.horizon_days for facts in topology.channels.values())
 
@@ -193,10 +214,11 @@ class Policies:
             facts = item_facts(item.policy)
             overrides = {channel: override_facts(raw) for channel, raw in item.overrides.items()}
             return Listing(facts, policies_of(facts, overrides, self.topology), self.topology)
-        plain = self._plain.get(item.policy)
+        shared = common_part(item.policy)
+        plain = self._plain.get(shared)
         if plain is None:
-            facts = item_facts(item.policy)
-            plain = self._plain[item.policy] = Listing(facts, policies_of(facts, {}, self.topology), self.topology)
+            facts = item_facts(shared)
+            plain = self._plain[shared] = Listing(facts, policies_of(facts, {}, self.topology), self.topology)
         return plain
 
 
@@ -216,7 +238,7 @@ def measure_of(item: Item) -> UnitsOfMeasure:
     """The item's units of measure, found once for each of its records."""
     if item.measure is None:
         assert item.policy is not None
-        item.measure = measure_in(item.policy)
+        item.measure = measure_in(common_part(item.policy))
     measure: UnitsOfMeasure = item.measure  # type: ignore[assignment]
     return measure
 
@@ -230,14 +252,19 @@ def evaluate(
     """
     listing = listing_of(item, policies)
     rows = listing.rows
-    today = now // DAY
+    today = policies.days.day_of(now)
+    has_dates = item.rare is not None and len(item.rare.best_before) > 0
     found: dict[exceptions.Key, dict[str, int]] = {}
     for row in rows:
         row.total = 0
     for view in listing.views:
         view.begin()
     in_full = force is not None
-    fields = _figures(item, listing, found, in_full) if item.policy is not None else _withdrawn(item, in_full)
+    if item.policy is not None:
+        fields = _figures(item, listing, policies.topology, today, found, in_full)
+    else:
+        fields = _withdrawn(item, in_full)
+    claims = _claims(item, policies, in_full) if policies.has_claims and (in_full or item.claims_changed) else None
     unhurried = item.cause in UNHURRIED_CAUSES
     updates: list[ChannelUpdate] = []
     published = item.published
@@ -245,11 +272,14 @@ def evaluate(
         channel = row.channel
         days: tuple[int, ...] | None = None
         shown: bytes | None = None
-        if row.is_stepwise or breakdown:
+        if row.is_stepwise or breakdown or has_dates:
             view = row.view
-            if view.sums is None:
-                view.sums = sums_of(item, view, policies.topology, today)
-            steps = promise(item, channel, row.policy, listing.protecting, view, policies.topology, today)
+            if has_dates:
+                steps = promise_by_span(item, channel, row.policy, listing.protecting, view, policies.topology, today)
+            else:
+                if view.sums is None:
+                    view.sums = sums_of(item, view, policies.topology, today)
+                steps = promise(item, channel, row.policy, listing.protecting, view, policies.topology, today)
             atp = steps.atp[0]
             if view.horizon_days:
                 days = tuple(steps.by_day(steps.atp))
@@ -307,7 +337,9 @@ def evaluate(
         item.is_first = False
         if not fields:  # something of its position, so that it says up to when events are in it
             fields["*:soft_allocated"] = item.unlocated_shown
-    if not updates and not fields and day0 == item.day_shown and not leaves:
+    # Claims alone are none: no line of these has one, and where one had any, another figure or claim changed with it.
+    has_claims = claims is not None and any([text is not None for text in claims.values()])
+    if not updates and not fields and not has_claims and day0 == item.day_shown and not leaves:
         return None, notes
     if day0 != item.day_shown:
         item.day_shown = day0
@@ -326,30 +358,48 @@ def evaluate(
             item.policy is None,
             is_whole=force == "",
             is_first=is_first and len(published) > 0,
+            claims=claims,
         ),
         notes,
     )
 
 
+def _claims(item: Item, policies: Policies, everything: bool) -> dict[str, str | None] | None:
+    """Give what order lines claim that changed, or of all that claim something; None where nothing is to be said."""
+    changed, item.claims_changed = item.claims_changed, None
+    if item.policy is None:
+        return {} if everything else None  # what is published of it leaves whole
+    if everything:
+        return {key: text for key, text in claims_of(item, item.lines, policies.days).items() if text is not None}
+    return claims_of(item, changed or (), policies.days)
+
+
 def _places_of(item: Item) -> str:
-    """Give the seven figures of each location that ever had some, as JSON: one text instead of ten tuples."""
+    """Give the figures of each location that ever had some, as JSON: one text instead of ten tuples."""
     parts = []
+    rare = item.rare
     for code, place in item.places.items():
         if place.is_shown:
-            parts.append(place_json(code, place))
+            parts.append(place_json(code, place, withheld_shown(item, code) if rare is not None else 0))
     return ",".join(parts)
 
 
-def place_json(code: str, place: Place) -> str:
+def withheld_shown(item: Item, location: str) -> int:
+    """Give what was last published as withheld at a location."""
+    withheld = item.rare.withheld.get(location) if item.rare is not None else None
+    return withheld.shown if withheld is not None else 0
+
+
+def place_json(code: str, place: Place, withheld: int = 0) -> str:
     """Give the figures of one location as a field of JSON. No code has a character to be escaped."""
     on_hand, quarantined, available = place.shown_on_hand, place.shown_quarantined, place.shown_available
     soft, hard = place.shown_soft_allocated, place.shown_hard_reserved
     in_transit, expected = place.shown_in_transit, place.shown_expected
-    if quarantined == 0 and soft == 0 and hard == 0 and in_transit == 0 and expected == 0:
+    if quarantined == 0 and soft == 0 and hard == 0 and in_transit == 0 and expected == 0 and withheld == 0:
         return f'"{code}":{{"on_hand":{on_hand}{NOTHING_ELSE}{available}}}'
     return (
         f'"{code}":{{"on_hand":{on_hand},"quarantined":{quarantined},"soft_allocated":{soft},"hard_reserved":{hard},'
-        f'"in_transit":{in_transit},"expected":{expected},"available":{available}}}'
+        f'"in_transit":{in_transit},"expected":{expected},"withheld":{withheld},"available":{available}}}'
     )
 
 
@@ -374,21 +424,35 @@ def _unlist(
 
 
 def _figures(
-    item: Item, listing: Listing, found: dict[exceptions.Key, dict[str, int]], everything: bool
+    item: Item,
+    listing: Listing,
+    topology: Topology,
+    today: int,
+    found: dict[exceptions.Key, dict[str, int]],
+    everything: bool,
 ) -> dict[str, int | None]:
     """Give the figures that changed, by field; add what may be promised to rows' totals, what is wrong to `found`."""
     fields: dict[str, int | None] = {}
     safety, everywhere, rows_at = listing.safety, listing.everywhere, listing.rows_at
+    rare = item.rare
+    has_unlocated = len(item.unlocated) > 0
+    sellable = 0
     for location, place in item.places.items():
         if place.lots:
-            on_hand, quarantined = physical(item, location, place)
+            on_hand, quarantined, least = physical(item, location, place)
+            if least < 0:
+                exceptions.lots_below_zero(found, location, place)
         else:
             on_hand, quarantined = place.on_hand, place.quarantined
         hard, soft = place.hard_reserved, place.soft_allocated
         free = on_hand - quarantined - hard - soft
         if free < 0 or on_hand < 0 or (hard > 0 and hard > on_hand - quarantined):
             exceptions.at_location(found, location, on_hand, quarantined, hard, soft)
+        if has_unlocated and free > 0 and location in topology.group_at:
+            sellable += free
         free -= safety.get(location, everywhere) if safety else everywhere
+        if rare is not None:
+            free -= _not_promised(item, fields, location, place, today, everything)
         if free > 0:
             rows = rows_at.get(location)
             if rows is None:
@@ -408,6 +472,10 @@ def _figures(
             _show(fields, location, place, on_hand, quarantined, free, everything)
     if item.over:
         exceptions.over_received(found, item)
+    if rare is not None and rare.doubtful:
+        exceptions.doubtful_lines(found, item)
+    if has_unlocated:
+        exceptions.oversold_everywhere(found, sum(item.unlocated.values()), sellable)
     if item.unlocated or item.unlocated_shown or everything:
         unlocated = sum(item.unlocated.values())
         if unlocated != item.unlocated_shown or everything:
@@ -415,6 +483,25 @@ def _figures(
             item.unlocated_shown = unlocated
             item.is_dirty = True
     return fields
+
+
+def _not_promised(
+    item: Item, fields: dict[str, int | None], location: str, place: Place, today: int, everything: bool
+) -> int:
+    """Give what is withheld at a place or in lots past their day; add what is withheld to `fields` if it changed."""
+    assert item.rare is not None
+    units = 0
+    withheld = item.rare.withheld.get(location)
+    if withheld is not None:
+        units = withheld.total
+        if everything or withheld.total != withheld.shown:
+            fields[f"{location}:withheld"] = withheld.shown = withheld.total
+            position.mark(item, "w", location, "")
+            place.is_shown = True
+            place.is_dirty = True
+    if item.rare.best_before and place.lots:
+        units += past(dated(item, location, place), today)
+    return units
 
 
 def _show(
@@ -429,7 +516,7 @@ def _show(
     """Add a place's figures that changed to `fields`."""
     names = _names.get(location)
     if names is None:
-        names = _names[location] = tuple([f"{location}:{name}" for name in POSITION_FIELDS])
+        names = _names[location] = tuple([f"{location}:{name}" for name in SHOWN_FIELDS])
     if everything or on_hand != place.shown_on_hand:
         fields[names[0]] = place.shown_on_hand = on_hand
     if everything or quarantined != place.shown_quarantined:
@@ -462,6 +549,10 @@ def _withdrawn(item: Item, everything: bool) -> dict[str, int | None]:
         if place.is_shown or everything:
             fields |= dict.fromkeys([f"{location}:{name}" for name in POSITION_FIELDS])
             place.shown = ZEROS
+            withheld = item.rare.withheld.get(location) if item.rare is not None else None
+            if withheld is not None and withheld.shown:
+                withheld.shown = 0
+                position.mark(item, "w", location, "")
             place.is_shown = False
             place.is_dirty = True
     if item.unlocated_shown or (everything and item.as_of >= 0):

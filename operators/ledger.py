@@ -1,28 +1,30 @@
 """How a shard's state becomes bytes, so that an epoch costs what changed and not what is there.
 
 Each item is a handful of records (`c` a cell, `m` its journals, `l` a line, `t` a transfer, `r` a receipt, `h` a lot's
-word, `i` the item itself, `y` its policies). A snapshot is a chain of *layers*; each holds the records that changed
-since the one before, and the newest record of a key stands, except that an `m` record says how much of the journals
-so far stays and what is added: a journal of a day is not written again for every movement. Records are decoded when an
-item is first touched. These shapes are a storage format: FORMAT rises with every change that older code cannot read;
-FORMATS are those that this code reads. 2 has digests with the ids (`ids.WITH_DIGESTS`), 1 has none.
+word, `d` a lot's date, `w` what a source withholds at a location, `i` the item itself, `y` its policies). A snapshot is
+a chain of *layers*; each holds the records that changed since the one before, and the newest record of a key stands,
+except that an `m` record says how much of the journals so far stays and what is added: a journal of a day is not
+written again for every movement. Records are decoded when an item is first touched. These shapes are a storage format:
+FORMAT rises with every change that older code cannot read; FORMATS are those that this code reads. 2 has digests with
+the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import intern
 from typing import Any
 
 import msgspec
 
 from operators import position
-from operators.rules import native
-from schemas.state import NO_HANDLINGS, Cell, Item, Line, LineAt, Place, Receipt, Transfer
+from operators.rules import lines, native
+from operators.rules.days import Days
+from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
 
-FORMAT = 2
-FORMATS = (1, 2)
+FORMAT = 3
+FORMATS = (1, 2, 3)
 #: between the kind and the names in a record's key; no code or id can hold it
 SEPARATOR = "\x1f"
 #: the kind of a journal's record
@@ -104,6 +106,11 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
         parts.append(_encode(item.receipts.get((one, other))))
     elif kind == "h":
         parts.append(_encode(item.holds.get((one, other))))
+    elif kind == "d":
+        parts.append(_encode(position.rare_of(item).best_before.get(one)))
+    elif kind == "w":  # of a source; with no source the figure that is shown
+        withheld = position.withheld_of(item, one)
+        parts.append(_encode(withheld.words.get(other) if other else withheld.shown))
     else:
         cell = _known_cell(item, one, other)
         if cell is None:
@@ -120,7 +127,7 @@ def wake_of(item: Item) -> int | None:
     return min([item.lines[key].expires_at or 0 for key in item.expiring])
 
 
-def decode_item(code: str, layers: Iterable[msgspec.Raw]) -> Item:
+def decode_item(code: str, layers: Iterable[msgspec.Raw], days: Days) -> Item:
     """Build an item from its records, oldest layer first."""
     records: dict[str, Any] = {}
     for layer in layers:
@@ -132,12 +139,15 @@ def decode_item(code: str, layers: Iterable[msgspec.Raw]) -> Item:
             _READERS[kind](item, raw, *names)
     for name, line in item.lines.items():
         position.note_expiry(item, name, line)
-        position.settle_line(item, line)
+        position.settle_line(item, name, line, days)
     for named, transfer in item.transfers.items():
-        position.count_transfer(item, named[1], transfer, 1)
+        position.count_transfer(item, named[1], transfer, 1, days)
         position.watch(item, "t", named, transfer)
+    for (_, location), receipt in item.receipts.items():
+        if receipt.part_of:
+            position.add_part(item, location, receipt, 1)
     for named, receipt in item.receipts.items():
-        position.count_receipt(item, named[1], receipt, 1)
+        position.count_receipt(item, named, receipt, 1, days)
         position.watch(item, "r", named, receipt)
     item.wake = wake_of(item)
     return item
@@ -226,13 +236,33 @@ def _read_line(item: Item, raw: msgspec.Raw, order_id: str, line_id: str) -> Non
         line.last_at,
         places,
         _,
+        *rest,
     ) = _decode(raw)
     line.placed = tuple(placed) if placed is not None else None
+    if rest:
+        line.cancellations = _cancellations(*rest[0])
+    elif line.cancelled:
+        # Of format 2, which did not keep when: whatever is newer than all that the line was told may reopen it.
+        line.cancellations = _cancellations((line.last_at, "", ""), ())
     for location, values in places.items():
         at = line.at[intern(location)] = LineAt(intern(values[0]))
         _, at.allocated, at.released, at.picked, at.shipped, picks, shipments, _ = values
         at.picks = [tuple(handling) for handling in picks] if picks else NO_HANDLINGS
         at.shipments = [tuple(handling) for handling in shipments] if shipments else NO_HANDLINGS
+        at.has_reversals = lines.has_reversal(at.picks) or lines.has_reversal(at.shipments)
+
+
+def _cancellations(word: Sequence[Any] | None, parts: Iterable[Sequence[Any]]) -> Cancellations:
+    found = Cancellations()
+    found.word = _moment(word) if word is not None else None
+    found.parts = [(_moment(moment), quantity) for moment, quantity in parts]
+    found.cut = sum([quantity for _, quantity in found.parts])
+    return found
+
+
+def _moment(values: Sequence[Any]) -> Moment:
+    occurred_at, event_id, source = values
+    return (occurred_at, event_id, source)
 
 
 def _read_transfer(item: Item, raw: msgspec.Raw, transfer_id: str, destination: str) -> None:
@@ -246,6 +276,21 @@ def _read_receipt(item: Item, raw: msgspec.Raw, receipt_id: str, location: str) 
 def _read_hold(item: Item, raw: msgspec.Raw, lot: str, location: str) -> None:
     value = _decode(raw)
     item.holds[lot, location] = (tuple(value[0]), value[1])
+
+
+def _read_date(item: Item, raw: msgspec.Raw, lot: str, _: str) -> None:
+    word, last_day = _decode(raw)
+    position.rare_of(item).best_before[lot] = (_moment(word), last_day)
+
+
+def _read_withheld(item: Item, raw: msgspec.Raw, location: str, source: str) -> None:
+    withheld = position.withheld_of(item, location)
+    if not source:
+        withheld.shown = _decode(raw)
+        return
+    word, quantity = _decode(raw)
+    withheld.words[source] = (_moment(word), quantity)
+    withheld.total += quantity
 
 
 def _read_item(item: Item, raw: msgspec.Raw, *_: str) -> None:
@@ -271,6 +316,8 @@ _READERS: dict[str, Callable[..., None]] = {
     "t": _read_transfer,
     "r": _read_receipt,
     "h": _read_hold,
+    "d": _read_date,
+    "w": _read_withheld,
     "i": _read_item,
     "y": _read_policy,
 }

@@ -84,7 +84,17 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
         min(old.recorded_at, new.recorded_at) or old.recorded_at or new.recorded_at,
         is_whole,
         old.is_first or new.is_first,
+        _merge_claims(old.claims, new.claims, new.is_whole),
     )
+
+
+def _merge_claims(
+    old: dict[str, str | None] | None, new: dict[str, str | None] | None, is_whole: bool
+) -> dict[str, str | None] | None:
+    """Give what of claims leaves; a whole update names every line that claims something."""
+    if old is None or (is_whole and new is not None):
+        return new
+    return old if new is None else old | new
 
 
 def size(update: ItemUpdate) -> int:
@@ -94,6 +104,8 @@ def size(update: ItemUpdate) -> int:
         fields += 1 if change.by_day is None else 2
     if update.channels or update.day0 >= 0 or update.is_first:
         fields += 3
+    if update.claims:
+        fields += len(update.claims)
     return fields + len(update.fields) + 2 if update.fields else fields
 
 

@@ -1,13 +1,16 @@
 cimport cython
 from operators.rules cimport cells, lines, lots
-from schemas.state cimport Cell, Item, Line, LineAt, Place
+from operators.rules.days cimport Days
+from schemas.state cimport Cell, Item, Line, LineAt, Place, Rare, Withheld
 from schemas.units cimport Unit
 
 cdef int PICK_CONFIRMED, LOT_HELD, RECEIPT_CANCELLED
 
 cdef class Context:
     cdef public object topology
+    cdef public Days days
     cdef public long long now, horizon
+    cdef public bint has_claims
 
 cpdef apply(Item item, Unit unit, long long quantity, object quarantined, Context context)
 cpdef mark(Item item, str kind, str one, str other)
@@ -16,6 +19,9 @@ cpdef open_place(Item item, str location)
 @cython.locals(place=Place)
 cpdef Cell cell_of(Item item, str location, str lot)
 cpdef tuple _moment(Unit unit)
+cpdef Rare rare_of(Item item)
+cdef long long _signed(Unit unit, long long quantity) except? -1
+cpdef Withheld withheld_of(Item item, str location)
 @cython.locals(quarantined=cython.longlong)
 cdef _move(Item item, Unit unit, long long quantity, Context context)
 cpdef _received(Item item, Unit unit, long long quantity, object _, Context context)
@@ -31,14 +37,16 @@ cpdef _placed(Item item, Unit unit, long long quantity, object _, Context contex
 cpdef _allocated(Item item, Unit unit, long long quantity, object _, Context context)
 @cython.locals(line=Line, at=LineAt)
 cpdef _released(Item item, Unit unit, long long quantity, object _, Context context)
-cdef _settle(Item item, Line line, Unit unit)
+@cython.locals(key=tuple)
+cdef _settle(Item item, Line line, Unit unit, Context context)
 @cython.locals(line=Line)
 cpdef Line line_of(Item item, str order_id, str line_id)
 @cython.locals(at=LineAt)
 cpdef LineAt line_at(Line line, str location, object topology)
+cpdef note_claim(Item item, tuple key)
 cpdef note_expiry(Item item, tuple key, Line line)
-@cython.locals(at=LineAt, place=Place, hard=cython.longlong, soft=cython.longlong)
-cpdef settle_line(Item item, Line line)
+@cython.locals(at=LineAt, place=Place, most=cython.longlong, hard=cython.longlong, soft=cython.longlong)
+cpdef settle_line(Item item, tuple key, Line line, Days days)
 @cython.locals(place=Place, soft=cython.longlong, total=cython.longlong)
 cdef _claim(Item item, tuple claim, long long sign)
 cdef dict _added(dict by_day, object day, long long change)

@@ -10,12 +10,24 @@ from collections.abc import Callable, Sequence
 from sys import intern
 
 from operators.rules import cells, lines, lots, supply
+from operators.rules.days import Days
 from operators.rules.topology import Topology
-from schemas.state import ROOM, SUM_MAX, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
+from schemas.state import (
+    MOMENT_SEPARATOR,
+    ROOM,
+    SUM_MAX,
+    Cell,
+    Item,
+    Line,
+    LineAt,
+    Moment,
+    Place,
+    Rare,
+    Receipt,
+    Transfer,
+    Withheld,
+)
 from schemas.units import EventType, Unit
-
-DAY = 86_400_000_000
-
 
 PICK_CONFIRMED = int(EventType.PICK_CONFIRMED)
 LOT_HELD = int(EventType.LOT_HELD)
@@ -23,12 +35,17 @@ RECEIPT_CANCELLED = int(EventType.RECEIPT_CANCELLED)
 
 
 class Context:
-    """What a rule may look at beside the item: the topology, the clock, and how far back a count may still reach."""
+    """What a rule may look at beside the item: the topology, days, the clock, and how far back a count may reach.
 
-    __slots__ = ("horizon", "now", "topology")
+    `has_claims`: is it published what each order line claims?
+    """
 
-    def __init__(self, topology: Topology, now: int, horizon: int) -> None:
+    __slots__ = ("days", "has_claims", "horizon", "now", "topology")
+
+    def __init__(self, topology: Topology, days: Days, now: int, horizon: int, has_claims: bool = False) -> None:
         self.topology = topology
+        self.days = days
+        self.has_claims = has_claims
         self.now = now
         #: no count with occurred_at at or before it can be accepted any more
         self.horizon = horizon
@@ -67,14 +84,23 @@ def weight_of(item: Item) -> int:
             weight += max(abs(cell.on_hand), _moved(cell.moves))
             weight += max(abs(cell.quarantined), _moved(cell.quarantine_moves))
     for line in item.lines.values():
-        weight += line.demand
+        weight += line.demand + (line.cancellations.cut if line.cancellations is not None else 0)
         for at in line.at.values():
-            weight += at.allocated + at.released + at.picked + at.shipped
+            weight += abs(at.allocated) + abs(at.released) + _handled_units(at)
     for transfer in item.transfers.values():
-        weight += transfer.shipped + transfer.received
+        weight += abs(transfer.shipped) + abs(transfer.received)
     for receipt in item.receipts.values():
-        weight += receipt.quantity + receipt.received
+        weight += receipt.quantity + abs(receipt.received)
+    if item.rare is not None:
+        weight += sum([withheld.total for withheld in item.rare.withheld.values()])
     return weight
+
+
+def _handled_units(at: LineAt) -> int:
+    """Give what was picked and shipped at a location, and what of it was taken back."""
+    if not at.has_reversals:
+        return at.picked + at.shipped
+    return sum([abs(handling[3]) for handling in (*at.picks, *at.shipments)])
 
 
 def _moved(moves: Sequence[int] | None) -> int:
@@ -125,25 +151,38 @@ def _moment(unit: Unit) -> Moment:
 # --- warehouse ---------------------------------------------------------------------------------------------------
 
 
+def rare_of(item: Item) -> Rare:
+    """What few items have beside the rest, new if this one had nothing of it."""
+    if item.rare is None:
+        item.rare = Rare()
+    return item.rare
+
+
+def _signed(unit: Unit, quantity: int) -> int:
+    """A reversal counts with the opposite sign everywhere the plain unit counts."""
+    return -quantity if unit.reversal else quantity
+
+
 def _move(item: Item, unit: Unit, quantity: int, context: Context) -> None:
     quarantined = quantity if unit.status == "quarantined" else 0
     cells.move(cell_of(item, unit.location, unit.lot), unit.occurred_at, quantity, quarantined, context.horizon)
 
 
 def _received(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
+    quantity = _signed(unit, quantity)
     _move(item, unit, quantity, context)
     if unit.receipt_id:
-        receipt = take_receipt(item, unit.receipt_id, unit.location)
+        receipt = take_receipt(item, unit.receipt_id, unit.location, context.days)
         receipt.received += quantity
-        put_receipt(item, unit.receipt_id, unit.location, receipt, unit.occurred_at)
+        put_receipt(item, unit.receipt_id, unit.location, receipt, unit.occurred_at, context.days)
     if unit.transfer_id:
-        transfer = take_transfer(item, unit.transfer_id, unit.location)
+        transfer = take_transfer(item, unit.transfer_id, unit.location, context.days)
         transfer.received += quantity
-        put_transfer(item, unit.transfer_id, unit.location, transfer, unit.occurred_at)
+        put_transfer(item, unit.transfer_id, unit.location, transfer, unit.occurred_at, context.days)
 
 
 def _adjusted(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
-    _move(item, unit, quantity, context)
+    _move(item, unit, _signed(unit, quantity), context)
 
 
 def _counted(item: Item, unit: Unit, quantity: int, quarantined: int | None, _: Context) -> None:
@@ -160,17 +199,41 @@ def _lot_word(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> N
     mark(item, "h", unit.lot, unit.location)
 
 
-def _transfer_shipped(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
-    _move(item, unit, -quantity, context)
-    transfer = take_transfer(item, unit.transfer_id, unit.to_location)
-    supply.ship(transfer, _moment(unit), quantity, unit.eta)
-    put_transfer(item, unit.transfer_id, unit.to_location, transfer, unit.occurred_at)
+def _lot_dated(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> None:
+    lots.date(rare_of(item), unit.lot, _moment(unit), unit.best_before)
+    mark(item, "d", unit.lot, "")
 
 
-def _transfer_closed(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> None:
-    transfer = take_transfer(item, unit.transfer_id, unit.location)
+def _withheld(item: Item, unit: Unit, quantity: int, _: int | None, __: Context) -> None:
+    withheld = withheld_of(item, unit.location)
+    word, (known, before) = _moment(unit), withheld.words.get(unit.source, NOTHING_WITHHELD)
+    if known is None or word > known:
+        withheld.words[unit.source] = (word, quantity)
+        withheld.total += quantity - before
+        mark(item, "w", unit.location, unit.source)
+
+
+def withheld_of(item: Item, location: str) -> Withheld:
+    """What is withheld of the item at a location, new if it was nothing ever."""
+    rare = rare_of(item)
+    withheld = rare.withheld.get(location)
+    if withheld is None:
+        withheld = rare.withheld[intern(location)] = Withheld()
+    return withheld
+
+
+def _transfer_shipped(item: Item, unit: Unit, quantity: int, second: int | None, context: Context) -> None:
+    # Rounded to the safe side, more leaves than what is put in transit (`second`).
+    _move(item, unit, -_signed(unit, quantity), context)
+    transfer = take_transfer(item, unit.transfer_id, unit.to_location, context.days)
+    supply.ship(transfer, _moment(unit), quantity if second is None else second, unit.eta, unit.reversal)
+    put_transfer(item, unit.transfer_id, unit.to_location, transfer, unit.occurred_at, context.days)
+
+
+def _transfer_closed(item: Item, unit: Unit, _: int, __: int | None, context: Context) -> None:
+    transfer = take_transfer(item, unit.transfer_id, unit.location, context.days)
     transfer.closed = True
-    put_transfer(item, unit.transfer_id, unit.location, transfer, unit.occurred_at)
+    put_transfer(item, unit.transfer_id, unit.location, transfer, unit.occurred_at, context.days)
 
 
 def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
@@ -178,16 +241,19 @@ def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Cont
     line = line_of(item, unit.order_id, unit.line_id)
     at = line_at(line, unit.location, context.topology)
     is_pick = unit.type == PICK_CONFIRMED
-    handling = (unit.occurred_at, unit.event_id, unit.lot, quantity)
+    word = f"{unit.event_id}{MOMENT_SEPARATOR}{unit.source}"
+    handling = (unit.occurred_at, word, unit.lot, _signed(unit, quantity))
     if lines.takes_nothing(at, handling, is_pick):
         lines.handle(at, handling, is_pick)
-    elif lines.stands_alone(at, is_pick):  # a line of a thousand picks must not look through all of them at each
+    elif lines.stands_alone(
+        at, handling, is_pick
+    ):  # a line of a thousand picks must not look through all of them at each
         lines.handle(at, handling, is_pick)
         cells.move(cell_of(item, unit.location, unit.lot), unit.occurred_at, -quantity, 0, context.horizon)
     else:
         for lot, occurred_at, change in lines.take(at, handling, is_pick):
             cells.move(cell_of(item, unit.location, lot), occurred_at, -change, 0, context.horizon)
-    _settle(item, line, unit)
+    _settle(item, line, unit, context)
 
 
 # --- orders ------------------------------------------------------------------------------------------------------
@@ -200,33 +266,49 @@ def _placed(item: Item, unit: Unit, quantity: int, _: int | None, context: Conte
     note_expiry(item, (unit.order_id, unit.line_id), line)
     if unit.location:
         line_at(line, unit.location, context.topology)  # first seen there: from now on its deducts_at is fixed
-    _settle(item, line, unit)
+    _settle(item, line, unit, context)
 
 
 def _allocated(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     line = line_of(item, unit.order_id, unit.line_id)
     at = line_at(line, unit.location, context.topology)
-    at.allocated += quantity
-    _settle(item, line, unit)
+    at.allocated += _signed(unit, quantity)
+    _settle(item, line, unit, context)
 
 
 def _released(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     line = line_of(item, unit.order_id, unit.line_id)
     at = line_at(line, unit.location, context.topology)
-    at.released += quantity
-    _settle(item, line, unit)
+    at.released += _signed(unit, quantity)
+    _settle(item, line, unit, context)
 
 
-def _cancelled(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> None:
+def _cancelled(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     line = line_of(item, unit.order_id, unit.line_id)
-    line.cancelled = True
-    _settle(item, line, unit)
+    if unit.location:
+        line_at(line, unit.location, context.topology)  # first seen there, as above
+    if unit.quantity is None:
+        lines.cancel(line, _moment(unit))
+    else:
+        lines.cancel_part(line, _moment(unit), quantity)
+    _settle(item, line, unit, context)
 
 
-def _settle(item: Item, line: Line, unit: Unit) -> None:
+def _reopened(item: Item, unit: Unit, _: int, __: int | None, context: Context) -> None:
+    line = line_of(item, unit.order_id, unit.line_id)
+    if unit.location:
+        line_at(line, unit.location, context.topology)
+    lines.reopen(line, _moment(unit))
+    _settle(item, line, unit, context)
+
+
+def _settle(item: Item, line: Line, unit: Unit, context: Context) -> None:
     if unit.occurred_at > line.last_at:
         line.last_at = unit.occurred_at
-    settle_line(item, line)
+    key = (unit.order_id, unit.line_id)
+    settle_line(item, key, line, context.days)
+    if context.has_claims:
+        note_claim(item, key)
 
 
 def line_of(item: Item, order_id: str, line_id: str) -> Line:
@@ -256,10 +338,18 @@ def note_expiry(item: Item, key: tuple[str, str], line: Line) -> None:
         item.expiring.discard(key)
 
 
-def settle_line(item: Item, line: Line) -> None:
+def note_claim(item: Item, key: tuple[str, str]) -> None:
+    """Note that what a line claims is to be published again."""
+    if item.claims_changed is None:
+        item.claims_changed = set()
+    item.claims_changed.add(key)
+
+
+def settle_line(item: Item, key: tuple[str, str], line: Line, days: Days) -> None:
     """Bring the aggregates up to what the line claims now."""
+    most = lines.reservable(line)
     for location, at in line.at.items():
-        hard = lines.hard_reserved(line, at)
+        hard = lines.hard_reserved(at, most)
         if hard != at.claimed:
             place = place_of(item, location)
             place.hard_reserved += hard - at.claimed
@@ -267,7 +357,7 @@ def settle_line(item: Item, line: Line) -> None:
     soft = lines.soft_allocated(line)
     claim = None
     if soft:
-        day = line.requested_at // DAY if line.requested_at is not None else None
+        day = days.day_of(line.requested_at) if line.requested_at is not None else None
         claim = (soft, line.location, line.channel, day)
     if claim != line.claimed:
         if line.claimed is not None:
@@ -275,6 +365,10 @@ def settle_line(item: Item, line: Line) -> None:
         if claim is not None:
             _claim(item, claim, 1)
         line.claimed = claim
+    if lines.claims_above_demand(line) or lines.is_demanded_after_cancellation(line):
+        rare_of(item).doubtful[key] = line
+    elif item.rare is not None:
+        item.rare.doubtful.pop(key, None)
 
 
 def _claim(item: Item, claim: tuple[int, str, str, int | None], sign: int) -> None:
@@ -312,94 +406,133 @@ def _added(by_day: dict[int, int] | None, day: int, change: int) -> dict[int, in
 # --- supply ------------------------------------------------------------------------------------------------------
 
 
-def _expected(item: Item, unit: Unit, quantity: int, _: int | None, __: Context) -> None:
-    receipt = take_receipt(item, unit.receipt_id, unit.location)
-    is_cancelled = unit.type == RECEIPT_CANCELLED
-    supply.expect(receipt, _moment(unit), quantity, unit.eta, is_cancelled)
-    put_receipt(item, unit.receipt_id, unit.location, receipt, unit.occurred_at)
+def _expected(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
+    receipt = take_receipt(item, unit.receipt_id, unit.location, context.days)
+    if unit.type == RECEIPT_CANCELLED:
+        supply.cancel(receipt, _moment(unit))
+    else:
+        supply.expect(receipt, _moment(unit), quantity, unit.eta, unit.part_of)
+    put_receipt(item, unit.receipt_id, unit.location, receipt, unit.occurred_at, context.days)
 
 
 def _nothing(_: Item, unit: Unit, __: int, ___: int | None, ____: Context) -> None:
     raise AssertionError(f"no event type has the number {unit.type}")
 
 
-def take_transfer(item: Item, transfer_id: str, destination: str) -> Transfer:
+def take_transfer(item: Item, transfer_id: str, destination: str, days: Days) -> Transfer:
     """Take a transfer out of what is in transit to its destination, to be changed and put back."""
     mark(item, "t", transfer_id, destination)
     key = (transfer_id, destination)
     transfer = item.transfers.get(key)
     if transfer is None:
         transfer = item.transfers[key] = Transfer()
-    count_transfer(item, destination, transfer, -1)
+    count_transfer(item, destination, transfer, -1, days)
     return transfer
 
 
-def put_transfer(item: Item, transfer_id: str, destination: str, transfer: Transfer, occurred_at: int) -> None:
+def put_transfer(
+    item: Item, transfer_id: str, destination: str, transfer: Transfer, occurred_at: int, days: Days
+) -> None:
     """Count a changed transfer again."""
     transfer.last_at = max(transfer.last_at, occurred_at)
-    count_transfer(item, destination, transfer, 1)
+    count_transfer(item, destination, transfer, 1, days)
     watch(item, "t", (transfer_id, destination), transfer)
 
 
-def take_receipt(item: Item, receipt_id: str, location: str) -> Receipt:
+def take_receipt(item: Item, receipt_id: str, location: str, days: Days) -> Receipt:
     """Take a receipt out of what is expected at its location, to be changed and put back."""
     mark(item, "r", receipt_id, location)
     key = (receipt_id, location)
     receipt = item.receipts.get(key)
     if receipt is None:
         receipt = item.receipts[key] = Receipt()
-    count_receipt(item, location, receipt, -1)
+    count_receipt(item, key, receipt, -1, days)
+    if receipt.part_of:
+        count_part(item, location, receipt, -1, days)
     return receipt
 
 
-def put_receipt(item: Item, receipt_id: str, location: str, receipt: Receipt, occurred_at: int) -> None:
+def put_receipt(item: Item, receipt_id: str, location: str, receipt: Receipt, occurred_at: int, days: Days) -> None:
     """Count a changed receipt again."""
     receipt.last_at = max(receipt.last_at, occurred_at)
-    count_receipt(item, location, receipt, 1)
+    count_receipt(item, (receipt_id, location), receipt, 1, days)
     watch(item, "r", (receipt_id, location), receipt)
+    if receipt.part_of:
+        count_part(item, location, receipt, 1, days)
+
+
+def count_part(item: Item, location: str, receipt: Receipt, sign: int, days: Days) -> None:
+    """Add (1) or take out (-1) what a receipt counts for in the order that it is a part of, and what follows there."""
+    key = (receipt.part_of, location)
+    order = item.receipts.get(key)
+    if order is not None:
+        count_receipt(item, key, order, -1, days)
+    add_part(item, location, receipt, sign)
+    if order is not None:
+        count_receipt(item, key, order, 1, days)
+        watch(item, "r", key, order)
+
+
+def add_part(item: Item, location: str, receipt: Receipt, sign: int) -> None:
+    """Add a part to the sums of its order, or take it out."""
+    parts = rare_of(item).parts
+    key = (receipt.part_of, location)
+    counts, came = parts.get(key, NO_PARTS)
+    counts += sign * supply.part(receipt)
+    came += sign * supply.received(receipt)
+    if counts or came:
+        parts[key] = (counts, came)
+    else:
+        parts.pop(key, None)
+
+
+def parts_of(item: Item, key: tuple[str, str]) -> tuple[int, int]:
+    """What the parts of a receipt count for, and what was received of them."""
+    return item.rare.parts.get(key, NO_PARTS) if item.rare is not None else NO_PARTS
 
 
 def watch(item: Item, kind: str, key: tuple[str, str], record: Transfer | Receipt) -> None:
     """Keep at hand what is over-received, so that nobody looks through all transfers and receipts for it."""
-    if supply.is_over_received(record):
+    if supply.is_over_received(record, parts_of(item, key)[1] if kind == "r" else 0):
         item.over[kind, *key] = record
     elif item.over:
         item.over.pop((kind, *key), None)
 
 
-def count_transfer(item: Item, destination: str, transfer: Transfer, sign: int) -> None:
+def count_transfer(item: Item, destination: str, transfer: Transfer, sign: int, days: Days) -> None:
     """Add (1) or take out (-1) what a transfer has on the way."""
     quantity = supply.in_transit(transfer)
     if quantity:
         place = place_of(item, destination)
         place.in_transit += sign * quantity
         if transfer.eta is not None:
-            place.in_transit_by_day = _added(place.in_transit_by_day, transfer.eta // DAY, sign * quantity)
+            place.in_transit_by_day = _added(place.in_transit_by_day, days.day_of(transfer.eta), sign * quantity)
 
 
-def count_receipt(item: Item, location: str, receipt: Receipt, sign: int) -> None:
+def count_receipt(item: Item, key: tuple[str, str], receipt: Receipt, sign: int, days: Days) -> None:
     """Add (1) or take out (-1) what a receipt has still to come."""
-    quantity = supply.expected(receipt)
+    quantity = supply.expected(receipt, parts_of(item, key)[0])
     if quantity:
-        place = place_of(item, location)
+        place = place_of(item, key[1])
         place.expected += sign * quantity
         if receipt.eta is not None:
-            place.expected_by_day = _added(place.expected_by_day, receipt.eta // DAY, sign * quantity)
+            place.expected_by_day = _added(place.expected_by_day, days.day_of(receipt.eta), sign * quantity)
 
 
-def expire(item: Item, order_id: str, line_id: str, now: int) -> bool:
+def expire(item: Item, order_id: str, line_id: str, now: int, days: Days) -> bool:
     """Release a soft claim whose expires_at is reached; true if that changed anything."""
     line = item.lines.get((order_id, line_id))
     if line is None or line.lapsed or line.expires_at is None or line.expires_at > now:
         return False
     line.lapsed = True
     note_expiry(item, (order_id, line_id), line)
-    settle_line(item, line)
+    settle_line(item, (order_id, line_id), line, days)
+    note_claim(item, (order_id, line_id))
     mark(item, "l", order_id, line_id)
     return True
 
 
-def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: int) -> bool:
+def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: int, days: Days) -> bool:
     """Drop what no acceptable event can need: old journal entries, closed lines, balanced transfers, done receipts.
 
     True if anything went.
@@ -417,6 +550,8 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
         del item.lines[key]
         if item.expiring:
             item.expiring.discard(key)
+        if item.rare is not None:
+            item.rare.doubtful.pop(key, None)
         mark(item, "l", *key)
         found = True
     for key in [
@@ -428,17 +563,30 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
         item.over.pop(("t", *key), None)
         mark(item, "t", *key)
         found = True
-    for key in [
-        k for k, receipt in item.receipts.items() if receipt.last_at <= receipt_horizon and not supply.expected(receipt)
-    ]:
+    done = [k for k, receipt in item.receipts.items() if _is_done(item, k, receipt, receipt_horizon)]
+    for key in [k for k in done if not _counts_elsewhere(item, k, receipt_horizon)]:
+        take_receipt(item, *key, days)
         del item.receipts[key]
         item.over.pop(("r", *key), None)
-        mark(item, "r", *key)
         found = True
     return found
 
 
+def _is_done(item: Item, key: tuple[str, str], receipt: Receipt, receipt_horizon: int) -> bool:
+    """Nothing is to come of a receipt, and was not for long."""
+    return receipt.last_at <= receipt_horizon and not supply.expected(receipt, parts_of(item, key)[0])
+
+
+def _counts_elsewhere(item: Item, key: tuple[str, str], receipt_horizon: int) -> bool:
+    """A receipt is a part of an order that is kept: without it the order would expect its goods once more."""
+    part_of = (item.receipts[key].part_of, key[1])
+    order = item.receipts.get(part_of)
+    return order is not None and not _is_done(item, part_of, order, receipt_horizon)
+
+
 NO_LOTS: dict[str, Cell] = {}
+NO_PARTS = (0, 0)
+NOTHING_WITHHELD: tuple[Moment | None, int] = (None, 0)
 _EFFECTS: dict[int, Effect] = {
     EventType.STOCK_RECEIVED: _received,
     EventType.STOCK_ADJUSTED: _adjusted,
@@ -446,6 +594,8 @@ _EFFECTS: dict[int, Effect] = {
     EventType.STOCK_STATUS_CHANGED: _status_changed,
     EventType.LOT_HELD: _lot_word,
     EventType.LOT_RELEASED: _lot_word,
+    EventType.LOT_DATED: _lot_dated,
+    EventType.STOCK_WITHHELD: _withheld,
     EventType.TRANSFER_SHIPPED: _transfer_shipped,
     EventType.TRANSFER_CLOSED: _transfer_closed,
     EventType.PICK_CONFIRMED: _handled,
@@ -455,6 +605,7 @@ _EFFECTS: dict[int, Effect] = {
     EventType.ORDER_ALLOCATED: _allocated,
     EventType.ORDER_RELEASED: _released,
     EventType.ORDER_CANCELLED: _cancelled,
+    EventType.ORDER_REOPENED: _reopened,
     EventType.RECEIPT_EXPECTED: _expected,
     EventType.RECEIPT_CANCELLED: _expected,
 }

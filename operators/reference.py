@@ -7,8 +7,10 @@ while, because topics are read side by side: at start until all are read, later 
 from __future__ import annotations
 
 import zlib
+from dataclasses import fields, replace
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 import xxhash
@@ -19,11 +21,18 @@ from schemas.messages import ItemRecord
 from schemas.reference import Channel, ChannelItem, Item, Location, Record, ReferenceError, parse_reference
 from schemas.units import Origin, Refusal
 
-#: reference data as MessagePack, fractions as text
-packed = msgspec.msgpack.Encoder(enc_hook=str).encode
+_encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _tables = msgspec.msgpack.Decoder(
     tuple[dict[str, LocationFacts], dict[str, ChannelFacts]], dec_hook=lambda kind, value: kind(value)
 )
+_item = msgspec.msgpack.Decoder(ItemFacts, dec_hook=lambda kind, value: kind(value))
+
+#: Fields that came later, each with the default at which it is left out: what says nothing of them is stored in the
+#: bytes that it always was, so that an upgrade writes no item's facts anew and no topology has another version.
+LATER = {"rounding": "refuse", "unit_value": None, "listing": "all", "min_days_left": 0}
+#: Stored beside `listed` where the record has `listed: true` in it. `listed` alone is true also where it was not
+#: given: it was before channels could ask for it, and stays so.
+LISTED_GIVEN = "listed_given"
 
 #: Sizes beyond which a record is refused (docs/tuning.md has what they cost): one more would be bearable, a mistake in
 #: a loop would not. Each channel may sell from each location, so their product is what a change of either costs.
@@ -35,6 +44,38 @@ PAIRS_MAX = 1_000_000
 COMPRESS_FROM = 16 * 1024
 #: What MessagePack's array of two begins with, and what compressed tables do not.
 PLAIN = 0x92
+
+
+def packed(facts: object) -> bytes:
+    """Give facts, of one record or tables of them, as MessagePack, fractions as text; equal ones as equal bytes."""
+    return _encode(_stored(facts) if isinstance(facts, (ItemFacts, OverrideFacts)) else facts)
+
+
+def unpack_override(raw: bytes) -> OverrideFacts:
+    """Give what `packed` was given. Of what an earlier version stored, `listed: true` is taken as not given.
+
+    It may have been either. So an explicit channel lists nothing by mistake; what it is to list it has to be told.
+    """
+    said = msgspec.msgpack.decode(raw)
+    if said.get("listed") and not said.get(LISTED_GIVEN):
+        said["listed"] = None
+    return msgspec.convert(said, OverrideFacts, dec_hook=lambda kind, value: kind(value))
+
+
+def common_part(raw: bytes) -> bytes:
+    """Give packed facts of an item without what is its own alone, its unit value: what items may share goes by this."""
+    if b"unit_value" not in raw:
+        return raw
+    return packed(replace(_item.decode(raw), unit_value=None))
+
+
+def _stored(facts: ItemFacts | OverrideFacts | ChannelFacts) -> dict[str, Any]:
+    said = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    if isinstance(facts, OverrideFacts):
+        said["listed"] = facts.listed is not False
+        if facts.listed:
+            said[LISTED_GIVEN] = True
+    return {name: value for name, value in said.items() if name not in LATER or value != LATER[name]}
 
 
 @lru_cache(maxsize=4)
@@ -66,7 +107,8 @@ class ReferenceTables:
     def pack(self) -> bytes:
         """The tables as bytes; equal tables give equal bytes, and the same object while nothing changes."""
         if self._packed is None:
-            plain = packed((dict(sorted(self.locations.items())), dict(sorted(self.channels.items()))))
+            channels = {code: _stored(facts) for code, facts in sorted(self.channels.items())}
+            plain = packed((dict(sorted(self.locations.items())), channels))
             self.size = len(plain)
             self._packed = plain if len(plain) < COMPRESS_FROM else zlib.compress(plain, 1)
         return self._packed
@@ -214,6 +256,8 @@ class ReferenceTables:
             max_updates_per_second=(
                 float(record.max_updates_per_second) if record.max_updates_per_second is not None else None
             ),
+            listing=record.listing,
+            min_days_left=record.min_days_left,
         )
         if self.channels.get(record.channel) != facts:
             self.channels[record.channel] = facts
@@ -255,6 +299,8 @@ def item_facts_of(record: Item) -> ItemFacts:
             sorted((code, int(Fraction(str(quantity)) * factor)) for code, quantity in record.safety_stock.items())
         ),
         low_stock_threshold=None if threshold is None else int(threshold * factor),
+        rounding=record.rounding,
+        unit_value=_fraction(record.unit_value),
     )
 
 
@@ -269,7 +315,7 @@ def override_facts_of(record: ChannelItem) -> OverrideFacts:
         low_stock_threshold=_fraction(record.low_stock_threshold),
         protected_quantity=_fraction(record.protected_quantity),
         safety_stock=(None if stock is None else tuple(sorted((code, Fraction(str(q))) for code, q in stock.items()))),
-        listed=record.listed,
+        listed=record.listed if "listed" in record.model_fields_set else None,
     )
 
 

@@ -3,11 +3,11 @@ from operators.rules cimport native
 
 cdef int OTHER, EVENT_ID, TYPE, SOURCE, OCCURRED_AT, ITEM, LOCATION, QUANTITY, UOM, LOT, STATUS, ORDER_ID, LINE_ID
 cdef int TRANSFER_ID, RECEIPT_ID, TO_LOCATION, ETA, QUARANTINED, FROM_STATUS, TO_STATUS, CORRELATION_ID
-cdef int SCHEMA_VERSION, CHANNEL, EXPIRES_AT, REQUESTED_AT, LINES, REASON
+cdef int SCHEMA_VERSION, CHANNEL, EXPIRES_AT, REQUESTED_AT, LINES, REASON, REVERSAL, PART_OF, BEST_BEFORE
 cdef int PLAIN, ID, CODE, CODE_FIRST, CODE_MAX, ID_MAX, DIGITS_MAX, FIRST_BY, LAST_BY, SIZE_BY
 cdef Py_ssize_t MOST_LINES
 cdef long long ABSENT, NO_TIME, EPOCH_DAYS
-cdef bytes CLASSES, SLOTS, MONTH_DAYS
+cdef bytes CLASSES, SLOTS, MONTH_DAYS, TRUE, FALSE
 cdef tuple NAMES, MONTH_STARTS
 
 cdef class Line:
@@ -16,8 +16,10 @@ cdef class Line:
 
 cdef class Event:
     cdef public str event_id, type, source, item, location, uom, lot, status, order_id, line_id, transfer_id, receipt_id
-    cdef public str to_location, eta, from_status, to_status, correlation_id, channel, expires_at, requested_at
+    cdef public str to_location, eta, from_status, to_status, correlation_id, channel, expires_at, requested_at, part_of
+    cdef public str best_before
     cdef public long long occurred_at, quantity, quarantined
+    cdef public bint reversal
     cdef public list lines
 
 cdef class Scanner:
@@ -33,6 +35,7 @@ cdef class Scanner:
     cdef bint _take_text(self, Event event, int key) except -1
     @cython.locals(number=cython.longlong)
     cdef bint _take_number(self, Event event, int key) except -1
+    cdef bint _take_reversal(self, Event event) except -1
     @cython.locals(line=Line, lines=list, byte=cython.int)
     cdef list _read_lines(self)
     @cython.locals(key=cython.int, byte=cython.int, number=cython.longlong)

@@ -46,13 +46,13 @@ CLASSES = _classes()
 (
     OTHER, EVENT_ID, TYPE, SOURCE, OCCURRED_AT, ITEM, LOCATION, QUANTITY, UOM, LOT, STATUS, ORDER_ID, LINE_ID,
     TRANSFER_ID, RECEIPT_ID, TO_LOCATION, ETA, QUARANTINED, FROM_STATUS, TO_STATUS, CORRELATION_ID, SCHEMA_VERSION,
-    CHANNEL, EXPIRES_AT, REQUESTED_AT, LINES, REASON,
-) = range(27)  # fmt: skip
+    CHANNEL, EXPIRES_AT, REQUESTED_AT, LINES, REASON, REVERSAL, PART_OF, BEST_BEFORE,
+) = range(30)  # fmt: skip
 NAMES = (
     b"", b"event_id", b"type", b"source", b"occurred_at", b"item", b"location", b"quantity", b"uom", b"lot", b"status",
     b"order_id", b"line_id", b"transfer_id", b"receipt_id", b"to_location", b"eta", b"quarantined", b"from_status",
     b"to_status", b"correlation_id", b"schema_version", b"channel", b"expires_at", b"requested_at", b"lines",
-    b"reason",
+    b"reason", b"reversal", b"part_of", b"best_before",
 )  # fmt: skip
 
 
@@ -107,9 +107,9 @@ class Event:
     """What a message says; codes and ids are well formed, and known or not is for others to say."""
 
     __slots__ = (
-        "channel", "correlation_id", "eta", "event_id", "expires_at", "from_status", "item", "line_id", "lines",
-        "location", "lot", "occurred_at", "order_id", "quantity", "quarantined", "receipt_id", "requested_at", "source",
-        "status", "to_location", "to_status", "transfer_id", "type", "uom",
+        "best_before", "channel", "correlation_id", "eta", "event_id", "expires_at", "from_status", "item", "line_id",
+        "lines", "location", "lot", "occurred_at", "order_id", "part_of", "quantity", "quarantined", "receipt_id",
+        "requested_at", "reversal", "source", "status", "to_location", "to_status", "transfer_id", "type", "uom",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -137,6 +137,9 @@ class Event:
         self.channel = ""
         self.expires_at = ""
         self.requested_at = ""
+        self.reversal = False
+        self.part_of = ""
+        self.best_before = ""
         self.lines: list[Line] | None = None
 
 
@@ -213,7 +216,7 @@ class Scanner:
             return event.occurred_at != NO_TIME
         if size == 0:
             return False
-        if key in (EVENT_ID, ORDER_ID, LINE_ID, TRANSFER_ID, RECEIPT_ID, CORRELATION_ID):
+        if key in (EVENT_ID, ORDER_ID, LINE_ID, TRANSFER_ID, RECEIPT_ID, CORRELATION_ID, PART_OF):
             if not kind & ID or size > ID_MAX:
                 return False
             text = self._text()
@@ -227,10 +230,12 @@ class Scanner:
                 event.transfer_id = text
             elif key == RECEIPT_ID:
                 event.receipt_id = text
-            else:
+            elif key == CORRELATION_ID:
                 event.correlation_id = text
+            else:
+                event.part_of = text
             return True
-        if key in (TYPE, ETA, EXPIRES_AT, REQUESTED_AT):
+        if key in (TYPE, ETA, EXPIRES_AT, REQUESTED_AT, BEST_BEFORE):
             if size > CODE_MAX:
                 return False
             text = self._text()
@@ -240,8 +245,10 @@ class Scanner:
                 event.eta = text
             elif key == EXPIRES_AT:
                 event.expires_at = text
-            else:
+            elif key == REQUESTED_AT:
                 event.requested_at = text
+            else:
+                event.best_before = text
             return True
         if not kind & CODE or size > CODE_MAX or not CLASSES[self._value[self._start]] & CODE_FIRST:
             return False
@@ -273,7 +280,7 @@ class Scanner:
     def _take_number(self, event: Event, key: int) -> bool:
         number = self._read_number()
         if number == ABSENT:
-            return False
+            return key == REVERSAL and self._take_reversal(event)
         if key == QUANTITY:
             event.quantity = number
         elif key == QUARANTINED:
@@ -283,6 +290,19 @@ class Scanner:
         else:
             return key == OTHER
         return True
+
+    def _take_reversal(self, event: Event) -> bool:
+        """Read true or false. What follows them is for the caller to see."""
+        if self._end - self._at >= 5:
+            if native.is_at(TRUE, self._value, self._at):
+                event.reversal = True
+                self._at += 4
+                return True
+            if native.is_at(FALSE, self._value, self._at):
+                event.reversal = False
+                self._at += 5
+                return True
+        return False
 
     def _read_lines(self) -> list[Line] | None:
         """Read an array of objects, of which none has anything nested in it."""
@@ -327,7 +347,7 @@ class Scanner:
                     return False
                 if key == QUANTITY:
                     line.quantity = number
-                elif key in (LINE_ID, ITEM, LOCATION, UOM, EXPIRES_AT, REQUESTED_AT):
+                elif key in (LINE_ID, ITEM, LOCATION, UOM, EXPIRES_AT, REQUESTED_AT, REVERSAL):
                     return False
             self._skip_space()
             if self._at >= self._end:
@@ -365,7 +385,7 @@ class Scanner:
             else:
                 line.requested_at = self._text()
         else:
-            return key != QUANTITY
+            return key not in (QUANTITY, REVERSAL)
         return True
 
     # --- tokens --------------------------------------------------------------------------------------------------
@@ -465,6 +485,7 @@ class Scanner:
         return ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros
 
 
+TRUE, FALSE = b"true", b"false"
 #: days from year 1 to 1970
 EPOCH_DAYS = 719_162
 MONTH_DAYS = bytes((0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31))

@@ -14,6 +14,8 @@ cpdef bint _fill_adjusted(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_counted(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_status_changed(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_lot(Unit unit, Event event, object locations) except -1
+cpdef bint _fill_dated(Unit unit, Event event, object locations) except -1
+cpdef bint _fill_withheld(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_shipped(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_closed(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_handled(Unit unit, Event event, object locations) except -1

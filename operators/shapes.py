@@ -9,7 +9,7 @@ from collections.abc import Callable, Container
 from typing import Final
 
 from operators.scan import Event
-from schemas.codes import parse_time
+from schemas.codes import parse_date, parse_time
 from schemas.events import STATUSES
 from schemas.units import EventType, Unit
 from schemas.wire import ABSENT
@@ -62,6 +62,17 @@ def _fill_lot(unit: Unit, event: Event, locations: Container[str]) -> bool:
     return event.lot != ""
 
 
+def _fill_dated(unit: Unit, event: Event, locations: Container[str]) -> bool:
+    if event.best_before:
+        unit.best_before = parse_date(event.best_before)
+    return event.lot != "" and event.location == ""
+
+
+def _fill_withheld(unit: Unit, event: Event, locations: Container[str]) -> bool:
+    unit.quantity = event.quantity
+    return event.lot == "" and 0 <= event.quantity < ABSENT
+
+
 def _fill_shipped(unit: Unit, event: Event, locations: Container[str]) -> bool:
     unit.transfer_id, unit.to_location = event.transfer_id, event.to_location
     if not event.transfer_id or event.to_location not in locations or event.to_location == event.location:
@@ -86,7 +97,8 @@ def _fill_expected(unit: Unit, event: Event, locations: Container[str]) -> bool:
     if not event.receipt_id or not event.eta or not 0 <= event.quantity < ABSENT:
         return False
     unit.eta = parse_time(event.eta)
-    return True
+    unit.part_of = event.part_of
+    return event.part_of != event.receipt_id
 
 
 def _fill_receipt_cancelled(unit: Unit, event: Event, locations: Container[str]) -> bool:
@@ -138,10 +150,13 @@ FAST: Final[dict[str, FastType]] = {
     "pick_confirmed": FastType(EventType.PICK_CONFIRMED, _fill_handled),
     "shipment_confirmed": FastType(EventType.SHIPMENT_CONFIRMED, _fill_handled),
     "return_received": FastType(EventType.RETURN_RECEIVED, _fill_returned),
+    "lot_dated": FastType(EventType.LOT_DATED, _fill_dated, anywhere=True),
+    "stock_withheld": FastType(EventType.STOCK_WITHHELD, _fill_withheld),
     "order_placed": FastType(EventType.ORDER_PLACED, is_placed=True, needs_quantity=True),
     "order_allocated": FastType(EventType.ORDER_ALLOCATED, needs_quantity=True, needs_location=True),
     "order_released": FastType(EventType.ORDER_RELEASED, needs_quantity=True, needs_location=True),
     "order_cancelled": FastType(EventType.ORDER_CANCELLED),
+    "order_reopened": FastType(EventType.ORDER_REOPENED),
     "receipt_expected": FastType(EventType.RECEIPT_EXPECTED, _fill_expected, has_lot=False),
     "receipt_cancelled": FastType(EventType.RECEIPT_CANCELLED, _fill_receipt_cancelled, has_lot=False),
 }

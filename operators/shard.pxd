@@ -4,13 +4,14 @@ from operators.evaluate cimport Policies, evaluate, measure_of
 from operators.ids cimport RememberedIds, bucket_of, content_fingerprint, unit_fingerprint
 from operators.position cimport Context
 from operators.rules cimport native
+from operators.rules.days cimport Days
 from operators.rules.admission cimport Windows, known_until
 from operators.rules.quantities cimport UnitsOfMeasure
 from schemas.state cimport Item
 from schemas.units cimport Unit
 
 cdef list IS_ORDER
-cdef int ORDER_PLACED, RETURN_RECEIVED
+cdef int LOT_DATED, ORDER_PLACED, RETURN_RECEIVED
 
 cdef class Shard:
     cdef public int number
@@ -22,11 +23,12 @@ cdef class Shard:
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
     cdef public long long _parked_bytes, _turn_at, _journal_horizon, _layers_size, _ids_floor, _snapshots, _filled
-    cdef public bint _is_new, _owes_refill
+    cdef public bint _is_new, _owes_refill, _has_dates, _has_told_claims
+    cdef public Days _days
     cdef public set _unsaid, _awaited
 
     @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item,
-                   measure=UnitsOfMeasure, by_type=list, known=cython.int)
+                   measure=UnitsOfMeasure, by_type=list, known=cython.int, is_rounded=cython.bint)
     cpdef _take(self, Unit unit, Context context, bint final=*, object deadline=*)
     cpdef _touch(self, Item item)
     cpdef _note(self, Item item)

@@ -22,7 +22,9 @@ from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_k
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
+from operators.rules.days import days_in
 from operators.rules.quantities import QuantityError
+from operators.rules.rounding import round_safely
 from schemas.messages import (
     ExceptionNote,
     Inbound,
@@ -76,8 +78,12 @@ ALL = 1 << 62
 Entry = tuple[str, str, str | None]
 #: The end of a refill, behind the items that were to be said again for an emptied read model.
 FILLED: Entry = ("", "refill", "")
+#: The end of telling what order lines claim.
+TOLD: Entry = ("", "claims", "")
 #: In place of a cause: the item is not looked at, but forgets what the window allows.
 TIDY = "tidy"
+#: In place of a cause: what its order lines claim is said, which was not published so far.
+CLAIMS = "claims"
 
 _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
 _encode = msgspec.msgpack.Encoder().encode
@@ -129,6 +135,9 @@ class ShardConfig:
     closed_line_retention: int = 7 * DAY
     reference_grace: int = SECOND
     breakdown: bool = False
+    time_zone: str = "UTC"
+    #: is it published what each order line claims?
+    has_claims: bool = False
     turns: Turns = field(default_factory=Turns, compare=False)
 
     @property
@@ -154,6 +163,7 @@ class Shard:
         self.clock = clock
         self.horizon = horizon
         self._windows = Windows(config.dedup_window, config.source_windows)
+        self._days = days_in(config.time_zone)
         self._segments = segments
         self.items: dict[str, Item | list[Any]] = {}
         self.ids = RememberedIds()
@@ -166,9 +176,13 @@ class Shard:
         self._parked_bytes = 0
         self._awaited: set[str] = set()
         self._sweep: deque[Entry] = deque()
-        #: (topology version, day) all items were last evaluated under, and will be when the sweep is through
+        #: (version of the policies, day) all items were last evaluated under, and will be when the sweep is through
         self._evaluated: tuple[int, int] = (0, 0)
         self._sweep_target: tuple[int, int] | None = None
+        #: was any lot of the shard ever given a date: then each day may change what its items promise
+        self._has_dates = False
+        #: were claims published of all items that have some?
+        self._has_told_claims = True
         #: when the heavy item that is next in the sweep has its turn; 0: none was asked for
         self._turn_at = 0
         #: items to evaluate at the end of this activation, and to write with the next snapshot
@@ -286,8 +300,8 @@ class Shard:
             wakes.append(self._cold_wakes[0][0])
         if self._parked:
             wakes.append(self._parked[0][0])
-        if self.policies.has_horizon:
-            wakes.append((self._evaluated[1] + 1) * DAY)
+        if self.policies.has_horizon or self._has_dates:
+            wakes.append(self._days.start_of(self._evaluated[1] + 1))
         if len(self.ids) or self.items:
             wakes.append(self._tidy_at)
         return min(wakes, default=None)
@@ -296,7 +310,7 @@ class Shard:
 
     def _context(self, now: int) -> position.Context:
         assert self.policies is not None, f"shard {self.number}: an event came before the reference data"
-        return position.Context(self.policies.topology, now, self._journal_horizon)
+        return position.Context(self.policies.topology, self._days, now, self._journal_horizon, self.config.has_claims)
 
     def _take(self, unit: Unit, context: position.Context, final: bool = False, deadline: int | None = None) -> None:
         """Admit one unit and apply it, or refuse it and leave no trace."""
@@ -308,14 +322,22 @@ class Shard:
             return
         measure = measure_of(item)
         quantity, quarantined = unit.quantity, unit.quarantined
+        is_rounded = False
         try:
             amount = measure.convert(quantity, unit.uom, "quantity") if quantity is not None else 0
             quarantine = measure.convert(quarantined, unit.uom, "quarantined") if quarantined is not None else None
         except QuantityError as error:
             if error.code == "unknown_uom" and not final and self._park(unit, context.now, deadline):
                 return
-            self._refuse(unit, error.code, str(error))
-            return
+            if error.code != "quantity_not_exact" or not measure.is_safe:
+                self._refuse(unit, error.code, str(error))
+                return
+            try:
+                amount, quarantine = round_safely(unit, measure)
+            except QuantityError as beyond:
+                self._refuse(unit, beyond.code, str(beyond))
+                return
+            is_rounded = True
         if unit.verdict is not None:
             # A field of a line is named "lines[n].field": all else is wrong with all of the event.
             self._refuse(unit, *unit.verdict, whole=not unit.verdict[1].startswith("lines["))
@@ -351,6 +373,10 @@ class Shard:
         until = known_until(unit.occurred_at, unit.recorded_at, window, bool(unit.origin.late_accepted))
         self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
+        if is_rounded:
+            self._count("rounded", unit)
+        if unit.type == LOT_DATED:
+            self._has_dates = True
         item.cause = CAUSES[unit.type]
         item.correlation_id = unit.correlation_id
         self._touch(item)
@@ -422,14 +448,18 @@ class Shard:
         topology = unpack_topology(message.tables)
         if self.policies is not None and topology.version == self.policies.topology.version:
             return
-        self.policies = Policies(topology)
+        self.policies = Policies(topology, self._days, self.config.has_claims)
+        if self.config.has_claims and not self._has_told_claims and TOLD not in self._sweep:
+            self._sweep.extend((code, CLAIMS, "") for code in self.items)
+            self._sweep.append(TOLD)
         self._start_sweep(now)
 
     def _start_sweep(self, now: int) -> None:
         assert self.policies is not None
-        today = now // DAY
-        version = self.policies.topology.version
-        if self._evaluated == (version, today) or (self._evaluated[0] == version and not self.policies.has_horizon):
+        today = self._days.day_of(now)
+        version = self.policies.version
+        depends_on_day = self.policies.has_horizon or self._has_dates
+        if self._evaluated == (version, today) or (self._evaluated[0] == version and not depends_on_day):
             self._evaluated = (version, today)
             return
         cause = "reference" if self._evaluated[0] != version else "day_turn"
@@ -529,12 +559,12 @@ class Shard:
         while self._expiries and self._expiries[0][0] <= now:
             _, code, order_id, line_id = heapq.heappop(self._expiries)
             item = self.find(code)
-            if item is not None and position.expire(item, order_id, line_id, now):
+            if item is not None and position.expire(item, order_id, line_id, now, self._days):
                 item.cause = "expiry"
                 self._touch(item)
         if self._parked and self._parked[0][0] <= now and self.policies is not None:
             self._retry_parked(now)
-        if self.policies is not None and not self._sweep and self._evaluated[1] != now // DAY:
+        if self.policies is not None and not self._sweep and self._evaluated[1] != self._days.day_of(now):
             self._start_sweep(now)
         if now >= self._tidy_at:
             self._tidy(now)
@@ -553,10 +583,14 @@ class Shard:
                     break
                 self._turn_at = 0
             self._sweep.popleft()
-            if entry is FILLED:
+            if entry is TOLD:
+                self._has_told_claims = True
+            elif entry is FILLED:
                 self._filled += 1  # of two requests within one slice each is answered: the writer counts them
             elif cause == TIDY:
                 self._tidy_item(code)
+            elif cause == CLAIMS:
+                self._tell_claims(code)
             elif cause == "refill" and code not in self._unsaid:
                 pass  # said meanwhile
             else:
@@ -571,6 +605,14 @@ class Shard:
         if taken and not self._sweep and self._sweep_target is not None:
             self._evaluated, self._sweep_target = self._sweep_target, None
         return forced
+
+    def _tell_claims(self, code: str) -> None:
+        item = self.find(code)
+        if item is not None and item.lines:
+            item.claims_changed = set(item.lines)
+            if not item.is_touched:
+                item.cause = "reference"
+            self._touch(item)
 
     def _places_of(self, code: str) -> int:
         """At how many locations an item is; of one that was not touched yet, about as many."""
@@ -603,6 +645,7 @@ class Shard:
                 horizon,
                 horizon + self.config.widest_window - retention,
                 horizon + self.config.widest_window - RECEIPT_RETENTION,
+                self._days,
             ):
                 self._note(item)
 
@@ -653,7 +696,7 @@ class Shard:
         """The item, decoded if it was not yet touched in this run."""
         item = self.items.get(code)
         if type(item) is list:
-            decoded = ledger.decode_item(code, item)
+            decoded = ledger.decode_item(code, item, self._days)
             self.items[code] = decoded
             for order_id, line_id in decoded.expiring or ():
                 expires_at = decoded.lines[order_id, line_id].expires_at or 0
@@ -680,6 +723,8 @@ class Shard:
                 self._sealed,
                 [*self._sealing[1], *self._layers] if self._sealing is not None else self._layers,
                 self._parked_values(),
+                self._has_dates,
+                self.config.time_zone if self._has_told_claims and self.config.has_claims else "",
             )
         )
 
@@ -753,6 +798,7 @@ class Shard:
             sealed,
             inline,
             parked,
+            *rest,
         ) = msgspec.msgpack.decode(raw)
         if version not in ledger.FORMATS or shards != self.config.shards:
             raise ValueError(
@@ -760,7 +806,10 @@ class Shard:
                 f"reads format {ledger.FORMAT} for {self.config.shards}: set shards={shards}, or name an empty "
                 "folder in state.dir and start with --from-scratch"
             )
-        self._evaluated = (evaluated[0], evaluated[1])
+        # What an older format holds stands under the rules of today at once: all items are looked at again.
+        self._evaluated = (evaluated[0] if version == ledger.FORMAT else 0, evaluated[1])
+        self._has_dates, told_in = rest if rest else (False, "")
+        self._has_told_claims = told_in == self.config.time_zone  # a claim names its day
         self._sealed = [(name, size, checksum) for name, size, checksum in sealed]
         self._segments.keep_only(self.number, self._sealed)
         wakes: dict[str, int | None] = {}
@@ -814,10 +863,11 @@ def number_in(snapshot: bytes) -> int:
 def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
     """What a repeat must say again: everything but reason, correlation_id, schema_version and a return's order_id.
 
-    As MessagePack, which keeps the parts apart whatever they hold.
+    As MessagePack, which keeps the parts apart whatever they hold. What was added later stands behind the rest, and
+    only where it is used: the ids of an older state know their repeats.
     """
     if IS_ORDER[unit.type]:
-        return native.packed_line(
+        content = native.packed_line(
             unit.type,
             unit.occurred_at,
             quantity,
@@ -827,7 +877,10 @@ def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
             unit.expires_at,
             unit.requested_at,
         )
-    return native.packed_movement(
+        if unit.reversal or (quantity == 0 and _is_of_a_part(unit)):
+            return content + _encode(True)
+        return content
+    content = native.packed_movement(
         unit.type,
         unit.occurred_at,
         quantity,
@@ -841,10 +894,23 @@ def content_of(unit: Unit, quantity: int, quarantined: int | None) -> bytes:
         unit.to_location,
         unit.eta,
     )
+    if unit.reversal or unit.part_of or unit.best_before is not None:
+        return content + _encode((unit.reversal, unit.part_of, unit.best_before))
+    return content
+
+
+def _is_of_a_part(unit: Unit) -> bool:
+    """Does it cancel a part of a line? One that is rounded to 0 does not say what a cancellation of the line says."""
+    return unit.type == ORDER_CANCELLED and unit.quantity is not None
 
 
 def digest_of(unit: Unit, quantity: int, quarantined: int | None) -> int:
-    """Give the digest of what a unit says, its quantities converted; what a repeat need not say again has no part."""
+    """Give the digest of what a unit says, its quantities converted; what a repeat need not say again has no part.
+
+    What was added later goes into the groups that were there: a reversal has the opposite quantity (of 0: -1).
+    """
+    if unit.reversal or (quantity == 0 and _is_of_a_part(unit)):
+        quantity = -quantity if quantity else -1
     return native.digest(
         unit.type,
         unit.occurred_at,
@@ -856,9 +922,9 @@ def digest_of(unit: Unit, quantity: int, quarantined: int | None) -> int:
         unit.channel,
         "" if unit.type == RETURN_RECEIVED else unit.order_id,
         unit.transfer_id,
-        unit.receipt_id,
+        f"{unit.receipt_id}\x1f{unit.part_of}" if unit.part_of else unit.receipt_id,
         unit.to_location,
-        unit.eta,
+        unit.eta if unit.best_before is None else unit.best_before,
         unit.expires_at,
         unit.requested_at,
     )
@@ -871,7 +937,9 @@ def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) 
 
 #: by the number of the type: do orders' lines have it?
 IS_ORDER = [kind in ORDER_TYPES for kind in range(max(EventType) + 1)]
+LOT_DATED = int(EventType.LOT_DATED)
 ORDER_PLACED = int(EventType.ORDER_PLACED)
+ORDER_CANCELLED = int(EventType.ORDER_CANCELLED)
 RETURN_RECEIVED = int(EventType.RETURN_RECEIVED)
 #: by the number of the type
 CAUSES = [EventType(kind).name.lower() if kind in set(EventType) else "" for kind in range(max(EventType) + 1)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
@@ -71,6 +71,7 @@ NUMBER_PATTERN: Final = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 CODE_EXPECTED: Final = "a code of 1 to 64 characters of A-Z a-z 0-9 . _ - / that begins with a letter or digit"
 ID_EXPECTED: Final = "an id of 1 to 128 printable ASCII characters without spaces"
 TIME_EXPECTED: Final = "an RFC 3339 time with an offset, such as 2025-01-31T12:00:00Z"
+DATE_EXPECTED: Final = "a date of the calendar as YYYY-MM-DD, such as 2025-01-31"
 NUMBER_EXPECTED: Final = f"an integer, or a decimal as number or string, of at most {NUMBER_DIGITS_MAX} digits a side"
 TEXT_EXPECTED: Final = "text of Unicode characters"
 JSON_EXPECTED: Final = "JSON in UTF-8"
@@ -83,6 +84,7 @@ _time = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
 ).fullmatch
+_is_date = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}").fullmatch
 _has_surrogate = re.compile("[\ud800-\udfff]").search
 # Possessive, and content with text that never ends: else hostile quotes would make it start over at each of them.
 _bracket_or_text = re.compile(r'"(?:[^"\\]+|\\.)*+"?|[\[\]{}]', re.DOTALL).finditer
@@ -91,6 +93,7 @@ _duration = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?(ms|s|m|h|d)?").fullma
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NAIVE = datetime(1970, 1, 1)
 _MICROSECOND = timedelta(microseconds=1)
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _TIME_MIN = (datetime(1, 1, 1) - _EPOCH_NAIVE) // _MICROSECOND
 _TIME_MAX = (datetime.max - _EPOCH_NAIVE) // _MICROSECOND
 _DAY = 86_400_000_000
@@ -226,6 +229,16 @@ def _parse_time_fully(text: str) -> int:
     if not _TIME_MIN <= instant <= _TIME_MAX:
         raise mismatch(TIME_EXPECTED, text)
     return instant
+
+
+def parse_date(text: object) -> int:
+    """Days since 1970-01-01 of a date; only as YYYY-MM-DD, for fromisoformat also reads weeks and basic format."""
+    if type(text) is str and _is_date(text) is not None:
+        try:
+            return date.fromisoformat(text).toordinal() - _EPOCH_DAY
+        except ValueError:
+            pass  # no such day
+    raise mismatch(DATE_EXPECTED, text)
 
 
 def parse_number(value: object) -> int | str:

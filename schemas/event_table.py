@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.events import (
+    AllocatedHead,
     AllocatedLine,
+    CancelledLine,
     Event,
+    LotDated,
     LotHeld,
     LotReleased,
     OrderAllocated,
@@ -16,6 +19,7 @@ from schemas.events import (
     OrderLine,
     OrderPlaced,
     OrderReleased,
+    OrderReopened,
     PickConfirmed,
     PlacedHead,
     PlacedLine,
@@ -27,6 +31,7 @@ from schemas.events import (
     StockCounted,
     StockReceived,
     StockStatusChanged,
+    StockWithheld,
     TransferClosed,
     TransferShipped,
 )
@@ -56,9 +61,10 @@ class EventSpec:
 
 _ORDER_TYPES = (
     (EventType.ORDER_PLACED, OrderPlaced, PlacedHead, PlacedLine),
-    (EventType.ORDER_ALLOCATED, OrderAllocated, OrderHead, AllocatedLine),
-    (EventType.ORDER_RELEASED, OrderReleased, OrderHead, AllocatedLine),
-    (EventType.ORDER_CANCELLED, OrderCancelled, OrderHead, OrderLine),
+    (EventType.ORDER_ALLOCATED, OrderAllocated, AllocatedHead, AllocatedLine),
+    (EventType.ORDER_RELEASED, OrderReleased, AllocatedHead, AllocatedLine),
+    (EventType.ORDER_CANCELLED, OrderCancelled, OrderHead, CancelledLine),
+    (EventType.ORDER_REOPENED, OrderReopened, OrderHead, OrderLine),
 )
 _SINGLE_TYPES: tuple[tuple[EventType, str, type[Event]], ...] = (
     (EventType.STOCK_RECEIVED, "warehouse", StockReceived),
@@ -72,6 +78,8 @@ _SINGLE_TYPES: tuple[tuple[EventType, str, type[Event]], ...] = (
     (EventType.PICK_CONFIRMED, "warehouse", PickConfirmed),
     (EventType.SHIPMENT_CONFIRMED, "warehouse", ShipmentConfirmed),
     (EventType.RETURN_RECEIVED, "warehouse", ReturnReceived),
+    (EventType.LOT_DATED, "warehouse", LotDated),
+    (EventType.STOCK_WITHHELD, "warehouse", StockWithheld),
     (EventType.RECEIPT_EXPECTED, "supply", ReceiptExpected),
     (EventType.RECEIPT_CANCELLED, "supply", ReceiptCancelled),
 )
@@ -81,3 +89,15 @@ _SPECS = (
 )
 #: Event type name -> what it is.
 EVENTS: Final[dict[str, EventSpec]] = {spec.name: spec for spec in _SPECS}
+#: Those of which an event may be a reversal.
+REVERSIBLE: Final = frozenset(
+    {
+        "stock_received",
+        "transfer_shipped",
+        "return_received",
+        "pick_confirmed",
+        "shipment_confirmed",
+        "order_allocated",
+        "order_released",
+    }
+)

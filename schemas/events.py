@@ -14,42 +14,20 @@ from schemas.codes import (
     CODE_PATTERN,
     ID_PATTERN,
     LINES_MAX,
-    NUMBER_PATTERN,
     SCHEMA_VERSION,
     JsonNumber,
     exceeds,
-    is_negative,
     mismatch,
     parse_code,
+    parse_date,
     parse_id,
     parse_integer,
-    parse_number,
     parse_text,
     parse_time,
 )
+from schemas.event_values import Change, NoLot, NoReversal, NoReversalOfLine, NotNegative, Positive, Reversal
 
 STATUSES: Final = ("available", "quarantined")
-
-
-def parse_positive(value: object) -> int | str:
-    number = parse_number(value)
-    if number == 0 or is_negative(number):
-        raise mismatch("a quantity above 0", value)
-    return number
-
-
-def parse_not_negative(value: object) -> int | str:
-    number = parse_number(value)
-    if is_negative(number):
-        raise mismatch("a quantity of 0 or more", value)
-    return number
-
-
-def parse_change(value: object) -> int | str:
-    number = parse_number(value)
-    if number == 0:
-        raise mismatch("a quantity other than 0", value)
-    return number
 
 
 def parse_status(value: object) -> str:
@@ -85,11 +63,6 @@ def _parse_supported_version(value: object) -> int:
     return version
 
 
-def _number_schema(**bounds: int) -> WithJsonSchema:
-    text = {"type": "string", "pattern": NUMBER_PATTERN}
-    return WithJsonSchema({"anyOf": [{"type": "number", **bounds}, text]})
-
-
 def _text_schema(pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern})
 
@@ -104,11 +77,9 @@ Version = Annotated[
     PlainValidator(_parse_supported_version),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": SCHEMA_VERSION}),
 ]
+#: days since 1970-01-01
+Date = Annotated[int, PlainValidator(parse_date), WithJsonSchema({"type": "string", "format": "date"})]
 Status = Annotated[str, PlainValidator(parse_status), WithJsonSchema({"enum": list(STATUSES)})]
-#: Quantities as sent, in the event's unit of measure: an int, or the exact decimal as text.
-Positive = Annotated[int | str, PlainValidator(parse_positive), _number_schema(exclusiveMinimum=0)]
-NotNegative = Annotated[int | str, PlainValidator(parse_not_negative), _number_schema(minimum=0)]
-Change = Annotated[int | str, PlainValidator(parse_change), _number_schema()]
 AnyLines = Annotated[list[Any], PlainValidator(parse_lines)]
 
 
@@ -136,6 +107,8 @@ class Event(Shape):
     correlation_id: Id | None = None
     uom: Code | None = None
     reason: Text | None = None
+    #: a type that may be one has a field of its own
+    reversal: NoReversal = False
 
 
 class WarehouseEvent(Event):
@@ -150,6 +123,7 @@ class StockReceived(WarehouseEvent):
     status: Status = "available"
     receipt_id: Id | None = None
     transfer_id: Id | None = None
+    reversal: Reversal = False
 
     @model_validator(mode="after")
     def _comes_from_one(self) -> StockReceived:
@@ -213,6 +187,7 @@ class TransferShipped(WarehouseEvent):
     quantity: Positive
     status: Status = "available"
     eta: Time | None = None
+    reversal: Reversal = False
 
     @model_validator(mode="after")
     def _goes_elsewhere(self) -> TransferShipped:
@@ -234,6 +209,7 @@ class Handling(WarehouseEvent):
     line_id: Id
     location: Code
     quantity: Positive
+    reversal: Reversal = False
 
 
 class PickConfirmed(Handling):
@@ -250,6 +226,25 @@ class ReturnReceived(WarehouseEvent):
     quantity: Positive
     status: Status = "available"
     order_id: Id | None = None
+    reversal: Reversal = False
+
+
+class LotDated(WarehouseEvent):
+    """The last day on which the lot may be sold, wherever it is; without one it has none from now on."""
+
+    type: Literal["lot_dated"]
+    lot: Code
+    best_before: Date | None = None
+
+
+class StockWithheld(Event):
+    """So much at a location is not promised: the newest word of its source stands."""
+
+    type: Literal["stock_withheld"]
+    item: Code
+    location: Code
+    quantity: NotNegative
+    lot: NoLot = None
 
 
 class OrderLine(Shape):
@@ -259,6 +254,7 @@ class OrderLine(Shape):
     item: Code
     location: Code | None = None
     uom: Code | None = None
+    reversal: NoReversalOfLine = False
 
 
 class PlacedLine(OrderLine):
@@ -270,6 +266,12 @@ class PlacedLine(OrderLine):
 class AllocatedLine(OrderLine):
     location: Code
     quantity: Positive
+
+
+class CancelledLine(OrderLine):
+    """So much less is wanted; without a quantity the line is cancelled."""
+
+    quantity: Positive | None = None
 
 
 class OrderHead(Event):
@@ -286,23 +288,34 @@ class PlacedHead(OrderHead):
     requested_at: Time | None = None
 
 
+class AllocatedHead(OrderHead):
+    reversal: Reversal = False
+
+
 class OrderPlaced(PlacedHead):
     type: Literal["order_placed"]
     lines: Annotated[list[PlacedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
-class OrderAllocated(OrderHead):
+class OrderAllocated(AllocatedHead):
     type: Literal["order_allocated"]
     lines: Annotated[list[AllocatedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
-class OrderReleased(OrderHead):
+class OrderReleased(AllocatedHead):
     type: Literal["order_released"]
     lines: Annotated[list[AllocatedLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
 class OrderCancelled(OrderHead):
     type: Literal["order_cancelled"]
+    lines: Annotated[list[CancelledLine], Field(min_length=1, max_length=LINES_MAX)]
+
+
+class OrderReopened(OrderHead):
+    """It has no quantity: what is wanted again is what was wanted."""
+
+    type: Literal["order_reopened"]
     lines: Annotated[list[OrderLine], Field(min_length=1, max_length=LINES_MAX)]
 
 
@@ -316,6 +329,13 @@ class ReceiptExpected(SupplyEvent):
     type: Literal["receipt_expected"]
     quantity: NotNegative
     eta: Time
+    part_of: Id | None = None
+
+    @model_validator(mode="after")
+    def _is_not_its_own_part(self) -> ReceiptExpected:
+        if self.part_of == self.receipt_id:
+            raise mismatch_of("part_of", "another receipt than receipt_id", self.part_of)
+        return self
 
 
 class ReceiptCancelled(SupplyEvent):
@@ -339,10 +359,13 @@ AnyEvent = Annotated[
     | PickConfirmed
     | ShipmentConfirmed
     | ReturnReceived
+    | LotDated
+    | StockWithheld
     | OrderPlaced
     | OrderAllocated
     | OrderReleased
     | OrderCancelled
+    | OrderReopened
     | ReceiptExpected
     | ReceiptCancelled,
     Field(discriminator="type"),

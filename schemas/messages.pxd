@@ -16,7 +16,7 @@ cdef class ItemUpdate:
     cdef public long long as_of, day0, unlocated, recorded_at
     cdef public int scale
     cdef public list channels
-    cdef public dict fields
+    cdef public dict fields, claims
     cdef public bint is_gone, is_whole, is_first
 
 @cython.no_gc

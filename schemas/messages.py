@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.state import POSITION_FIELDS
+from schemas.state import SHOWN_FIELDS
 from schemas.units import Refusal, Unit
 
 
@@ -136,6 +136,7 @@ class ItemUpdate:
         "recorded_at",
         "is_whole",
         "is_first",
+        "claims",
     )
 
     def __init__(
@@ -153,6 +154,7 @@ class ItemUpdate:
         recorded_at: int = 0,
         is_whole: bool = False,
         is_first: bool = False,
+        claims: dict[str, str | None] | None = None,
     ) -> None:
         self.item = item
         self.as_of = as_of
@@ -163,7 +165,7 @@ class ItemUpdate:
         self.channels = channels
         #: fields of position:<item> that changed; None: gone
         self.fields = fields
-        #: the whole position as JSON, the seven figures of each location, without braces; None if nothing changed
+        #: the whole position as JSON, the figures of each location, without braces; None if nothing changed
         self.places = places
         self.unlocated = unlocated
         #: the item is not known any more: nothing of it stays published
@@ -174,6 +176,8 @@ class ItemUpdate:
         self.is_whole = is_whole
         #: the first event was applied to the item: what channels read says so, also where no number of it changed
         self.is_first = is_first
+        #: fields of claims:<item> that changed, as JSON each; None: gone, or (for all of them) that nothing changed
+        self.claims = claims
 
     def values(self) -> tuple[Any, ...]:
         """Give all fields in their order: a storage format, and what another worker is sent."""
@@ -265,7 +269,7 @@ def from_values(kind: type, values: Any) -> Any:
     if kind is ItemUpdate:
         item, as_of, scale, day0, correlation_id, channels, fields, places, *others = values
         if isinstance(places, list):  # of a version that wrote them as (location, seven figures)
-            whole = {code: dict(zip(POSITION_FIELDS, figures, strict=True)) for code, figures in places}
+            whole = {code: dict(zip(SHOWN_FIELDS, figures, strict=True)) for code, figures in places}
             places = msgspec.json.encode(whole)[1:-1].decode()
         changes = [_change_from(change) for change in channels]
         return ItemUpdate(item, as_of, scale, day0, correlation_id, changes, fields, places, *others)

@@ -34,11 +34,15 @@ EXCEPTION_CODES: Final = (
     "conflict",
     "over_received",
     "allocated_without_stock",
+    "claims_above_demand",
+    "demand_after_cancellation",
+    "lot_below_zero",
 )
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: Text of an integer, as Redis and Kafka headers carry it.
 INTEGER_PATTERN: Final = r"^-?(0|[1-9][0-9]*)$"
 _CODE: Final = CODE_PATTERN[1:-1]
+_ID: Final = ID_PATTERN[1:-1]
 
 Code = Annotated[str, Field(pattern=CODE_PATTERN)]
 Id = Annotated[str, Field(pattern=ID_PATTERN)]
@@ -93,7 +97,7 @@ class Update(_Output):
     processed_at: UtcTime
     version: Version
     correlation_id: Id | None = None
-    #: by day, today (UTC) first, where the channel has a horizon
+    #: by day, today (in `time_zone`) first, where the channel has a horizon
     by_day: Annotated[list[Promise], Field(min_length=1, max_length=HORIZON_DAYS_MAX)] | None = None
     breakdown: Breakdown | None = None
 
@@ -115,7 +119,9 @@ class LocationFigures(_Output):
     hard_reserved: Figure
     in_transit: Figure
     expected: Figure
-    #: on_hand - quarantined - soft_allocated - hard_reserved - the item's safety stock
+    #: what sources say is not to be promised
+    withheld: Figure
+    #: on_hand - quarantined - lots past their day - soft_allocated - hard_reserved - withheld - the item's safety stock
     available: Figure
 
 
@@ -143,10 +149,11 @@ class InventoryException(_Output):
     code: Annotated[str, Field(json_schema_extra={"enum": list(EXCEPTION_CODES)})]
     state: Literal["open", "closed"]
     item: Code | None = None
-    location: Code | None = None
+    #: `*`: of claims that name no location
+    location: Annotated[str, Field(pattern=rf"^(\*|{_CODE})$")] | None = None
     source: Code | None = None
-    #: the transfer, receipt or event it is about
-    reference: Id | None = None
+    #: the transfer, receipt, event or lot it is about, or order_id and line_id with a space between
+    reference: Annotated[str, Field(pattern=rf"^{_ID}( {_ID})?$")] | None = None
     #: the figures that show it, by name; empty once it is over
     quantities: dict[str, Figure]
     first_seen: UtcTime

@@ -6,8 +6,10 @@ where the other records are known. A null is an absent field, also inside a map.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated, Any, Final
 
 from pydantic import Field, PlainValidator, ValidationError, WithJsonSchema, model_validator
@@ -35,6 +37,15 @@ PRIORITY_MAX: Final = 1_000_000
 #: In a map by location: each location that the map does not name.
 EVERYWHERE: Final = "*"
 DEDUCTS_AT: Final = ("first", "pick", "shipment")
+ROUNDING: Final = ("refuse", "safe")
+LISTING: Final = ("all", "explicit")
+#: A hundred years: what a lot must still be good for when it is sold. More is a typing error.
+DAYS_LEFT_MAX: Final = 36_500
+#: A millionth of a millionth: what a screw costs in any currency, and short enough to be multiplied by any quantity.
+UNIT_VALUE_DECIMALS_MAX: Final = 12
+RATIO_PATTERN: Final = r"^[1-9][0-9]{0,15}/[1-9][0-9]{0,15}$"
+
+_ratio = re.compile(RATIO_PATTERN[1:-1]).fullmatch
 
 
 class ReferenceError(ValueError):
@@ -75,17 +86,40 @@ def _parse_above_zero(value: object) -> Decimal:
     return number
 
 
+def _parse_worth(value: object) -> Decimal | Fraction:
+    """How many base units another unit is worth: a number, or a ratio where no decimal is exact ("1/12")."""
+    if not isinstance(value, str) or "/" not in value:
+        return _parse_above_zero(value)
+    if _ratio(value):
+        numerator, denominator = (int(part) for part in value.split("/"))
+        if max(numerator, denominator) < QUANTITY_LIMIT:
+            return Fraction(numerator, denominator)
+    raise mismatch(f'a ratio "n/d" of two whole numbers of 1 or more, below {QUANTITY_LIMIT}', value)
+
+
+def _parse_unit_value(value: object) -> Decimal:
+    number = parse_decimal(value)
+    if not 0 <= number < QUANTITY_LIMIT:
+        raise mismatch(f"a number of 0 or more, below {QUANTITY_LIMIT}", value)
+    if int(number.as_tuple().exponent) < -UNIT_VALUE_DECIMALS_MAX:
+        raise mismatch(f"a number of at most {UNIT_VALUE_DECIMALS_MAX} decimals", value)
+    return number
+
+
 def _parse_switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise mismatch("true or false", value)
     return value
 
 
-def _parse_deducts_at(value: object) -> str:
-    if not isinstance(value, str) or value not in DEDUCTS_AT:
-        hint = near_match(value[:64], DEDUCTS_AT) if isinstance(value, str) else ""
-        raise ValueError(f"{mismatch(', '.join(DEDUCTS_AT[:-1]) + ' or ' + DEDUCTS_AT[-1], value)}{hint}")
-    return value
+def _one_of(words: tuple[str, ...]) -> PlainValidator:
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or value not in words:
+            hint = near_match(value[:64], words) if isinstance(value, str) else ""
+            raise ValueError(f"{mismatch(', '.join(words[:-1]) + ' or ' + words[-1], value)}{hint}")
+        return value
+
+    return PlainValidator(parse)
 
 
 def _parse_locations(value: object) -> list[str]:
@@ -98,11 +132,13 @@ def _parse_place(value: str) -> str:
     return value if value == EVERYWHERE else parse_code(value)
 
 
-def _map(parse_name: Callable[[str], str], parse: Callable[[object], Decimal], expected: str) -> PlainValidator:
-    def parse_map(value: object) -> dict[str, Decimal]:
+def _map(
+    parse_name: Callable[[str], str], parse: Callable[[object], Decimal | Fraction], expected: str
+) -> PlainValidator:
+    def parse_map(value: object) -> dict[str, Decimal | Fraction]:
         if not isinstance(value, dict):
             raise mismatch(f"an object of {expected}", value)
-        read: dict[str, Decimal] = {}
+        read: dict[str, Decimal | Fraction] = {}
         for name, given in value.items():
             if given is None:
                 continue
@@ -146,20 +182,29 @@ WholeQuantity = Annotated[
 Percent = Annotated[Decimal, PlainValidator(_parse_percent), WithJsonSchema(_number(minimum=0, maximum=100))]
 AboveZero = Annotated[Decimal, PlainValidator(_parse_above_zero), WithJsonSchema(_number(exclusiveMinimum=0))]
 Switch = Annotated[bool, PlainValidator(_parse_switch), WithJsonSchema({"type": "boolean"})]
-DeductsAt = Annotated[str, PlainValidator(_parse_deducts_at), WithJsonSchema({"enum": list(DEDUCTS_AT)})]
+UnitValue = Annotated[
+    Decimal,
+    PlainValidator(_parse_unit_value),
+    WithJsonSchema(_number(minimum=0, exclusiveMaximum=QUANTITY_LIMIT)),
+]
+DeductsAt = Annotated[str, _one_of(DEDUCTS_AT), WithJsonSchema({"enum": list(DEDUCTS_AT)})]
+Rounding = Annotated[str, _one_of(ROUNDING), WithJsonSchema({"enum": list(ROUNDING)})]
+ListingRule = Annotated[str, _one_of(LISTING), WithJsonSchema({"enum": list(LISTING)})]
 Locations = Annotated[
     list[str],
     PlainValidator(_parse_locations),
     WithJsonSchema({"type": "array", "items": {"type": "string", "pattern": CODE_PATTERN}}),
 ]
 Conversions = Annotated[
-    dict[str, Decimal],
-    _map(parse_code, _parse_above_zero, "units of measure, each with how many base units it is"),
+    dict[str, Decimal | Fraction],
+    _map(parse_code, _parse_worth, "units of measure, each with how many base units it is"),
     WithJsonSchema(
         {
             "type": "object",
             "propertyNames": {"pattern": CODE_PATTERN},
-            "additionalProperties": _number(exclusiveMinimum=0),
+            "additionalProperties": {
+                "anyOf": [*_number(exclusiveMinimum=0)["anyOf"], {"type": "string", "pattern": RATIO_PATTERN}]
+            },
         }
     ),
 ]
@@ -178,9 +223,13 @@ class Item(Shape):
     scale: Annotated[int, _integer_of(0, SCALE_MAX), _integer_schema(0, SCALE_MAX)] = 0
     #: unit of measure -> how many base units it is
     conversions: Conversions = Field(default={})
+    #: what becomes of a quantity that is not exact in the item's scale
+    rounding: Rounding = "refuse"
     #: location, or "*" for each that is not named -> quantity
     safety_stock: SafetyStock = Field(default={})
     low_stock_threshold: Quantity | None = None
+    #: money a base unit, for reports alone
+    unit_value: UnitValue | None = None
 
     @model_validator(mode="after")
     def _is_exact(self) -> Item:
@@ -190,7 +239,8 @@ class Item(Shape):
             self._check_exact("low_stock_threshold", self.low_stock_threshold)
         worth = self.conversions.get(self.base_uom, Decimal(1))
         if worth != 1:
-            raise mismatch_of("conversions", f"1 or nothing for the base unit of measure {self.base_uom}", worth)
+            got = worth if isinstance(worth, Decimal) else str(worth)
+            raise mismatch_of("conversions", f"1 or nothing for the base unit of measure {self.base_uom}", got)
         return self
 
     def _check_exact(self, name: str, quantity: Decimal) -> None:
@@ -235,6 +285,10 @@ class Channel(_Policy):
     promise_in_transit: Switch = False
     protected_quantity: WholeQuantity | None = None
     max_updates_per_second: AboveZero | None = None
+    #: which items it lists that no record of inventory.channel_items speaks of
+    listing: ListingRule = "all"
+    #: days that a lot must still be good for on the day it is promised
+    min_days_left: Annotated[int, _integer_of(0, DAYS_LEFT_MAX), _integer_schema(0, DAYS_LEFT_MAX)] = 0
 
 
 class ChannelItem(_Policy):
@@ -249,6 +303,7 @@ class ChannelItem(_Policy):
     low_stock_threshold: Quantity | None = None
     protected_quantity: Quantity | None = None
     safety_stock: SafetyStock | None = None
+    #: a channel with `listing: explicit` takes a true that is in the record, and never this default
     listed: Switch = True
 
 

@@ -42,8 +42,8 @@ REMEDIES: Final[dict[str, str]] = {
     ),
     codes.UNKNOWN_UOM: "add the unit of measure to the item's record in inventory.items, then replay",
     codes.QUANTITY_NOT_EXACT: (
-        "the sender counts in a unit that comes out exact; an item without state may get a greater scale instead, then "
-        "replay"
+        "the sender counts in a unit that comes out exact; an item without state may get a greater scale instead, or "
+        "rounding safe where less than one smallest unit an event does no harm; then replay"
     ),
     codes.NOT_ALLOWED: (
         "if the source may say this, add it to its section [sources.NAME], restart and replay; if not, ask its owner"

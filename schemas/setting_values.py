@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Final
+from zoneinfo import available_timezones
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -135,6 +137,29 @@ def text(pattern: str, expected: str) -> Read:
     return Read(parse, {"type": "string", "pattern": f"^{pattern}$"})
 
 
+def _parse_time_zone(value: object) -> str:
+    """The names are those of the system and of the package tzdata, which is there where the system has none."""
+    if value == "UTC":
+        return "UTC"  # the default, which every worker is handed: reading all names takes 0.1 s
+    known = available_timezones()
+    if isinstance(value, str) and value in known:
+        return value
+    hint = _zones_like(value[:64], known) if isinstance(value, str) else ""
+    raise ValueError(f"{mismatch('an IANA time zone, such as Europe/Berlin or UTC', value)}{hint}")
+
+
+def _zones_like(word: str, known: set[str]) -> str:
+    """A hint at what was probably meant: people write the town alone, with a space in it, and in any case."""
+    by_name: dict[str, str] = {}
+    for name in sorted(known):
+        by_name.setdefault(name.rpartition("/")[2].casefold(), name)
+        by_name[name.casefold()] = name
+    told = word.strip().replace(" ", "_").casefold()
+    close = [told] if told in by_name else get_close_matches(told, by_name, n=3)
+    meant = list(dict.fromkeys(by_name[name] for name in close))
+    return f"; did you mean {' or '.join(meant)}?" if meant else ""
+
+
 def one_of(*words: str) -> Read:
     def parse(value: object) -> str:
         if isinstance(value, str) and value.lower() in words:
@@ -257,6 +282,7 @@ def _array_schema(**items: Any) -> dict[str, Any]:
     return {"type": "array", "uniqueItems": True, "items": {"type": "string", **items}}
 
 
+TIME_ZONE = Read(_parse_time_zone, {"type": "string", "minLength": 1})
 NAME = text(r"[!-~]{1,200}", "1 to 200 printable ASCII characters without spaces")
 KEY_PREFIX = text(r"[!-~]{0,200}", "at most 200 printable ASCII characters without spaces")
 TOPIC_PREFIX = text(

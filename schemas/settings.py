@@ -21,6 +21,7 @@ from schemas.setting_values import (
     SECOND,
     SECRET,
     SERVERS,
+    TIME_ZONE,
     TOPIC_PREFIX,
     TYPES,
     URL,
@@ -150,6 +151,8 @@ class UpdateSettings(_Section):
 
     breakdown: Switch = False
     """Updates carry every step of the calculation."""
+    claims: Switch = True
+    """Redis has what each order line claims, in `claims:<item>` (`atp get ITEM --claims`)."""
     pubsub: Switch = False
     """Redis Pub/Sub gets every update too."""
 
@@ -202,6 +205,8 @@ class Settings(BaseSettings):
     """How long an event waits for a code that may be on its way."""
     closed_line_retention: Annotated[int, duration("0s", "400d", "7d")] = 7 * DAY
     """How long a finished order line is remembered."""
+    time_zone: Annotated[str, TIME_ZONE] = "UTC"
+    """Whose days count: an IANA name, such as `Europe/Berlin`."""
     shards: Annotated[int, whole(1, 4096)] = 64
     """Parts of the state; fixed for the life of `state.dir`."""
     workers: Annotated[int, whole(1, 64)] = 1

@@ -14,20 +14,35 @@ cdef class LineAt:
     cdef public long long allocated, released, picked, shipped, claimed
     cdef public list picks, shipments
     cdef public object margins
+    cdef public bint has_reversals
+
+cdef class Cancellations:
+    cdef public object word
+    cdef public list parts
+    cdef public long long cut
 
 cdef class Line:
     cdef public long long demand, last_at
     cdef public object placed, expires_at, requested_at, claimed
     cdef public str location, channel
     cdef public bint cancelled, lapsed
+    cdef public Cancellations cancellations
     cdef public dict at
+
+cdef class Withheld:
+    cdef public dict words
+    cdef public long long total, shown
+
+cdef class Rare:
+    cdef public dict best_before, withheld, parts, doubtful
 
 cdef class Item:
     cdef public str code, cause, correlation_id, units
     cdef public dict places, lines, transfers, receipts, holds, overrides, published, open_exceptions, over
     cdef public dict unlocated, unlocated_by_day
-    cdef public set expiring, dirty
+    cdef public set expiring, dirty, claims_changed
     cdef public long long as_of, day_shown, unlocated_shown, room
     cdef public bint is_dirty, has_new_policies, is_noted, is_touched, is_first
     cdef public bytes policy
+    cdef public Rare rare
     cdef public object measure, listing, policies, wake

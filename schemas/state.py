@@ -103,7 +103,7 @@ class Place(Cell):
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The seven figures last published, in the order of POSITION_FIELDS."""
+        """The seven figures last published, in the order of SHOWN_FIELDS."""
         return (
             self.shown_on_hand,
             self.shown_quarantined,
@@ -134,31 +134,49 @@ POSITION_FIELDS = (
     "hard_reserved",
     "in_transit",
     "expected",
+    "withheld",
     "available",
 )
-ZEROS = (0,) * len(POSITION_FIELDS)
+#: Those that each place keeps as it showed them last: of what is withheld, which few items know, `Withheld` does.
+SHOWN_FIELDS = tuple(name for name in POSITION_FIELDS if name != "withheld")
+ZEROS = (0,) * len(SHOWN_FIELDS)
 
-#: (occurred_at, event_id, lot, quantity)
+#: (occurred_at, event_id and source, lot, quantity), so that they sort as "newest" has it. A reversal's quantity is
+#: below zero. Event_id and source are one text with MOMENT_SEPARATOR between, which sorts before what either may hold.
 Handling = tuple[int, str, str, int]
+MOMENT_SEPARATOR = "\x1f"
 
 
 class LineAt:
     """One order line at one location: sums of what was allocated and released, and every pick and shipment."""
 
-    __slots__ = ("allocated", "claimed", "deducts_at", "margins", "picked", "picks", "released", "shipments", "shipped")
+    __slots__ = (
+        "allocated",
+        "claimed",
+        "deducts_at",
+        "has_reversals",
+        "margins",
+        "picked",
+        "picks",
+        "released",
+        "shipments",
+        "shipped",
+    )
 
     def __init__(self, deducts_at: str) -> None:
         #: the location's rule when the line was first seen there; later changes do not touch it
         self.deducts_at = deducts_at
         self.allocated = 0
         self.released = 0
-        #: sums of picks and shipments
+        #: sums of picks and shipments, of each lot at least 0
         self.picked = 0
         self.shipped = 0
         self.picks: list[Handling] = NO_HANDLINGS
         self.shipments: list[Handling] = NO_HANDLINGS
         #: aggregate: the hard reservation that the place holds for it now
         self.claimed = 0
+        #: aggregate: is any of the picks and shipments a reversal?
+        self.has_reversals = False
         #: of a long line with picks and shipments, in memory alone: operators.rules.margins
         self.margins: Any = None
 
@@ -167,11 +185,26 @@ class LineAt:
 NO_HANDLINGS: list[Handling] = []
 
 
+class Cancellations:
+    """What was said of giving up an order line, whole or in part, and of taking it up again."""
+
+    __slots__ = ("cut", "parts", "word")
+
+    def __init__(self) -> None:
+        #: the newest order_cancelled without a quantity or order_reopened; which of the two, `Line.cancelled` says
+        self.word: Moment | None = None
+        #: the partial cancellations that are newer than the newest order_placed, oldest first
+        self.parts: list[tuple[Moment, int]] = []
+        #: aggregate: their sum
+        self.cut = 0
+
+
 class Line:
     """One order line of one item."""
 
     __slots__ = (
         "at",
+        "cancellations",
         "cancelled",
         "channel",
         "claimed",
@@ -192,6 +225,8 @@ class Line:
         self.expires_at: int | None = None
         self.requested_at: int | None = None
         self.cancelled = False
+        #: None while nothing of it was ever cancelled or reopened, as with most
+        self.cancellations: Cancellations | None = None
         #: expires_at was reached when we last looked
         self.lapsed = False
         self.last_at = 0
@@ -219,8 +254,44 @@ class Receipt(msgspec.Struct, array_like=True, gc=False):
     received: int = 0
     cancelled: bool = False
     eta: int | None = None
+    #: the newest of receipt_expected and receipt_cancelled
     word: Moment | None = None
     last_at: int = 0
+    #: the receipt_id of the order that it is a part of, as its newest receipt_expected says; "": of none
+    part_of: str = ""
+    #: its newest receipt_expected where `word` is a cancellation
+    announced: Moment | None = None
+
+
+class Withheld:
+    """How much of an item at one location is not to be promised."""
+
+    __slots__ = ("shown", "total", "words")
+
+    def __init__(self) -> None:
+        #: source -> its newest word and the quantity
+        self.words: dict[str, tuple[Moment, int]] = {}
+        #: aggregate: the sum over sources
+        self.total = 0
+        #: the figure last published
+        self.shown = 0
+
+
+class Rare:
+    """What few items have beside the rest, so that the others need not have room for it."""
+
+    __slots__ = ("best_before", "doubtful", "parts", "withheld")
+
+    def __init__(self) -> None:
+        #: lot -> the newest word on the last day that it may be sold, in days since 1970 (None: it has none)
+        self.best_before: dict[str, tuple[Moment, int | None]] = {}
+        #: by location
+        self.withheld: dict[str, Withheld] = {}
+        # aggregates
+        #: (receipt id, location) of an order with parts -> what they count for, and what was received of them
+        self.parts: dict[tuple[str, str], tuple[int, int]] = {}
+        #: order lines that claim more than they may, or were placed again after they were cancelled
+        self.doubtful: dict[tuple[str, str], Line] = {}
 
 
 #: What an item may take on before its sums are looked at again: less than two of the largest quantities, so seldom
@@ -236,6 +307,7 @@ class Item:
     __slots__ = (
         "as_of",
         "cause",
+        "claims_changed",
         "code",
         "correlation_id",
         "day_shown",
@@ -257,6 +329,7 @@ class Item:
         "policies",
         "policy",
         "published",
+        "rare",
         "receipts",
         "room",
         "transfers",
@@ -289,6 +362,8 @@ class Item:
         self.open_exceptions: dict[tuple[str, str, str], int] = {}
         #: base unit and scale under which it got its state
         self.units: str | None = None
+        #: None while it has nothing of the kind
+        self.rare: Rare | None = None
         # aggregates
         #: lines whose soft claim will lapse
         self.expiring: set[tuple[str, str]] | None = None
@@ -313,6 +388,8 @@ class Item:
         self.is_touched = False
         #: an event was applied to it for the first time, and what is published does not say so yet
         self.is_first = False
+        #: order lines whose claims may have changed since they were last published, where they are
+        self.claims_changed: set[tuple[str, str]] | None = None
         self.cause = ""
         self.correlation_id = ""
         #: what follows from `policy` and `overrides`, looked up when first needed: units of measure; listing, and the

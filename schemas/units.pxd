@@ -1,7 +1,8 @@
 cdef class Unit:
     cdef public int type
     cdef public str item, source, event_id, line_id, location, lot, uom, status, order_id, transfer_id, receipt_id
-    cdef public str to_location, channel, correlation_id
+    cdef public str to_location, channel, correlation_id, part_of
     cdef public long long occurred_at, recorded_at
-    cdef public object origin, quantity, quarantined, eta, expires_at, requested_at
+    cdef public object origin, quantity, quarantined, eta, expires_at, requested_at, best_before
+    cdef public bint reversal
     cdef public tuple verdict

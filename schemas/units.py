@@ -23,10 +23,13 @@ class EventType(IntEnum):
     PICK_CONFIRMED = 9
     SHIPMENT_CONFIRMED = 10
     RETURN_RECEIVED = 11
+    LOT_DATED = 12
+    STOCK_WITHHELD = 13
     ORDER_PLACED = 20
     ORDER_ALLOCATED = 21
     ORDER_RELEASED = 22
     ORDER_CANCELLED = 23
+    ORDER_REOPENED = 24
     RECEIPT_EXPECTED = 30
     RECEIPT_CANCELLED = 31
 
@@ -96,6 +99,7 @@ class Unit:
     `quantity` and `quarantined` are as sent and not yet converted: an int, or the exact decimal as text
     (the shard knows the item's units of measure). `verdict` is a refusal of the whole event that stands
     behind the checks only the shard can make (unknown_item, unknown_uom, quantity): (code, message).
+    A cancellation with a quantity is of a part of what is wanted, one without of the whole line.
     """
 
     __slots__ = (
@@ -123,6 +127,9 @@ class Unit:
         "requested_at",
         "correlation_id",
         "verdict",
+        "reversal",
+        "part_of",
+        "best_before",
     )
 
     def __init__(
@@ -151,6 +158,9 @@ class Unit:
         requested_at: int | None = None,
         correlation_id: str = "",
         verdict: tuple[str, str] | None = None,
+        reversal: bool = False,
+        part_of: str = "",
+        best_before: int | None = None,
     ) -> None:
         self.type = type
         self.item = item
@@ -177,6 +187,12 @@ class Unit:
         self.requested_at = requested_at
         self.correlation_id = correlation_id
         self.verdict = verdict
+        #: takes back as much: `quantity` is positive all the same
+        self.reversal = reversal
+        #: of a receipt: the receipt_id that it is a part of
+        self.part_of = part_of
+        #: of a lot: days since 1970-01-01
+        self.best_before = best_before
 
     def values(self) -> tuple[Any, ...]:
         """Give all fields in their order: a storage format, and what another worker is sent."""

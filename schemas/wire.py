@@ -48,6 +48,9 @@ class SingleEvent(msgspec.Struct, gc=False):
     correlation_id: Long = ""
     reason: str = ""
     schema_version: Annotated[int, msgspec.Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    reversal: bool = False
+    part_of: Long = ""
+    best_before: Short = ""
 
 
 class Line(msgspec.Struct, gc=False):
@@ -60,6 +63,7 @@ class Line(msgspec.Struct, gc=False):
     uom: Short = ""
     expires_at: Short = ""
     requested_at: Short = ""
+    reversal: bool = False
 
 
 class OrderEvent(msgspec.Struct, gc=False):
@@ -78,6 +82,7 @@ class OrderEvent(msgspec.Struct, gc=False):
     correlation_id: Long = ""
     reason: str = ""
     schema_version: Annotated[int, msgspec.Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    reversal: bool = False
 
 
 read_single: Final = msgspec.json.Decoder(SingleEvent).decode

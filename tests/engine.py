@@ -10,7 +10,7 @@ from typing import Any
 from operators.decode import CodeSets, Decoder, DecoderConfig
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import Shard, ShardConfig
-from schemas.messages import Inbound, Outcome, TopologyRecord, UnitBatch
+from schemas.messages import Inbound, ItemUpdate, Outcome, TopologyRecord, UnitBatch
 from schemas.units import Origin, Refusal, Unit
 
 FOREVER = 1 << 62
@@ -71,11 +71,22 @@ class Engine:
     """Judges events and reference records, and keeps what a reader of Redis would see."""
 
     def __init__(
-        self, dedup_window_us: int, max_clock_skew_us: int, sources: dict[str, dict[str, Any]] | None = None
+        self,
+        dedup_window_us: int,
+        max_clock_skew_us: int,
+        sources: dict[str, dict[str, Any]] | None = None,
+        time_zone: str = "UTC",
     ) -> None:
         sources = sources or {}
         windows = {name: told["dedup_window_us"] for name, told in sources.items() if "dedup_window_us" in told}
-        self.config = ShardConfig(shards=1, dedup_window=dedup_window_us, source_windows=windows, reference_grace=0)
+        self.config = ShardConfig(
+            shards=1,
+            dedup_window=dedup_window_us,
+            source_windows=windows,
+            reference_grace=0,
+            time_zone=time_zone,
+            has_claims=True,
+        )
         self.known = CodeSets(frozenset(), frozenset())
         kinds = ("warehouse", "orders", "supply")
         self.decoder = Decoder(
@@ -100,6 +111,8 @@ class Engine:
         #: what Redis would hold
         self.numbers: dict[tuple[str, str], Answer] = {}
         self.figures: dict[str, dict[str, int]] = {}
+        #: item -> order line -> what Redis would hold of its claims
+        self.claims: dict[str, dict[str, str]] = {}
         self.raised: set[tuple[str, str, str, str]] = set()
         self.duplicates = 0
         self._take([TopologyRecord(self.tables.pack(), 0)])
@@ -195,6 +208,7 @@ class Engine:
                     del self.numbers[key]
                 else:
                     self.numbers[key] = after
+            self._claimed(update)
             figures = self.figures.setdefault(update.item, {})
             for field, quantity in update.fields.items():
                 if quantity is None:
@@ -211,6 +225,17 @@ class Engine:
             else:
                 self.raised.remove(exception)
         return outcome.refusals
+
+    def _claimed(self, update: ItemUpdate) -> None:
+        if update.claims is None:
+            return
+        held = {} if update.is_whole else self.claims.get(update.item, {})
+        for line, text in update.claims.items():
+            if text is None:
+                held.pop(line, None)
+            else:
+                held[line] = text
+        self.claims[update.item] = held
 
     @staticmethod
     def _codes(refusals: Iterable[Refusal]) -> list[Code]:

@@ -6,13 +6,30 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-START = (datetime(2026, 11, 20, 22, 30, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(year: int, month: int, day: int, hour: int, minute: int = 0) -> int:
+    """A UTC time in microseconds."""
+    return (datetime(year, month, day, hour, minute, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+START = moment_of(2026, 11, 20, 22, 30)
+#: Where days are counted, and when a history begins there: hours before its clocks change, so that a day is not 24 h.
+ZONES = {
+    "UTC": START,
+    "Europe/Berlin": moment_of(2026, 10, 24, 20),  # the 25th has 25 hours
+    "America/New_York": moment_of(2026, 3, 7, 22),  # the 8th has 23
+    "America/Santiago": moment_of(2026, 9, 5, 20),  # the 6th has no midnight: it begins at one
+    "Australia/Lord_Howe": moment_of(2026, 10, 3, 9),  # half an hour
+    "Asia/Kathmandu": START,  # 5 hours and 45 minutes, all year
+}
 
 ITEMS = ("SHOVEL", "ROPE")
 LOCATIONS = ("NORTH", "NORTH-1", "NORTH-2", "SOUTH")
@@ -21,6 +38,15 @@ LOTS = (None, None, None, "L1", "L2")
 SOURCES = ("wms", "oms", "erp")
 WINDOW = 24 * HOUR
 SKEW = 5 * MINUTE
+#: Shorter than a line with nothing left to claim is kept: what is said of one that may be forgotten has no one answer.
+DAYS_MAX = 6
+RECEIPTS = ("PO-1", "PO-2", "PO-3")
+#: the channel that only lists what it is told to, where a history has such a one
+EXPLICIT = "edi"
+REVERSIBLE = (
+    *("stock_received", "transfer_shipped", "return_received", "pick_confirmed", "shipment_confirmed"),
+    *("order_allocated", "order_released"),
+)
 
 Action = tuple[str, Any]
 
@@ -32,7 +58,10 @@ def text_of(moment: int) -> str:
 
 @dataclass
 class History:
-    """Tells one history. `only`: event types to choose from, for histories about one thing."""
+    """Tells one history. `only`: event types to choose from, for histories about one thing.
+
+    `time_zone`: what to set where it is judged; where nobody sets it, days of UTC do as well.
+    """
 
     seed: int
     length: int = 120
@@ -41,16 +70,26 @@ class History:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        self.now = START + self.random.randrange(0, 3 * HOUR)
         self.number = 0
+        #: what is told when something else was: a reversal, or what was taken back before it was said
+        self.later: list[tuple[str, dict[str, Any]]] = []
+        self.scales: dict[str, int] = {}
+        self.roundings: dict[str, str] = {}
         #: a few histories use every feature, most only some: features hide each other's mistakes
         self.features = {
             name: self.random.random() < 0.5
-            for name in ("lots", "counts", "horizon", "protection", "buffers", "uom", "late", "jumps", "policies")
+            for name in (
+                *("lots", "counts", "horizon", "protection", "buffers", "uom", "late", "jumps", "policies"),
+                *("returns", "parts", "dates", "withheld", "rounding", "listing", "zone"),
+            )
         }
+        self.features["horizon"] |= self.features["zone"]  # without days ahead a zone shows in little
+        self.time_zone = self.random.choice(tuple(ZONES)) if self.features["zone"] else "UTC"
+        self.now = ZONES[self.time_zone] + self.random.randrange(0, 3 * HOUR)
 
     def actions(self) -> Iterator[Action]:
         """Give reference (topic, key, value), event (topic, value, recorded_at), time (now), and what has no value."""
+        last = self.now + DAYS_MAX * DAY
         yield from (("reference", record) for record in self._first_reference())
         for _ in range(self.length):
             chance = self.random.random()
@@ -59,7 +98,7 @@ class History:
             elif chance < 0.05 and self.features["policies"]:
                 yield ("reference", self._policy_change())
             elif chance < 0.10:
-                self.now += self._jump()
+                self.now = max(self.now, min(self.now + self._jump(), last))
                 yield ("time", self.now)
             elif chance < 0.18 and self.told:
                 topic, value = self.random.choice(self.told)
@@ -68,7 +107,10 @@ class History:
                 yield ("event", (topic, value, self.now))
             else:
                 self.now += self.random.randrange(0, 3 * MINUTE)
-                topic, event = self._event()
+                if self.later and self.random.random() < 0.3:
+                    topic, event = self.later.pop(self.random.randrange(len(self.later)))
+                else:
+                    topic, event = self._taken_back(*self._event())
                 value = json.dumps(event).encode()
                 self.told.append((topic, value))
                 yield ("event", (topic, value, self.now))
@@ -76,7 +118,17 @@ class History:
     def _jump(self) -> int:
         if not self.features["jumps"]:
             return self.random.randrange(0, HOUR)
-        return self.random.choice((1, MINUTE, 20 * MINUTE, 2 * HOUR, 9 * HOUR, 26 * HOUR))
+        to_midnight = max(1, self._midnight(1) - self.now)
+        return self.random.choice(
+            (1, MINUTE, 20 * MINUTE, 2 * HOUR, 9 * HOUR, 26 * HOUR, to_midnight, max(1, to_midnight - 1))
+        )
+
+    def _midnight(self, days: int) -> int:
+        """When a day begins there, some days from today."""
+        zone = ZoneInfo(self.time_zone)
+        today = (EPOCH + timedelta(microseconds=self.now)).astimezone(zone).date()
+        begins = datetime.combine(today + timedelta(days=days), time(), zone)
+        return (begins.astimezone(UTC) - EPOCH) // timedelta(microseconds=1)
 
     # --- reference data ----------------------------------------------------------------------------------------------
 
@@ -107,11 +159,19 @@ class History:
         record: dict[str, Any] = {"item": item}
         if scale is None:
             scale = self.scales.get(item, 0)
-        self.scales = {**getattr(self, "scales", {}), item: scale}
+        self.scales[item] = scale
+        # An item keeps its scale, its rounding and its conversions: where several topics are read at once, what an
+        # event means may not depend on which of them came first.
+        self.roundings.setdefault(item, self.random.choice(("refuse", "safe", "safe")))
         if scale:
             record["scale"] = scale
         if self.features["uom"]:
             record["conversions"] = {"case": 12, "half": 0.5}
+            if self.features["rounding"]:
+                record["conversions"] |= {"third": "1/3", "sleeve": "35/8"}
+                record["rounding"] = self.roundings[item]
+        if self.random.random() < 0.1:
+            record["unit_value"] = self.random.choice((0, 12.95, "0.0042"))
         if self.random.random() < 0.5:
             record["safety_stock"] = {self.random.choice((*LOCATIONS, "*")): self.random.randrange(0, 5)}
         if self.random.random() < 0.3:
@@ -131,6 +191,10 @@ class History:
             record["promise_in_transit"] = pick.choice((True, False))
         if self.features["protection"] and pick.random() < 0.6:
             record["protected_quantity"] = pick.randrange(0, 15)
+        if self.features["listing"] and channel == EXPLICIT:
+            record["listing"] = pick.choice(("explicit", "explicit", "all"))
+        if self.features["dates"] and pick.random() < 0.5:
+            record["min_days_left"] = pick.choice((0, 1, 2, 4))
         if self.features["buffers"]:
             record |= self._policy()
         return _record("channels", channel, **record)
@@ -154,8 +218,8 @@ class History:
         pick = self.random
         channel, item = pick.choice(CHANNELS), pick.choice(ITEMS)
         record: dict[str, Any] = {"channel": channel, "item": item, **self._policy()}
-        if pick.random() < 0.3:
-            record["listed"] = pick.choice((True, False))
+        if pick.random() < (0.6 if self.features["listing"] else 0.3):
+            record["listed"] = pick.choice((True, True, False) if channel == EXPLICIT else (True, False))
         if pick.random() < 0.3:
             record["safety_stock"] = {pick.choice((*LOCATIONS, "*")): pick.randrange(0, 5)}
         if self.features["protection"] and pick.random() < 0.5:
@@ -175,25 +239,33 @@ class History:
             return self._channel_item()
         if chance < 0.93:
             return ("inventory.channel_items", f"{pick.choice(CHANNELS)}:{pick.choice(ITEMS)}".encode(), None)
-        if chance < 0.97:
+        if chance < 0.96:
             return ("inventory.channels", pick.choice(CHANNELS).encode(), None)
+        if chance < 0.98:
+            return self._wrong()
         return ("inventory.items", pick.choice(ITEMS).encode(), None)
+
+    def _wrong(self) -> tuple[str, bytes, bytes | None]:
+        """A record that is refused, so that the older one stays in force."""
+        pick = self.random
+        item, channel = pick.choice(ITEMS), pick.choice(CHANNELS)
+        wrong = pick.choice(({"conversions": {"third": "1/0"}}, {"rounding": "up"}, {"unit_value": -1}, None))
+        if wrong is not None:
+            return _record("items", item, item=item, scale=self.scales[item], **wrong)
+        return _record("channels", channel, channel=channel, locations=["SOUTH"], min_days_left=-1)
 
     # --- events ------------------------------------------------------------------------------------------------------
 
     def _event(self) -> tuple[str, dict[str, Any]]:
-        kinds = self.only or tuple(_WEIGHTS)
+        kinds = self.only or tuple(kind for kind in _WEIGHTS if self.features.get(_FEATURE.get(kind, ""), True))
         weights = [1 if self.only else _WEIGHTS[kind] for kind in kinds]
         kind = self.random.choices(kinds, weights)[0]
-        if kind == "stock_counted" and not self.features["counts"]:
-            kind = "stock_received"
-        self.number += 1
         pick = self.random
         ago = pick.choice((0, 0, MINUTE, HOUR, 6 * HOUR, 20 * HOUR))
         if self.features["late"] and pick.random() < 0.1:
             ago = pick.choice((WINDOW, WINDOW + 1, -SKEW, -SKEW - 1))
         event: dict[str, Any] = {
-            "event_id": f"e{self.number:04}",
+            "event_id": self._id(),
             "type": kind,
             "source": pick.choice(SOURCES),
             # few moments, so that ties happen
@@ -201,9 +273,42 @@ class History:
                 (self.now - ago) // MINUTE * MINUTE if abs(ago) < WINDOW - HOUR and ago >= 0 else self.now - ago
             ),
         }
+        if self.told and pick.random() < 0.1:
+            # another word of the same moment: which is the newest, the ids decide
+            event["occurred_at"] = json.loads(pick.choice(self.told)[1])["occurred_at"]
         event |= getattr(self, f"_{kind}", self._single)(kind)
+        if pick.random() < 0.01:
+            event["reversal"] = pick.choice((True, False, "true", 1))
         topic = "orders" if kind.startswith("order_") else "supply" if kind.startswith("receipt_") else "warehouse"
         return f"inventory.{topic}", event
+
+    def _id(self) -> str:
+        """An id of its own, that sorts before or after the others whenever it is told."""
+        self.number += 1
+        return f"{self.random.choice('aez')}{self.number:04}"
+
+    def _taken_back(self, topic: str, event: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What is told now; what takes it back, in whole or in part, may come later or have come before it."""
+        pick = self.random
+        if not self.features["returns"] or event["type"] not in REVERSIBLE:
+            return topic, event
+        chance = pick.random()
+        if chance < 0.1:  # of goods that never moved, maybe
+            return topic, {**event, "reversal": True}
+        if chance > 0.45:
+            return topic, event
+        reversal = {**json.loads(json.dumps(event)), "event_id": self._id(), "reversal": True}
+        told_at = datetime.fromisoformat(event["occurred_at"])
+        happened = (told_at - EPOCH) // timedelta(microseconds=1)
+        reversal["occurred_at"] = text_of(pick.choice((happened, happened + MINUTE, happened - MINUTE, self.now)))
+        for line in reversal.get("lines", [reversal]):
+            if isinstance(line["quantity"], int) and pick.random() < 0.5:
+                line["quantity"] = pick.randrange(1, line["quantity"] + 3)
+        if chance < 0.2:
+            self.later.append((topic, event))
+            return topic, reversal
+        self.later.append((topic, reversal))
+        return topic, event
 
     def _quantity(self, least: int = 1) -> dict[str, Any]:
         pick = self.random
@@ -213,8 +318,10 @@ class History:
             chance = pick.random()
             if chance < 0.2:
                 found["uom"] = pick.choice(("case", "half", "each", "pallet"))
-            elif chance < 0.4:
-                found["quantity"] = pick.choice((0.5, "2.25", 1.125, "3.0"))
+            elif chance < 0.35 and self.features["rounding"]:
+                found["uom"] = pick.choice(("third", "sleeve"))
+            elif chance < 0.5:
+                found["quantity"] = pick.choice((0.5, "2.25", 1.125, "3.0", "0.001"))
         return found
 
     def _where(self) -> dict[str, Any]:
@@ -237,7 +344,7 @@ class History:
         event = self._single(kind)
         chance = self.random.random()
         if chance < 0.3:
-            event["receipt_id"] = self.random.choice(("PO-1", "PO-2"))
+            event |= self._receipt()
         elif chance < 0.5:
             event["transfer_id"] = self.random.choice(("T-1", "T-2"))
         return event
@@ -267,6 +374,18 @@ class History:
 
     _lot_released = _lot_held
 
+    def _lot_dated(self, kind: str) -> dict[str, Any]:
+        pick = self.random
+        event = {"item": pick.choice(ITEMS), "lot": pick.choice(("L1", "L2"))}
+        if pick.random() < 0.85:
+            day = EPOCH + timedelta(microseconds=self.now, days=pick.randrange(-2, 7))
+            event["best_before"] = day.date().isoformat()
+        return event
+
+    def _stock_withheld(self, kind: str) -> dict[str, Any]:
+        event = {**self._where(), **self._quantity(0)}
+        return event | ({"lot": "L1"} if self.random.random() < 0.02 else {})
+
     def _transfer_shipped(self, kind: str) -> dict[str, Any]:
         event = {**self._single(kind), "to_location": self.random.choice(LOCATIONS)}
         event["transfer_id"] = self.random.choice(("T-1", "T-2"))
@@ -278,12 +397,22 @@ class History:
         return {**self._where(), "transfer_id": self.random.choice(("T-1", "T-2"))}
 
     def _pick_confirmed(self, kind: str) -> dict[str, Any]:
+        if self.features["returns"] and self.random.random() < 0.5:
+            # one line with many of them: which lot a reversal is taken from only shows among others
+            where = {"item": ITEMS[0], "location": LOCATIONS[3], "order_id": "SO-1", "line_id": "1"}
+            lot = {"lot": self.random.choice(LOTS[2:])} if self.features["lots"] else {}
+            return {**where, "quantity": self.random.randrange(1, 6), **lot}
         line = {"order_id": self.random.choice(("SO-1", "SO-2")), "line_id": self.random.choice(("1", "2"))}
         return {**self._where(), **self._quantity(), **self._lot(), **line}
 
     _shipment_confirmed = _pick_confirmed
 
     def _day(self) -> str:
+        if self.features["zone"] and self.random.random() < 0.6:
+            # claims and supply about the same few midnights: one day more or less only shows where they meet
+            return text_of(self._midnight(self.random.randrange(0, 3)) - self.random.randrange(0, 2))
+        if self.random.random() < 0.2:
+            return text_of(self._midnight(self.random.randrange(-1, 6)) - self.random.randrange(0, 2))
         return text_of(self.now + self.random.randrange(-30, 130) * HOUR)
 
     def _order_placed(self, kind: str) -> dict[str, Any]:
@@ -295,11 +424,17 @@ class History:
                 **self._where(),
                 **self._quantity(0 if pick.random() < 0.1 else 1),
             }
-            if pick.random() < 0.5 or kind == "order_cancelled":
+            if pick.random() < 0.5 or kind in ("order_cancelled", "order_reopened"):
                 del line["location"]
+            if kind == "order_cancelled" and (pick.random() < 0.25 or not self.features["returns"]):
+                del line["quantity"]
+            if kind == "order_reopened" and pick.random() < 0.7:
+                line["quantity"] = pick.choice((None, -1, "all", [2]))
+            if pick.random() < 0.01:
+                line["reversal"] = pick.choice((True, False))
             if kind in ("order_allocated", "order_released"):
                 line["location"] = pick.choice(LOCATIONS)
-            if kind == "order_placed" and pick.random() < 0.2:
+            if kind == "order_placed" and pick.random() < (0.4 if self.features["zone"] else 0.2):
                 line["requested_at"] = self._day()
             lines.append(line)
         event: dict[str, Any] = {"order_id": pick.choice(("SO-1", "SO-2")), "lines": lines}
@@ -312,20 +447,39 @@ class History:
                 event["requested_at"] = self._day()
         return event
 
-    _order_allocated = _order_released = _order_cancelled = _order_placed
+    _order_allocated = _order_released = _order_cancelled = _order_reopened = _order_placed
+
+    def _receipt(self) -> dict[str, Any]:
+        """Which receipt, and with parts where, so that they meet."""
+        if self.features["parts"]:
+            return {"receipt_id": self.random.choice(RECEIPTS), "location": self.random.choice(LOCATIONS[2:])}
+        return {"receipt_id": self.random.choice(RECEIPTS[:2])}
 
     def _receipt_expected(self, kind: str) -> dict[str, Any]:
-        event = {**self._where(), **self._quantity(0), "receipt_id": self.random.choice(("PO-1", "PO-2"))}
-        return {**event, "eta": self._day()}
+        event = {**self._where(), **self._quantity(0), **self._receipt(), "eta": self._day()}
+        if self.features["parts"] and self.random.random() < 0.6:
+            event["part_of"] = self.random.choice(RECEIPTS)
+            if event["part_of"] == event["receipt_id"] and self.random.random() < 0.9:
+                del event["part_of"]
+        return event
 
     def _receipt_cancelled(self, kind: str) -> dict[str, Any]:
-        return {**self._where(), "receipt_id": self.random.choice(("PO-1", "PO-2"))}
+        return {**self._where(), **self._receipt()}
 
     def _changed(self, value: bytes) -> bytes:
         """The same unit with other content, or with a change that does not count."""
         event = json.loads(value)
-        if self.random.random() < 0.3:
+        chance = self.random.random()
+        if chance < 0.3:
             event["reason"] = f"again {self.random.random()}"
+        elif chance < 0.4:
+            event["reversal"] = event.get("reversal") is None and event["type"] in REVERSIBLE
+        elif chance < 0.5 and "best_before" in event:
+            del event["best_before"]
+        elif chance < 0.5 and "part_of" in event:
+            del event["part_of"]
+        elif chance < 0.5 and event["type"] == "order_cancelled":
+            event["lines"][0].pop("quantity", None)
         elif "quantity" in event and isinstance(event["quantity"], int):
             event["quantity"] += 1
         elif "lines" in event and isinstance(event["lines"][0].get("quantity"), int):
@@ -338,21 +492,26 @@ def _record(kind: str, key: str, **fields: Any) -> tuple[str, bytes, bytes | Non
 
 
 _WEIGHTS = {
-    "stock_received": 14,
+    "stock_received": 18,
     "stock_adjusted": 6,
     "stock_counted": 8,
     "stock_status_changed": 4,
     "lot_held": 3,
     "lot_released": 2,
+    "lot_dated": 4,
+    "stock_withheld": 4,
     "transfer_shipped": 6,
     "transfer_closed": 1,
     "pick_confirmed": 9,
     "shipment_confirmed": 9,
     "return_received": 2,
-    "order_placed": 16,
+    "order_placed": 20,
     "order_allocated": 12,
     "order_released": 5,
-    "order_cancelled": 2,
-    "receipt_expected": 6,
-    "receipt_cancelled": 1,
+    "order_cancelled": 4,
+    "order_reopened": 3,
+    "receipt_expected": 8,
+    "receipt_cancelled": 2,
 }
+#: what is told only in histories that have the feature
+_FEATURE = {"stock_counted": "counts", "lot_dated": "dates", "stock_withheld": "withheld", "order_reopened": "returns"}

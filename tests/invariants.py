@@ -6,14 +6,21 @@ make the same mistake. That versions rise is seen where versions are given: `tes
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
+
 from flows.audit.model import Model
+from flows.audit.reading import day_of
+from operators import position
 from operators.rules import lines, supply
 from schemas.state import Item
 from tests.engine import Answer, Engine
 from tests.histories import CHANNELS, ITEMS
 
 #: figures of a location that are sums of things, and so never below zero; the others may be, while events are missing
-NEVER_NEGATIVE = ("soft_allocated", "hard_reserved", "in_transit", "expected")
+NEVER_NEGATIVE = ("soft_allocated", "hard_reserved", "in_transit", "expected", "withheld")
+#: how many days ago an item may have been looked at last
+DAYS_BACK = 200
 
 
 def hold(engine: Engine, model: Model, where: str) -> None:
@@ -32,7 +39,8 @@ def hold(engine: Engine, model: Model, where: str) -> None:
                 days_agree(answer, model, channel, f"{where}: {item} in {channel}")
                 promised_within_reach(answer, figures, state, model, channel, f"{where}: {item} in {channel}")
         if item in model.items:
-            figures_add_up(figures, model, item, f"{where}: {item}")
+            figures_add_up(figures, model, item, engine.clock, f"{where}: {item}")
+            claims_add_up(engine.claims.get(item, {}), figures, f"{where}: {item}")
         if state is not None:
             parts_add_up(state, f"{where}: {item}")
 
@@ -79,22 +87,58 @@ def promised_within_reach(
     assert most <= reach, f"{where}: promises {most} of {reach}"
 
 
-def figures_add_up(figures: dict[str, dict[str, int]], model: Model, item: str, where: str) -> None:
+def figures_add_up(figures: dict[str, dict[str, int]], model: Model, item: str, clock: int, where: str) -> None:
     """`available` is what the other published figures say it is."""
     for location, at in figures.items():
         if location != "*":
             right = at.get("on_hand", 0) - at.get("quarantined", 0) - at.get("soft_allocated", 0)
-            right -= at.get("hard_reserved", 0) + model.safety_stock(item, location, None)
-            assert at.get("available", 0) == right, f"{where}: at {location} {at}, available should be {right}"
+            right -= at.get("hard_reserved", 0) + at.get("withheld", 0) + model.safety_stock(item, location, None)
+            past = right - at.get("available", 0)
+            if past:  # lots past their day, on the day on which it was looked at last
+                dated, today = model._dated(item, location), day_of(clock, model.zone)
+                sums = {sum(q for last, q in dated if day > last) for day in range(today - DAYS_BACK, today + 1)}
+                assert past in sums, f"{where}: at {location} {at}, available should be {right} less one of {sums}"
+
+
+def claims_add_up(claims: dict[str, str], figures: dict[str, dict[str, int]], where: str) -> None:
+    """What order lines are said to claim is what is said to be claimed at each location, and at none."""
+    said = {
+        f"{location}:{name}": at[name]
+        for location, at in figures.items()
+        for name in ("hard_reserved", "soft_allocated")
+        if at.get(name, 0)
+    }
+    assert claimed(claims) == said, f"{where}: lines claim {claimed(claims)}, figures say {said}"
+
+
+def claimed(claims: dict[str, str]) -> dict[str, int]:
+    """Add up by figure what order lines claim, as `claims:<item>` has it."""
+    total: dict[str, int] = defaultdict(int)
+    for text in claims.values():
+        claim = json.loads(text)
+        assert claim["soft"] or claim["hard"], f"a line that claims nothing: {claim}"
+        if claim["soft"]:
+            total[f"{claim.get('location', '*')}:soft_allocated"] += claim["soft"]
+        for location, quantity in claim["hard"].items():
+            total[f"{location}:hard_reserved"] += quantity
+    return dict(total)
 
 
 def parts_add_up(item: Item, where: str) -> None:
     """What is kept for each location is the sum over its lines, transfers and receipts, and so is each day's part."""
     for location, place in item.places.items():
-        hard = sum(lines.hard_reserved(line, line.at[location]) for line in item.lines.values() if location in line.at)
+        hard = sum(
+            lines.hard_reserved(line.at[location], lines.reservable(line))
+            for line in item.lines.values()
+            if location in line.at
+        )
         soft = sum(lines.soft_allocated(line) for line in item.lines.values() if line.location == location)
         transit = sum(supply.in_transit(one) for (_, to), one in item.transfers.items() if to == location)
-        expected = sum(supply.expected(one) for (_, to), one in item.receipts.items() if to == location)
+        expected = sum(
+            supply.expected(one, position.parts_of(item, key)[0])
+            for key, one in item.receipts.items()
+            if key[1] == location
+        )
         kept = (place.hard_reserved, place.soft_allocated, place.in_transit, place.expected)
         assert kept == (hard, soft, transit, expected), f"{where}: {location} keeps {kept}"
         for total, by_day in (

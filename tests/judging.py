@@ -13,13 +13,17 @@ import orjson
 import redis as redis_client
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from flows.audit.intake import REFERENCE_ORDER
 from flows.audit.model import Model
 from flows.audit.reading import Place, Record
+from flows.audit.records import REFERENCE_ORDER
 from schemas.topics import DEAD_LETTERS, INPUTS, LANES, POSITIONS
+from tests.invariants import claimed
 
 HOUR = 3_600_000_000
-FIGURES = ("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected", "available")
+FIGURES = (
+    *("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected", "withheld"),
+    "available",
+)
 READ_SECONDS_MAX = 30.0
 WATCH_EVERY_S = 0.03
 
@@ -95,7 +99,7 @@ def unlisted_items(world: Any) -> set[str]:
 
 def differences(world: Any, judge: Judge, moments: tuple[int, ...]) -> list[str]:
     """Say where Redis and the model differ; `moments`: the numbers may be those of any of them (UTC microseconds)."""
-    promises, positions = hashes(world, "atp"), hashes(world, "position")
+    promises, positions, claims = (hashes(world, kind) for kind in ("atp", "position", "claims"))
     wrong = [f"atp:{item}: not an item" for item in promises if item not in judge.items]
     for item in judge.items:
         ours = promises.get(item, {})
@@ -114,6 +118,10 @@ def differences(world: Any, judge: Judge, moments: tuple[int, ...]) -> list[str]
         }
         if not any(figures == _figures(judge, item, moment) for moment in reversed(moments)):
             wrong.append(f"position:{item}: {figures}, expected {_figures(judge, item, moments[-1])}")
+        ours_claimed = claimed(claims.get(item, {}))
+        said = {name: q for name, q in figures.items() if name.endswith((":hard_reserved", ":soft_allocated"))}
+        if ours_claimed != said:
+            wrong.append(f"claims:{item}: {ours_claimed}, the position says {said}")
     return wrong
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from flows.audit.intake import MAX_BYTES
 from flows.audit.model import Model
 from operators import shard
 from tests import invariants
@@ -21,7 +22,10 @@ from tests.histories import CHANNELS, ITEMS, LOCATIONS, SKEW, WINDOW, Action, Hi
 
 FAILURES = Path(__file__).parent / "failures"
 CHECK_EVERY = 15
-FIGURES = ("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected", "available")
+FIGURES = (
+    *("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected", "withheld"),
+    "available",
+)
 #: bytes after which a snapshot goes to files: every one does, now and then one, none
 SEAL_FROM = (1, 500, 65_536)
 
@@ -36,6 +40,8 @@ class Tale:
     #: timers are seen to before each look at the invariants; else only where an event or a comparison does it
     is_punctual: bool
     actions: tuple[Action, ...]
+    #: whose days count
+    time_zone: str = "UTC"
 
 
 @dataclass
@@ -57,6 +63,7 @@ class QuickModel(Model):
 
     ASKED_AGAIN = (
         *("_units", "_lines", "_cancelled", "_hard", "_claims", "_held", "_ledger", "_supplies", "position"),
+        *("_taken", "_served", "_dated", "_withheld", "_receipts"),
         *("sellable", "safety_stock"),
     )
 
@@ -91,7 +98,8 @@ class QuickModel(Model):
 def tale_of(history: History) -> Tale:
     """Give all of a seeded history; its seed also decides how state is kept and when timers are seen to."""
     seed, clock = history.seed, history.now
-    return Tale(f"seed-{seed}", clock, SEAL_FROM[seed % 3], seed % 2 == 0, tuple(history.actions()))
+    actions = tuple(history.actions())
+    return Tale(f"seed-{seed}", clock, SEAL_FROM[seed % 3], seed % 2 == 0, actions, history.time_zone)
 
 
 def compare(engine: Engine, model: Model, now: int, where: str) -> None:
@@ -125,8 +133,8 @@ def play(tale: Tale) -> Played:
 
 
 def _play(tale: Tale) -> Played:
-    engine = Engine(WINDOW, SKEW)
-    model = QuickModel(WINDOW, SKEW)
+    engine = Engine(WINDOW, SKEW, None, tale.time_zone)
+    model = QuickModel(WINDOW, SKEW, None, MAX_BYTES, tale.time_zone)
     engine.clock = tale.clock
     played = Played()
     for step, (action, what) in enumerate(tale.actions):
@@ -194,7 +202,7 @@ def shortened(tale: Tale, fails: Callable[[Tale], str] = failure_of) -> Tale:
 
 
 def _with(tale: Tale, actions: list[Action]) -> Tale:
-    return Tale(tale.name, tale.clock, tale.seal_from, tale.is_punctual, tuple(actions))
+    return Tale(tale.name, tale.clock, tale.seal_from, tale.is_punctual, tuple(actions), tale.time_zone)
 
 
 def write(tale: Tale, folder: Path) -> Path:
@@ -213,6 +221,7 @@ def plain(tale: Tale) -> dict[str, Any]:
         "clock": tale.clock,
         "seal_from": tale.seal_from,
         "is_punctual": tale.is_punctual,
+        "time_zone": tale.time_zone,
         "actions": [[action, *_words(what)] for action, what in tale.actions],
     }
 
@@ -237,4 +246,5 @@ def read(told: dict[str, Any]) -> Tale:
             actions.append((action, (topic, value.encode(), recorded_at)))
         else:
             actions.append((action, words[0] if words else None))
-    return Tale(told["name"], told["clock"], told["seal_from"], told["is_punctual"], tuple(actions))
+    kept = (told["name"], told["clock"], told["seal_from"], told["is_punctual"])
+    return Tale(*kept, tuple(actions), told.get("time_zone", "UTC"))

@@ -15,10 +15,11 @@ from typing import Any
 import redis
 from confluent_kafka import Message
 
-from flows.audit.intake import REFERENCE_ORDER, Refusal
+from flows.audit.intake import Refusal
 from flows.audit.model import Model
 from flows.audit.quantities import oversold
 from flows.audit.reading import Place, Record
+from flows.audit.records import REFERENCE_ORDER
 from flows.kafka.reading import TopicReader, bounds
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, INPUTS, LANES, UPDATES
@@ -80,7 +81,9 @@ def audit(
     """Compare everything. `now`: when the engine's last number was made; `killed_ms`..`back_ms`: the outage."""
     reference, events, updates, letters = _gather(settings)
     sources = {name: {"may_send": types} for name, types in may_send.items()}
-    model = Model(settings.dedup_window, settings.max_clock_skew, sources, settings.max_message_bytes)
+    model = Model(
+        settings.dedup_window, settings.max_clock_skew, sources, settings.max_message_bytes, settings.time_zone
+    )
     refused = model.accept_all(reference, events)
     report = Report(events=len(events), duplicates=model.duplicates)
     report.dropped.update(code for refusals in refused.values() for code, _ in refusals)

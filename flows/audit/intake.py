@@ -17,12 +17,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from flows.audit.reading import CODE, LIMIT, Fields, Place, Record, Refused, flag, integer, number, read_object, take
+from flows.audit.reading import (
+    LIMIT,
+    Fields,
+    Place,
+    Record,
+    Refused,
+    TooFine,
+    flag,
+    integer,
+    number,
+    read_object,
+    take,
+)
+from flows.audit.records import REFERENCE_ORDER, Records
 
 MAX_BYTES = 1_048_576
-REFERENCE_ORDER = ("inventory.locations", "inventory.channels", "inventory.items", "inventory.channel_items")
-"""The order in which reference records name each other."""
 
 Refusal = tuple[str, str | None]
 """(code, line_id); without a line_id all of a message was refused."""
@@ -39,6 +51,8 @@ FIELDS = {
         "stock_status_changed": "item! location! lot from_status! to_status!",
         "lot_held": "item! lot! location",
         "lot_released": "item! lot! location",
+        "lot_dated": "item! lot! best_before",
+        "stock_withheld": "item! location!",
         "transfer_shipped": f"{MOVE} transfer_id! to_location! eta",
         "transfer_closed": "item! location! lot transfer_id!",
         "pick_confirmed": PICK,
@@ -50,19 +64,33 @@ FIELDS = {
         "order_allocated": f"{LINE}!",
         "order_released": f"{LINE}!",
         "order_cancelled": LINE,
+        "order_reopened": LINE,
     },
     "inventory.supply": {
-        "receipt_expected": "item! location! receipt_id! eta!",
+        "receipt_expected": "item! location! receipt_id! eta! part_of",
         "receipt_cancelled": "item! location! receipt_id!",
     },
 }
 QUANTITY: dict[str, Callable[[int], bool]] = {
     **dict.fromkeys(("stock_received", "stock_status_changed", "transfer_shipped", "pick_confirmed"), lambda q: q > 0),
     **dict.fromkeys(("shipment_confirmed", "return_received", "order_allocated", "order_released"), lambda q: q > 0),
-    **dict.fromkeys(("stock_counted", "order_placed", "receipt_expected"), lambda q: q >= 0),
+    **dict.fromkeys(("stock_counted", "order_placed", "receipt_expected", "stock_withheld"), lambda q: q >= 0),
+    "order_cancelled": lambda q: q > 0,
     "stock_adjusted": lambda q: q != 0,
 }
-POLICY = ("buffer_quantity", "buffer_percent", "cap", "minimum", "low_stock_threshold", "protected_quantity")
+MAY_LACK_QUANTITY = ("order_cancelled",)
+"""Without one a line is cancelled; with one, so much less of it is wanted."""
+REVERSIBLE = (
+    *("stock_received", "transfer_shipped", "return_received", "pick_confirmed", "shipment_confirmed"),
+    *("order_allocated", "order_released"),
+)
+ROUNDED_UP = (
+    *("order_placed", "order_allocated", "pick_confirmed", "shipment_confirmed", "transfer_shipped"),
+    "stock_withheld",
+)
+"""Where an item is rounded safely: these, and what goes into quarantine; all else is rounded down."""
+EVERYWHERE = ("lot_held", "lot_released", "lot_dated")
+"""What may name no location speaks of every one."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +116,26 @@ class Unit:
 
     @property
     def quantity(self) -> int:
-        """Give its quantity in base UoM times 10^scale."""
+        """Give its quantity in base UoM times 10^scale, as it was said."""
         return int(self.content["quantity"])
 
+    @property
+    def change(self) -> int:
+        """Give what it adds wherever its quantity is summed: a reversal takes as much away."""
+        return -self.quantity if "reversal" in self.content else self.quantity
 
-class Intake:
+    @property
+    def transit(self) -> int:
+        """Give what a transfer_shipped adds to what is in transit: less than it took, where that was rounded."""
+        put: int = self.content.get("put_in_transit", self.quantity)
+        return -put if "reversal" in self.content else put
+
+
+class Intake(Records):
     """Judges reference records and events one at a time, each by what was accepted before it.
 
     `sources`: what named sources are bound to, as far as they are: dedup_window_us, may_send (types), locations.
+    `time_zone`: whose days count, an IANA name.
     """
 
     def __init__(
@@ -104,21 +144,19 @@ class Intake:
         max_clock_skew_us: int,
         sources: Mapping[str, Mapping[str, Any]] | None = None,
         max_bytes: int = MAX_BYTES,
+        time_zone: str = "UTC",
     ) -> None:
+        super().__init__()
         self.dedup_window_us = dedup_window_us
         self.max_clock_skew_us = max_clock_skew_us
         self.sources = sources or {}
         self.max_bytes = max_bytes
+        self.zone = ZoneInfo(time_zone)
         self.duplicates = 0
         self.units: dict[tuple[str, str, str, str], Unit] = {}
         #: the same, by item
         self.units_of: dict[str, list[Unit]] = defaultdict(list)
         self.rules: dict[tuple[str, str, str, str], str] = {}
-        self.measures: dict[str, tuple[str, int]] = {}
-        self.items: dict[str, Fields] = {}
-        self.locations: dict[str, Fields] = {}
-        self.channels: dict[str, Fields] = {}
-        self.channel_items: dict[str, Fields] = {}
 
     def accept_all(self, reference: Iterable[Record], events: Iterable[Record]) -> dict[Place, list[Refusal]]:
         """Judge all that topics hold, in the order in which it was logged; give what was refused, by where it lies.
@@ -143,111 +181,6 @@ class Intake:
                 refused[place] = refusals
         return refused
 
-    # Reference data: what is wrong is refused, and the older record stays in force.
-
-    def reference(self, topic: str, key: bytes, value: bytes | None) -> list[str]:
-        """Give the codes of what is wrong with a record, none if it is now in force; None as value deletes."""
-        kind = topic.removeprefix("inventory.")
-        in_force: dict[str, Fields] = getattr(self, kind)
-        name = key.decode(errors="replace")
-        if value is None:
-            in_force.pop(name, None)
-            return []
-        try:
-            record = read_object(value)
-            codes = ("channel", "item") if kind == "channel_items" else (kind[:-1],)
-            if name != ":".join(take(record, code, True) for code in codes):
-                raise Refused("bad_value")
-            in_force[name] = getattr(self, f"_{kind}")(record)
-        except Refused:
-            return ["bad_value"]
-        return []
-
-    def _items(self, record: Fields) -> Fields:
-        item, scale = record["item"], integer(record, "scale", 0, 0, 6)
-        base = take(record, "base_uom") or "each"
-        if self.measures.get(item, (base, scale)) != (base, scale):
-            raise Refused("bad_value")
-        conversions = {uom: number(factor) for uom, factor in self._map(record, "conversions").items()}
-        if any(not CODE.fullmatch(uom) or factor <= 0 for uom, factor in conversions.items()):
-            raise Refused("bad_value")
-        return {
-            "measure": (base, scale),
-            "conversions": {**conversions, base: Fraction(1)},
-            **self._limits(record, scale, ("low_stock_threshold", "safety_stock")),
-        }
-
-    def _locations(self, record: Fields) -> Fields:
-        location, parent = record["location"], take(record, "parent")
-        above = parent
-        if parent is not None and parent not in self.locations:
-            raise Refused("bad_value")
-        while above is not None:
-            if above == location:
-                raise Refused("bad_value")
-            above = self.locations.get(above, {}).get("parent")
-        rule = record.get("deducts_at", "first")
-        if rule not in ("first", "pick", "shipment"):
-            raise Refused("bad_value")
-        return {"parent": parent, "sellable": flag(record, "sellable", True), "deducts_at": rule}
-
-    def _channels(self, record: Fields) -> Fields:
-        locations = record.get("locations")
-        if not isinstance(locations, list) or any(
-            not isinstance(location, str) or location not in self.locations for location in locations
-        ):
-            raise Refused("bad_value")
-        if "max_updates_per_second" in record and number(record["max_updates_per_second"]) <= 0:
-            raise Refused("bad_value")
-        return {
-            "locations": locations,
-            "priority": integer(record, "priority", 100, 1),
-            "horizon_days": integer(record, "horizon_days", 0, 0, 180),
-            "promise_in_transit": flag(record, "promise_in_transit", False),
-            **self._limits(record, 0, POLICY),
-        }
-
-    def _channel_items(self, record: Fields) -> Fields:
-        if record["channel"] not in self.channels:
-            raise Refused("bad_value")
-        # While the item is not known its scale is not either: then the finest that an item may have is the limit.
-        scale = self.items[record["item"]]["measure"][1] if record["item"] in self.items else 6
-        return {"listed": flag(record, "listed", True), **self._limits(record, scale, (*POLICY, "safety_stock"))}
-
-    def _limits(self, record: Fields, scale: int, names: tuple[str, ...]) -> Fields:
-        """The named limits of a record in base units, as far as they are given."""
-
-        def exact(value: object) -> Fraction:
-            base = number(value)
-            if base < 0 or base * 10**scale >= LIMIT or (base * 10**scale).denominator != 1:
-                raise Refused("bad_value")
-            return base
-
-        policy: Fields = {}
-        for name in names:
-            if name not in record:
-                continue
-            if name == "buffer_percent":
-                policy[name] = number(record[name])
-                if not 0 <= policy[name] <= 100:
-                    raise Refused("bad_value")
-            elif name == "safety_stock":
-                policy[name] = {location: exact(value) for location, value in self._map(record, name).items()}
-                if any(location != "*" and location not in self.locations for location in policy[name]):
-                    raise Refused("bad_value")
-            else:
-                policy[name] = exact(record[name])
-        if "minimum" in policy and "cap" in policy and policy["minimum"] > policy["cap"]:
-            raise Refused("bad_value")
-        return policy
-
-    @staticmethod
-    def _map(record: Fields, name: str) -> Fields:
-        value = record.get(name, {})
-        if not isinstance(value, dict):
-            raise Refused("bad_value")
-        return {key: entry for key, entry in value.items() if entry is not None}
-
     # Events: each line of an order stands alone, everything else is one unit.
 
     def event(self, topic: str, value: bytes, recorded_at_us: int) -> list[Refusal]:
@@ -260,9 +193,13 @@ class Intake:
             occurred_at = take(record, "occurred_at", required=True)
             head = (kind, take(record, "source", required=True), take(record, "event_id", required=True), occurred_at)
             take(record, "correlation_id")
+            is_reversal = flag(record, "reversal", False)
+            if is_reversal and kind not in REVERSIBLE:
+                raise Refused("bad_value")
+            shared: Fields = {"reversal": True} if is_reversal else {}
             if topic == "inventory.orders":
-                return self._order(topic, head, record, recorded_at_us)
-            content = self._content(topic, kind, record, {})
+                return self._order(topic, head, record, shared, recorded_at_us)
+            content = self._content(topic, kind, record, shared)
             self._check_source(head[1], kind, content)
             self._check_time(head[1], occurred_at, recorded_at_us)
             self._admit(head, content)
@@ -281,11 +218,13 @@ class Intake:
             raise Refused("unknown_type")
         return kind
 
-    def _order(self, topic: str, head: tuple[str, str, str, int], record: Fields, recorded_at: int) -> list[Refusal]:
+    def _order(
+        self, topic: str, head: tuple[str, str, str, int], record: Fields, shared: Fields, recorded_at: int
+    ) -> list[Refusal]:
         """What is wrong with all of an order is said once and first; then every line is judged on its own."""
         kind, source, _, occurred_at = head
         placed = kind == "order_placed"
-        shared = {"order_id": take(record, "order_id", True), "channel": take(record, "channel", placed)}
+        shared = {**shared, "order_id": take(record, "order_id", True), "channel": take(record, "channel", placed)}
         shared |= {name: take(record, name) for name in ("uom", *(("expires_at", "requested_at") if placed else ()))}
         lines = record.get("lines")
         if lines is None:
@@ -304,6 +243,8 @@ class Intake:
                     raise Refused("bad_value")
                 line = {name: entry for name, entry in line.items() if entry is not None}
                 line_id = take(line, "line_id", required=True)
+                if flag(line, "reversal", False):  # it stands on the event, for all of its lines
+                    raise Refused("bad_value")
                 content = self._content(topic, kind, line, shared)
                 self._check_source(source, kind, content)
                 self._admit(head, content)
@@ -320,10 +261,12 @@ class Intake:
                 content[name.rstrip("!")] = entry
         if " status" in FIELDS[topic][kind]:
             content.setdefault("status", "available")
-        if kind in QUANTITY and "quantity" not in record:
+        if kind in QUANTITY and "quantity" not in record and kind not in MAY_LACK_QUANTITY:
             raise Refused("missing_field")
         if (
             {"receipt_id", "transfer_id"} <= content.keys()
+            or ("part_of" in content and content["part_of"] == content["receipt_id"])
+            or (kind == "stock_withheld" and "lot" in record)
             or ("from_status" in content and content["from_status"] == content["to_status"])
             or ("to_location" in content and content["to_location"] == content["location"])
         ):
@@ -333,32 +276,55 @@ class Intake:
         if any(name in content and content[name] not in self.locations for name in ("location", "to_location")):
             raise Refused("unknown_location")
         uom = content.pop("uom", None)
-        if kind in QUANTITY:
+        if kind in QUANTITY and "quantity" in record:
             self._measure(kind, record, content, uom)
         return content
 
     def _measure(self, kind: str, record: Fields, content: Fields, uom: str | None) -> None:
-        base, scale = self.items[content["item"]]["measure"]
-        factor = self.items[content["item"]]["conversions"].get(uom or base)
-        if factor is None:
+        item = self.items[content["item"]]
+        base, scale = item["measure"]
+        worth = item["conversions"].get(uom or base)
+        if worth is None:
             raise Refused("unknown_uom")
-        for name in ("quantity", "quarantined") if kind == "stock_counted" else ("quantity",):
+        names = ("quantity", "quarantined") if kind == "stock_counted" else ("quantity",)
+        said: dict[str, Fraction] = {}
+        for name in names:
             if name in record:
-                exact = number(record[name]) * factor * 10**scale
-                if abs(exact) >= LIMIT or not QUANTITY[kind](ceil(exact) if exact > 0 else floor(exact)):
-                    raise Refused("bad_value")
-                if exact.denominator != 1:
-                    raise Refused("quantity_not_exact")
-                content[name] = int(exact)
-        if "quarantined" in content and content["quarantined"] > content["quantity"]:
+                try:
+                    said[name] = number(record[name]) * worth * 10**scale
+                except TooFine as fine:
+                    if item["rounding"] != "safe":
+                        raise
+                    said[name] = Fraction(-1 if fine.is_negative else 1, LIMIT)
+        # Signs and contradictions are those of what was said, not of what it is rounded to.
+        for exact in said.values():
+            if abs(exact) >= LIMIT or not QUANTITY[kind](ceil(exact) if exact > 0 else floor(exact)):
+                raise Refused("bad_value")
+            if exact.denominator != 1 and item["rounding"] != "safe":
+                raise Refused("quantity_not_exact")
+        if "quarantined" in said and said["quarantined"] > said["quantity"]:
             raise Refused("bad_value")
+        self._round(kind, said, content)
+
+    @staticmethod
+    def _round(kind: str, said: Mapping[str, Fraction], content: Fields) -> None:
+        """To the safe side: nothing is promised that is not there. What is exact stays as it is."""
+        exact = said["quantity"]
+        up = kind in ROUNDED_UP or content.get("to_status") == "quarantined"
+        content["quantity"] = ceil(exact) if up else floor(exact)
+        if abs(content["quantity"]) >= LIMIT:
+            raise Refused("bad_value")
+        if "quarantined" in said:
+            content["quarantined"] = min(ceil(said["quarantined"]), content["quantity"])
+        if kind == "transfer_shipped" and floor(exact) != content["quantity"]:
+            content["put_in_transit"] = floor(exact)
 
     def _check_source(self, source: str, kind: str, content: Fields) -> None:
         """A named source may say only its types, and only of its locations; it may not speak of every location."""
         bounds = self.sources.get(source, {})
         if bounds.get("may_send") is not None and kind not in bounds["may_send"]:
             raise Refused("not_allowed")
-        everywhere = kind in ("lot_held", "lot_released") and "location" not in content
+        everywhere = kind in EVERYWHERE and "location" not in content
         if bounds.get("locations") is not None and (
             everywhere or ("location" in content and content["location"] not in bounds["locations"])
         ):

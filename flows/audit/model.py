@@ -6,20 +6,22 @@ horizon, or one for today.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-from flows.audit.quantities import Claim, Quantities
-from flows.audit.reading import Fields
-
-DAY_US = 86_400_000_000
+from flows.audit.lines import Claim
+from flows.audit.quantities import Quantities
+from flows.audit.reading import Fields, day_of
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What a channel may promise of an item, with every step of section 5 on the way."""
+    """What a channel may promise of an item, with every step of section 5 on the way.
+
+    `available` and `open` of a day are as that day has them, with the lots that are past their day on it.
+    """
 
     atp: int
     by_day: list[int] | None
@@ -34,19 +36,10 @@ class Promise:
 class Model(Quantities):
     """Answers every question from the plain list of what was accepted and the reference data in force."""
 
-    def sellable(self, channel: str) -> set[str]:
-        """Give the sellable locations that a channel lists, or that lie beneath one that it lists."""
-        listed = set(self.channels[channel]["locations"])
-
-        def above(location: str) -> Iterator[str]:
-            while location:
-                yield location
-                location = self.locations.get(location, {}).get("parent") or ""
-
-        return {place for place, own in self.locations.items() if own["sellable"] and listed & set(above(place))}
-
     def _lists(self, channel: str, item: str) -> bool:
-        return item in self.items and bool(self.channel_items.get(f"{channel}:{item}", {}).get("listed", True))
+        own: Fields = self.channel_items.get(f"{channel}:{item}", {})
+        listed: bool = own.get("listed", self.channels[channel]["listing"] == "all")
+        return item in self.items and listed
 
     def _limit(self, item: str, channel: str, name: str) -> Fraction | None:
         """The most specific limit that is given, in base units."""
@@ -65,11 +58,11 @@ class Model(Quantities):
         sellable = self.sellable(channel)
         horizon = own["horizon_days"]
         days = range(max(1, horizon))
-        today = now_us // DAY_US
+        today = day_of(now_us, self.zone)
         claims, supplies = self._claims(item, now_us), self._supplies(item)
 
         def due(claim: Claim) -> int:
-            on = today if claim.requested_at is None else claim.requested_at // DAY_US
+            on = today if claim.requested_at is None else day_of(claim.requested_at, self.zone)
             return min(max(on - today, 0), days[-1])
 
         def supply_until(location: str, day: int) -> int:
@@ -80,32 +73,45 @@ class Model(Quantities):
                 and horizon > 0
                 and (own["promise_in_transit"] or not supply.is_transfer)
                 and supply.eta is not None
-                and 0 <= supply.eta // DAY_US - today <= day
+                and 0 <= day_of(supply.eta, self.zone) - today <= day
             )
 
-        available = {}
+        #: by location: what is left on each day while every lot may be sold, and what of it may not be on each day
+        left, past_their_day = {}, {}
         for location in sorted(sellable):
             on_hand, quarantined = self._ledger(item, location)
-            kept = self._hard(item, location) + self.safety_stock(item, location, channel)
-            available[location] = [
-                max(
-                    0,
-                    on_hand
-                    - quarantined
-                    - kept
-                    - sum(claim.quantity for claim in claims if claim.location == location and due(claim) <= day)
-                    + supply_until(location, day),
-                )
+            kept = self._hard(item, location) + self._withheld(item, location)
+            kept += self.safety_stock(item, location, channel)
+            left[location] = [
+                on_hand
+                - quarantined
+                - kept
+                - sum(claim.quantity for claim in claims if claim.location == location and due(claim) <= day)
+                + supply_until(location, day)
                 for day in days
             ]
+            dated = self._dated(item, location)
+            past_their_day[location] = [
+                sum(there for best_before, there in dated if today + day > best_before - own["min_days_left"])
+                for day in days
+            ]
+
+        def available_at(location: str, day: int, seen_from: int) -> int:
+            """On a day, without the lots that are past their day on the day that it is seen from."""
+            return max(0, left[location][day] - past_their_day[location][seen_from])
+
         shared = {other: self.sellable(other) & sellable for other in self.channels}
         sharing = {channel} | {other for other, places in shared.items() if places}
         nowhere = [claim for claim in claims if claim.location is None and claim.channel in sharing]
-        opened = [
-            max(0, sum(at[day] for at in available.values()) - sum(c.quantity for c in nowhere if due(c) <= day))
-            for day in days
-        ]
-        promise = [min(opened[day:]) for day in days]
+        claimed = [sum(claim.quantity for claim in nowhere if due(claim) <= day) for day in days]
+
+        def open_on(day: int, seen_from: int) -> int:
+            return max(0, sum(available_at(location, day, seen_from) for location in left) - claimed[day])
+
+        available = {location: [available_at(location, day, day) for day in days] for location in left}
+        opened = [open_on(day, day) for day in days]
+        # What a lot that is past its day later on can still give today is given away first.
+        promise = [min(open_on(later, day) for later in days[day:]) for day in days]
 
         def withheld(for_channels: Iterable[str]) -> list[int]:
             protecting = [c for c in for_channels if c != channel and self._lists(c, item) and shared[c]]

@@ -6,30 +6,22 @@ the code can be read beside the contract.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
-from flows.audit.intake import Intake, Unit
-from flows.audit.reading import Fields
-
-FOREVER = 2**80
-"""Later than any time that RFC 3339 can write, and more than any quantity."""
-
-LineKey = tuple[str, str]
-"""(order_id, line_id); the item is the one that was asked about."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What an order line still asks for beyond its reservations; from no location yet where location is None."""
-
-    channel: str
-    location: str | None
-    quantity: int
-    requested_at: int | None
+from flows.audit.lines import (
+    FOREVER,
+    Lines,
+    deducted,
+    ended,
+    newest,
+    placed,
+    total,
+    wanted,
+)
+from flows.audit.reading import Fields, day_of
 
 
 @dataclass(frozen=True)
@@ -44,92 +36,23 @@ class Supply:
     received_above: bool
 
 
-def newest(units: Iterable[Unit]) -> Unit | None:
-    """Give the newest of some units, None of none."""
-    return max(units, key=lambda unit: unit.rank, default=None)
+@dataclass(frozen=True)
+class Receipt:
+    """What was said of a receipt at a location. `is_expected`: the newest word on it is no cancellation."""
+
+    quantity: int
+    received: int
+    eta: int | None
+    part_of: str | None
+    is_expected: bool
 
 
-def total(units: Iterable[Unit], kind: str) -> int:
-    """Sum the quantities of one type of event."""
-    return sum(unit.quantity for unit in units if unit.kind == kind)
-
-
-def reserved(units: Iterable[Unit]) -> int:
-    """Give what was allocated and not released: A - R."""
-    units = list(units)
-    return total(units, "order_allocated") - total(units, "order_released")
-
-
-def deducted(units: Iterable[Unit], rule: str, until: int) -> dict[str | None, int]:
-    """What an order line took from on_hand at one location by a time, by lot: D(t) of section 4."""
-    units = [unit for unit in units if unit.occurred_at <= until]
-    picks = [unit for unit in units if unit.kind == "pick_confirmed"]
-    shipments = sorted((unit for unit in units if unit.kind == "shipment_confirmed"), key=lambda unit: unit.rank)
-    by_lot: dict[str | None, int] = defaultdict(int)
-    if rule != "shipment":
-        for unit in picks:
-            by_lot[unit.get("lot")] += unit.quantity
-    # What was picked and then shipped is the same goods: only what was shipped beyond the picks deducts.
-    passed_over = {"first": total(picks, "pick_confirmed"), "shipment": 0, "pick": FOREVER}[rule]
-    for unit in shipments:
-        picked = min(passed_over, unit.quantity)
-        passed_over -= picked
-        by_lot[unit.get("lot")] += unit.quantity - picked
-    return by_lot
-
-
-class Quantities(Intake):
+class Quantities(Lines):
     """Answers what is where from the plain list of what was accepted."""
-
-    def _units(self, item: str) -> list[Unit]:
-        return self.units_of.get(item, [])
 
     def as_of(self, item: str) -> int | None:
         """Give the latest time at which anything that was applied to the item occurred."""
         return max((unit.occurred_at for unit in self._units(item)), default=None)
-
-    # Order lines: what they took, what they hold, what they still ask for.
-
-    def _lines(self, item: str) -> dict[LineKey, list[Unit]]:
-        lines: dict[LineKey, list[Unit]] = defaultdict(list)
-        for unit in self._units(item):
-            if "order_id" in unit.content:
-                lines[unit.content["order_id"], unit.line_id].append(unit)
-        return lines
-
-    def _parts(self, item: str) -> Iterator[tuple[LineKey, str, list[Unit], str]]:
-        """Every order line at every location that its units name, with the deduction rule that holds for it there."""
-        for key, units in self._lines(item).items():
-            for location in sorted({unit.content["location"] for unit in units if "location" in unit.content}):
-                here = [unit for unit in units if unit.get("location") == location]
-                yield key, location, here, self.rules[item, *key, location]
-
-    def _cancelled(self, item: str) -> set[LineKey]:
-        return {key for key, units in self._lines(item).items() if any(u.kind == "order_cancelled" for u in units)}
-
-    def _hard(self, item: str, location: str) -> int:
-        cancelled = self._cancelled(item)
-        return sum(
-            max(0, reserved(units) - sum(deducted(units, rule, FOREVER).values()))
-            for key, at, units, rule in self._parts(item)
-            if at == location and key not in cancelled
-        )
-
-    def _claims(self, item: str, now: int) -> list[Claim]:
-        served: dict[LineKey, int] = defaultdict(int)
-        for key, _, units, rule in self._parts(item):
-            served[key] += max(reserved(units), sum(deducted(units, rule, FOREVER).values()))
-        cancelled = self._cancelled(item)
-        claims = []
-        for key, units in self._lines(item).items():
-            placed = newest(unit for unit in units if unit.kind == "order_placed")
-            if placed is None or key in cancelled or placed.content.get("expires_at", FOREVER) <= now:
-                continue
-            left = placed.quantity - served[key]
-            if left > 0:
-                content = placed.content
-                claims.append(Claim(content["channel"], placed.get("location"), left, placed.get("requested_at")))
-        return claims
 
     # Cells: what lies where, lot by lot.
 
@@ -139,7 +62,7 @@ class Quantities(Intake):
             if unit.get("location") != location or unit.get("lot") != lot:
                 continue
             if unit.kind in ("stock_received", "stock_adjusted", "return_received", "transfer_shipped"):
-                change = -unit.quantity if unit.kind == "transfer_shipped" else unit.quantity
+                change = -unit.change if unit.kind == "transfer_shipped" else unit.change
                 yield unit.occurred_at, change, change if unit.content["status"] == "quarantined" else 0
             elif unit.kind == "stock_status_changed":
                 towards = unit.content["to_status"] == "quarantined"
@@ -176,22 +99,74 @@ class Quantities(Intake):
 
     def _ledger(self, item: str, location: str) -> tuple[int, int]:
         """(on_hand, quarantined) of a location over all of its cells."""
-        lots = {unit.get("lot") for unit in self._units(item) if unit.get("location") == location}
-        cells = [self._cell(item, location, lot) for lot in lots]
+        cells = [self._cell(item, location, lot) for lot in self._lots(item, location)]
         return sum(on_hand for on_hand, _ in cells), sum(quarantined for _, quarantined in cells)
+
+    def _lots(self, item: str, location: str) -> set[str | None]:
+        """The lots that units name there; None is what carries no lot."""
+        return {unit.get("lot") for unit in self._units(item) if unit.get("location") == location}
+
+    def _best_before(self, item: str, lot: str | None) -> int | None:
+        """The last day on which a lot may be sold, None where it has none."""
+        word = newest(unit for unit in self._units(item) if unit.kind == "lot_dated" and unit.get("lot") == lot)
+        return None if word is None else word.get("best_before")
+
+    def _dated(self, item: str, location: str) -> list[tuple[int, int]]:
+        """(best before, what is there and not quarantined) of each lot at a location that has a date."""
+        dated = []
+        for lot in self._lots(item, location) - {None}:
+            best_before = self._best_before(item, lot)
+            if best_before is not None:
+                on_hand, quarantined = self._cell(item, location, lot)
+                dated.append((best_before, max(0, on_hand - quarantined)))
+        return dated
+
+    def _withheld(self, item: str, location: str) -> int:
+        """What is not promised there: the sum over sources of what each said last."""
+        words = [unit for unit in self._units(item) if unit.kind == "stock_withheld"]
+        here = sorted((word for word in words if word.content["location"] == location), key=lambda word: word.rank)
+        return sum({word.source: word.quantity for word in here}.values())
 
     # Supply: what is on its way.
 
     def _supplies(self, item: str) -> list[Supply]:
+        return self._expected(item) + self._in_transit(item)
+
+    def _receipts(self, item: str) -> dict[tuple[str, str], Receipt]:
+        """By (receipt_id, location): what was said of each receipt, and what came of it."""
+        units = [unit for unit in self._units(item) if "receipt_id" in unit.content]
+        receipts = {}
+        for reference, location in {(unit.content["receipt_id"], unit.content["location"]) for unit in units}:
+            here = [u for u in units if (u.content["receipt_id"], u.content["location"]) == (reference, location)]
+            word = newest(unit for unit in here if unit.kind != "stock_received")
+            announced = newest(unit for unit in here if unit.kind == "receipt_expected")
+            receipts[reference, location] = Receipt(
+                quantity=0 if announced is None else announced.quantity,
+                received=max(0, total(here, "stock_received")),
+                eta=None if announced is None else announced.content["eta"],
+                part_of=None if announced is None else announced.get("part_of"),
+                is_expected=word is not None and word.kind == "receipt_expected",
+            )
+        return receipts
+
+    def _expected(self, item: str) -> list[Supply]:
+        receipts = self._receipts(item)
+        supplies = []
+        for (reference, location), receipt in receipts.items():
+            if not receipt.is_expected:
+                continue
+            parts = [part for (_, at), part in receipts.items() if at == location and part.part_of == reference]
+            # What a shipment notice says is on its way under its own number, or came under it: the order waits for the
+            # rest. Of a notice that was called off the order waits for all that did not come.
+            under_way = sum(max(part.quantity, part.received) if part.is_expected else part.received for part in parts)
+            left = max(0, receipt.quantity - receipt.received - under_way)
+            came = receipt.received + sum(part.received for part in parts)
+            supplies.append(Supply(reference, location, left, receipt.eta, False, came > receipt.quantity))
+        return supplies
+
+    def _in_transit(self, item: str) -> list[Supply]:
         units = self._units(item)
         supplies = []
-        receipts = {(unit.get("receipt_id"), unit.get("location")) for unit in units if "receipt_id" in unit.content}
-        for reference, location in receipts:
-            here = [u for u in units if u.get("receipt_id") == reference and u.content["location"] == location]
-            word = newest(unit for unit in here if unit.kind != "stock_received")
-            if word is not None and word.kind == "receipt_expected":
-                left = word.quantity - total(here, "stock_received")
-                supplies.append(Supply(reference, location, max(0, left), word.content["eta"], False, left < 0))
         transfers = {
             (unit.get("transfer_id"), unit.get("to_location") or unit.get("location"))
             for unit in units
@@ -204,12 +179,13 @@ class Quantities(Intake):
                 if unit.get("transfer_id") == reference
                 and (unit.get("to_location") or unit.get("location")) == location
             ]
-            shipped = newest(unit for unit in here if unit.kind == "transfer_shipped")
-            if shipped is not None:
-                left = total(here, "transfer_shipped") - total(here, "stock_received")
+            shipments = [unit for unit in here if unit.kind == "transfer_shipped"]
+            word = newest(unit for unit in shipments if "reversal" not in unit.content)
+            if word is not None:
+                left = sum(unit.transit for unit in shipments) - max(0, total(here, "stock_received"))
                 closed = any(unit.kind == "transfer_closed" for unit in here)
                 waiting = 0 if closed else max(0, left)
-                supplies.append(Supply(reference, location, waiting, shipped.get("eta"), True, left < 0))
+                supplies.append(Supply(reference, location, waiting, word.get("eta"), True, left < 0))
         return supplies
 
     # Positions and exceptions.
@@ -218,12 +194,13 @@ class Quantities(Intake):
         """Give every quantity at every location that an applied unit names; "*" holds claims on no location yet."""
         if item not in self.items:
             return {}
-        claims, supplies = self._claims(item, now_us), self._supplies(item)
+        claims, supplies, today = self._claims(item, now_us), self._supplies(item), day_of(now_us, self.zone)
         named = {unit.get(name) for unit in self._units(item) for name in ("location", "to_location")} - {None}
         position = {}
         for location in sorted(map(str, named)):
             on_hand, quarantined = self._ledger(item, location)
-            hard = self._hard(item, location)
+            past_their_day = sum(there for best_before, there in self._dated(item, location) if today > best_before)
+            hard, withheld = self._hard(item, location), self._withheld(item, location)
             soft = sum(claim.quantity for claim in claims if claim.location == location)
             here = [supply for supply in supplies if supply.location == location]
             position[location] = {
@@ -233,15 +210,26 @@ class Quantities(Intake):
                 "hard_reserved": hard,
                 "in_transit": sum(supply.quantity for supply in here if supply.is_transfer),
                 "expected": sum(supply.quantity for supply in here if not supply.is_transfer),
-                "available": on_hand - quarantined - soft - hard - self.safety_stock(item, location, None),
+                "withheld": withheld,
+                "available": on_hand
+                - quarantined
+                - past_their_day
+                - soft
+                - hard
+                - withheld
+                - self.safety_stock(item, location, None),
             }
         nowhere = sum(claim.quantity for claim in claims if claim.location is None)
         return position | ({"*": {"soft_allocated": nowhere}} if nowhere else {})
 
     def exceptions(self, item: str, now_us: int) -> set[tuple[str, str, str]]:
         """Give (code, location, reference) of what does not add up now; the reference is empty where there is none."""
-        found = set()
-        for location, at in self.position(item, now_us).items():
+        found: set[tuple[str, str, str]] = set()
+        if item not in self.items:
+            return found
+        position = self.position(item, now_us)
+        to_give = 0
+        for location, at in position.items():
             if location == "*":
                 continue
             unheld = at["on_hand"] - at["quarantined"]
@@ -252,8 +240,43 @@ class Quantities(Intake):
             # A debt alone is no allocation: without a reservation there is nothing to report here.
             if at["hard_reserved"] > max(0, unheld):
                 found.add(("allocated_without_stock", location, ""))
-        supplies = self._supplies(item) if item in self.items else []
-        return found | {("over_received", s.location, s.reference) for s in supplies if s.received_above}
+            if any(location in self.sellable(channel) for channel in self.channels):
+                to_give += max(0, unheld - at["hard_reserved"] - at["soft_allocated"])
+            for lot in self._lots(item, location) - {None}:
+                if self._cell(item, location, lot)[0] < 0:
+                    found.add(("lot_below_zero", location, str(lot)))
+        if "*" in position and position["*"]["soft_allocated"] > to_give:
+            found.add(("oversold", "*", ""))
+        found |= {("over_received", s.location, s.reference) for s in self._supplies(item) if s.received_above}
+        return found | self._orders_in_doubt(item)
+
+    def _orders_in_doubt(self, item: str) -> set[tuple[str, str, str]]:
+        """Lines that hold more than they want, and cancelled ones that were placed again since."""
+        found = set()
+        served, taken = self._served(item), self._taken(item)
+        for key, units in self._lines(item).items():
+            order, cancellation = placed(units), ended(units)
+            if order is None:
+                continue
+            if cancellation is None:
+                if served[key] > max(wanted(units), taken[key]):
+                    found.add(("claims_above_demand", "", " ".join(key)))
+            elif order.rank > cancellation.rank and order.quantity > 0:
+                found.add(("demand_after_cancellation", "", " ".join(key)))
+        return found
+
+    # Where goods may be sold.
+
+    def sellable(self, channel: str) -> set[str]:
+        """Give the sellable locations that a channel lists, or that lie beneath one that it lists."""
+        listed = set(self.channels[channel]["locations"])
+
+        def above(location: str) -> Iterator[str]:
+            while location:
+                yield location
+                location = self.locations.get(location, {}).get("parent") or ""
+
+        return {place for place, own in self.locations.items() if own["sellable"] and listed & set(above(place))}
 
     # What is kept back.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -24,10 +24,18 @@ STATUS = re.compile(r"available|quarantined")
 TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
+DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+RATIO = re.compile(r"([1-9]\d{0,59})/([1-9]\d{0,59})", re.ASCII)
+"""No longer than a number may be: Python does not read a text of any length as an integer."""
 
-IDENTIFIERS = {"event_id", "order_id", "line_id", "transfer_id", "receipt_id", "correlation_id"}
+IDENTIFIERS = {"event_id", "order_id", "line_id", "transfer_id", "receipt_id", "part_of", "correlation_id"}
 TIMES = {"occurred_at", "eta", "expires_at", "requested_at"}
+DATES = {"best_before"}
+
+DAY_US = 86_400_000_000
+#: what Python can write as a local time, whatever the zone
+FIRST_US, LAST_US = -62_135_000_000_000_000, 253_402_000_000_000_000
 
 Fields = dict[str, Any]
 """What a JSON object says, without the fields that are null."""
@@ -50,6 +58,14 @@ class Refused(Exception):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class TooFine(Refused):
+    """A number that is not 0, and nearer to it than any quantity can be; all that is left of it is on which side."""
+
+    def __init__(self, is_negative: bool) -> None:
+        super().__init__("quantity_not_exact")
+        self.is_negative = is_negative
 
 
 @dataclass(frozen=True)
@@ -86,8 +102,17 @@ def number(value: object) -> Fraction:
     if decimal and decimal.adjusted() > 60:
         raise Refused("bad_value")
     if decimal and decimal.adjusted() < -60:
-        raise Refused("quantity_not_exact")
+        raise TooFine(decimal < 0)
     return Fraction(decimal) if decimal else Fraction(0)
+
+
+def factor(value: object) -> Fraction:
+    """Read how many base units a unit is worth: a number, or a text "n/d" of two whole numbers of at least 1."""
+    ratio = RATIO.fullmatch(value) if isinstance(value, str) else None
+    worth = Fraction(int(ratio[1]), int(ratio[2])) if ratio else number(value)
+    if worth <= 0:
+        raise Refused("bad_value")
+    return worth
 
 
 def instant(text: object) -> int:
@@ -109,8 +134,26 @@ def instant(text: object) -> int:
     return seconds * 1_000_000 + int((fraction or "")[:6].ljust(6, "0"))
 
 
+def calendar_day(text: object) -> int:
+    """Give the days from 1970-01-01 to a date that the calendar has."""
+    if not isinstance(text, str) or not DATE.fullmatch(text):
+        raise Refused("bad_value")
+    try:
+        return (date.fromisoformat(text) - EPOCH.date()).days
+    except ValueError:
+        raise Refused("bad_value") from None
+
+
+def day_of(moment_us: int, zone: tzinfo) -> int:
+    """Give the day that a moment falls on there, in days since 1970-01-01 by that place's own calendar."""
+    # At the two ends of time the offset is that of the last moment that has one.
+    known = EPOCH + timedelta(microseconds=min(max(moment_us, FIRST_US), LAST_US))
+    ahead = known.astimezone(zone).utcoffset() or timedelta()
+    return (moment_us + ahead // timedelta(microseconds=1)) // DAY_US
+
+
 def take(said: Fields, name: str, required: bool = False) -> Any:
-    """Give a field in its own form: code, identifier, status or time; None if it is absent."""
+    """Give a field in its own form: code, identifier, status, time or date; None if it is absent."""
     if name not in said:
         if required:
             raise Refused("missing_field")
@@ -118,6 +161,8 @@ def take(said: Fields, name: str, required: bool = False) -> Any:
     value = said[name]
     if name in TIMES:
         return instant(value)
+    if name in DATES:
+        return calendar_day(value)
     form = IDENTIFIER if name in IDENTIFIERS else STATUS if name.endswith("status") else CODE
     if not isinstance(value, str) or not form.fullmatch(value):
         raise Refused("bad_value")

@@ -12,6 +12,7 @@ from flows.cli.options import Config, Json, Kafka, Redis, Set, load, reporting
 def get(
     items: Annotated[list[str], typer.Argument(metavar="ITEM... | ITEM CHANNEL", help="Items, or one and a channel.")],
     channel: Annotated[str | None, typer.Option(help="Print this channel's numbers alone.")] = None,
+    claims: Annotated[bool, typer.Option("--claims", help="List what order lines claim, oldest first.")] = False,
     config: Config = None,
     redis: Redis = None,
     settings: Set = None,
@@ -20,6 +21,10 @@ def get(
     """Read what may be promised of items, as a channel would."""
     with reporting(is_view=True):
         loaded = load(config, redis=redis, settings=settings)
+        if claims:
+            from flows.inspection.claims import show_claims
+
+            raise typer.Exit(show_claims(loaded, items, channel, as_json))
         from flows.inspection.lookup import show
 
         raise typer.Exit(show(loaded, items, channel, as_json))

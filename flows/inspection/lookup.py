@@ -88,20 +88,25 @@ def _channels(promises: dict[str, str]) -> list[str]:
 
 def read(settings: Settings, items: list[str]) -> dict[str, Hashes]:
     """Map each item to its hashes atp:<item> and position:<item>."""
+    answers = hashes(settings, [f"{kind}:{item}" for item in items for kind in ("atp", "position")])
+    return dict(zip(items, zip(answers[::2], answers[1::2], strict=True), strict=True))
+
+
+def hashes(settings: Settings, keys: list[str]) -> list[dict[str, str]]:
+    """Read whole hashes, named without the prefix; LookupProblem if Redis does not answer."""
     client = redis.Redis.from_url(
         redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     )
     try:
         pipeline = client.pipeline(transaction=False)
-        for item in items:
-            pipeline.hgetall(f"{settings.redis.prefix}atp:{item}")
-            pipeline.hgetall(f"{settings.redis.prefix}position:{item}")
-        answers = pipeline.execute()
+        for key in keys:
+            pipeline.hgetall(f"{settings.redis.prefix}{key}")
+        answers: list[dict[str, str]] = pipeline.execute()
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
-    return dict(zip(items, zip(answers[::2], answers[1::2], strict=True), strict=True))
+    return answers
 
 
 def _plain(fields: dict[str, str]) -> dict[str, Any]:

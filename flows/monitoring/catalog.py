@@ -57,6 +57,13 @@ GROUPS: Final = (
                 "Events and order lines judged: applied, duplicate, or the code of the refusal. What could not be read "
                 "far enough has source unknown and type unread; sources beyond the first 60 are other.",
             ),
+            _of_worker(
+                "atp_rounded_units",
+                COUNTER,
+                "source type",
+                "Applied units that were not exact in their item's scale, and rounded so that nothing is promised "
+                "that is not there (rounding: safe).",
+            ),
             _of_worker("atp_redis_losses", COUNTER, "", "Times Redis was found to have lost data, and was refilled."),
             _of_worker(
                 "atp_fenced_flushes",

@@ -23,6 +23,8 @@ from schemas.units import Refusal
 SOURCES_MAX = 60
 CHANNELS_MAX = 200
 OTHER = "other"
+#: an outcome that stands beside `applied`, and has a metric of its own
+ROUNDED = "rounded"
 UNKNOWN = "unknown"
 #: Waiting updates that are looked through in one go, for depth and age by lane: 5 ms. More are looked at less often.
 LANES_LOOK = 20_000
@@ -234,6 +236,12 @@ class Metrics:
             "atp_units": [
                 ("_total", {"source": source, "type": kind, "outcome": verdict}, cell[0])
                 for (source, kind, verdict), cell in list(self._units.items())
+                if verdict != ROUNDED
+            ],
+            "atp_rounded_units": [
+                ("_total", {"source": source, "type": kind}, cell[0])
+                for (source, kind, verdict), cell in list(self._units.items())
+                if verdict == ROUNDED
             ],
             "atp_source_last_seen_timestamp_seconds": [
                 ("", {"source": source}, moment / 1e6) for source, moment in self._last_seen().items()

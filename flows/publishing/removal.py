@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from flows.publishing.tail import Tail
+from operators.claims import SEPARATOR as CLAIM_SEPARATOR
 from operators.holdback import Value, restate
 from operators.rules.lanes import CRITICAL
 from schemas.codes import is_code
@@ -70,17 +71,35 @@ class Removal:
 
     def steps(self) -> Iterator[Gone]:
         """Give what is no longer true, some of it at a time: before the next step it has to be written to Redis."""
+        yield from self._of_claims()
         yield from self._of_redis("position:", self._position_gone)
         yield from self._of_redis("atp:", self._promises_gone)
         yield from self._of_updates()
         yield from self._of_positions()
 
-    def _of_redis(self, kind: str, gone: Callable[[str, dict[bytes, bytes]], ItemUpdate]) -> Iterator[Gone]:
+    def _of_claims(self) -> Iterator[Gone]:
+        """Remove what order lines claim of items whose positions nobody said since. Claims have no version."""
+        for items in self._pages("claims:"):
+            versions = self._patiently(
+                self._store.values, [(f"{self._store.prefix}position:{item}", ("_version",)) for item in items]
+            )
+            stale = [item for item, [version] in zip(items, versions, strict=True) if _number(version) < self._oldest]
+            held = self._patiently(self._store.all_of_each, [f"{self._store.prefix}claims:{item}" for item in stale])
+            ours = [item for item, fields in zip(stale, held, strict=True) if _are_claims(fields)]
+            yield Gone(
+                [ItemUpdate(item, -1, 0, -1, "", [], {}, None, is_whole=True, claims={}) for item in ours], [], []
+            )
+
+    def _pages(self, kind: str) -> Iterator[list[str]]:
+        """Walk through the items that have a hash of a kind."""
         cursor, is_begun = "0", False
         while cursor != "0" or not is_begun:
             page, cursor = self._patiently(self._store.hashes, kind, cursor)
             is_begun = True
-            items = [item for item in page if is_code(item) and self._concerns(item)]
+            yield [item for item in page if is_code(item) and self._concerns(item)]
+
+    def _of_redis(self, kind: str, gone: Callable[[str, dict[bytes, bytes]], ItemUpdate]) -> Iterator[Gone]:
+        for items in self._pages(kind):
             keys = [f"{self._store.prefix}{kind}{item}" for item in items]
             versions = self._patiently(self._store.values, [(key, ("_version",)) for key in keys])
             stale = [
@@ -153,6 +172,14 @@ def _is_ours(kind: str, held: dict[bytes, bytes]) -> bool:
     fields = _texts(held)
     of_kind = _is_figure if kind == "position:" else _is_promise
     return 0 < len(fields) == len(held) and all(of_kind(*field) for field in fields.items())
+
+
+def _are_claims(held: dict[bytes, bytes]) -> bool:
+    """Is every field of a hash such as the engine writes of an order line?"""
+    fields = _texts(held)
+    return 0 < len(fields) == len(held) and all(
+        name.count(CLAIM_SEPARATOR) == 1 and value.startswith(b'{"soft":') for name, value in fields.items()
+    )
 
 
 def _is_figure(name: str, value: bytes) -> bool:

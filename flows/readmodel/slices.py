@@ -44,6 +44,8 @@ _SMALL: list[str] = [bulk(str(number)) for number in range(SMALL)]
 FIELDS_MAX = 100_000
 _fields: dict[str, str] = {}
 _VERSION, _PUBLISHED_AT, _AS_OF, _DAY0, _SCALE = (bulk(name) for name in META)
+#: No line is named so.
+_PLACEHOLDER = bulk("_")
 _ALL_META = _VERSION + _PUBLISHED_AT + _AS_OF + _DAY0 + _SCALE
 
 
@@ -70,7 +72,7 @@ def pack_slice(updates: Sequence[ItemUpdate], prefix: str, version: int, publish
     word_count = 0
     ours = f"{_VERSION}{bulk(str(version))}"
     meta = f"{ours}{_PUBLISHED_AT}{bulk(str(published_at // 1000))}"
-    promises, figures = f"{prefix}atp:", f"{prefix}position:"
+    promises, figures, claims = f"{prefix}atp:", f"{prefix}position:", f"{prefix}claims:"
     promises_size, figures_size = len(promises.encode()), len(figures.encode())
     for update in updates:
         item, as_of = update.item, update.as_of
@@ -81,7 +83,26 @@ def pack_slice(updates: Sequence[ItemUpdate], prefix: str, version: int, publish
         if update.fields:
             keys.append(f"${figures_size + len(item)}\r\n{figures}{item}\r\n")
             word_count += _pack_figures(update, words, ours, since)
+        if update.claims is not None and (update.claims or update.is_whole):
+            keys.append(bulk(f"{claims}{item}"))
+            word_count += _pack_claims(update, words)
     return Slice(len(keys), "".join(keys).encode(), word_count, "".join(words).encode())
+
+
+def _pack_claims(update: ItemUpdate, words: list[str]) -> int:
+    """Add what order lines claim of an item; give how many words that is.
+
+    The hash has no other field, so that none is left where nothing is claimed.
+    """
+    assert update.claims is not None
+    values = [bulk(field) + bulk(text) for field, text in update.claims.items() if text is not None]
+    gone = [bulk(field) for field, text in update.claims.items() if text is None]
+    if update.is_whole:
+        # In place of all that is there; a field that goes again, for where that is nothing.
+        values.append(_PLACEHOLDER + bulk(""))
+        gone = [_PLACEHOLDER]
+    words += [bulk(str(-len(values) if update.is_whole else len(values))), *values, bulk(str(len(gone))), *gone]
+    return 2 + 2 * len(values) + len(gone)
 
 
 def _as_of_words(millis: int) -> str:

@@ -37,6 +37,8 @@ def shard_config(settings: Settings) -> ShardConfig:
         closed_line_retention=settings.closed_line_retention,
         reference_grace=settings.reference_grace,
         breakdown=settings.updates.breakdown,
+        time_zone=settings.time_zone,
+        has_claims=settings.updates.claims,
     )
 
 

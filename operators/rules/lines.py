@@ -1,18 +1,23 @@
 """What an order line claims and what it took from the shelf (contract section 4, Order line).
 
-At a location: A, R, P, S are sums of allocated, released, picked, shipped. D(t) = max(P(t), S(t)), or P(t), or S(t),
-as the location's `deducts_at` says. hard = max(0, A - R - D), soft = max(0, demand - sum of max(A - R, D)).
+At a location: A, R, P, S are sums of allocated, released, picked, shipped, reversals taken off. D(t) = max(P(t), S(t)),
+or P(t), or S(t), as the location's `deducts_at` says. wanted = max(0, demand - partial cancellations that count).
+hard = max(0, A - R - D), of a line that was placed at most max(0, wanted - sum of D). soft = max(0, wanted - sum of
+max(A - R, D)). Both are 0 while the line is cancelled, soft also from `expires_at` on.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right, insort
 from collections import deque
 
 from operators.rules.margins import Margins
-from schemas.state import Handling, Line, LineAt, Moment
+from schemas.state import Cancellations, Handling, Line, LineAt, Moment
 
 #: Picks and shipments of a line at a location from which on it is not looked through at each: below, that is cheaper.
 MARGINS_FROM = 32
+#: more than can be reserved: of a line that was not placed yet
+NO_LIMIT = 1 << 62
 
 
 def deducted(at: LineAt) -> int:
@@ -25,28 +30,78 @@ def deducted(at: LineAt) -> int:
     return picked if picked > shipped else shipped
 
 
-def hard_reserved(line: Line, at: LineAt) -> int:
-    """Units reserved for the line at this location and not yet taken."""
+def wanted(line: Line) -> int:
+    """Units of the demand that were not cancelled since."""
+    if line.cancellations is None:
+        return line.demand
+    left = line.demand - line.cancellations.cut
+    return left if left > 0 else 0
+
+
+def delivered(line: Line) -> int:
+    """Sum of D over locations."""
+    taken = 0
+    for at in line.at.values():
+        taken += deducted(at)
+    return taken
+
+
+def reserved_or_delivered(line: Line) -> int:
+    """Sum of max(A - R, D) over locations."""
+    total = 0
+    for at in line.at.values():
+        reserved, taken = at.allocated - at.released, deducted(at)
+        total += reserved if reserved > taken else taken
+    return total
+
+
+def reservable(line: Line) -> int:
+    """How much may stay reserved at any one location: what is wanted and was delivered nowhere yet."""
     if line.cancelled:
         return 0
+    if line.placed is None:
+        return NO_LIMIT
+    left = wanted(line) - delivered(line)
+    return left if left > 0 else 0
+
+
+def hard_reserved(at: LineAt, most: int) -> int:
+    """Units reserved for a line at this location and not yet taken; `most`: its `reservable`."""
     left = at.allocated - at.released - deducted(at)
+    if left > most:
+        left = most
     return left if left > 0 else 0
 
 
 def soft_allocated(line: Line) -> int:
-    """Units demanded that no location has reserved or given yet."""
+    """Units wanted that no location has reserved or given yet."""
     if line.cancelled or line.lapsed:
         return 0
-    left = line.demand
-    for at in line.at.values():
-        reserved, taken = at.allocated - at.released, deducted(at)
-        left -= reserved if reserved > taken else taken
+    left = wanted(line) - reserved_or_delivered(line)
     return left if left > 0 else 0
+
+
+def claims_above_demand(line: Line) -> bool:
+    """Is more reserved or delivered than is wanted, so that somebody should say what is right?"""
+    if line.placed is None or line.cancelled:
+        return False
+    claimed = reserved_or_delivered(line)
+    return claimed > wanted(line) and claimed > delivered(line)
+
+
+def is_demanded_after_cancellation(line: Line) -> bool:
+    """Was a cancelled line placed again since, which alone revives nothing?"""
+    if not line.cancelled or line.placed is None or line.cancellations is None or line.demand <= 0:
+        return False
+    return line.cancellations.word is None or line.placed > line.cancellations.word
 
 
 def is_closed(line: Line) -> bool:
     """Nothing left to claim, now or (if it lapsed) ever again."""
-    return soft_allocated(line) == 0 and all(hard_reserved(line, at) == 0 for at in line.at.values())
+    if soft_allocated(line):
+        return False
+    most = reservable(line)
+    return all(hard_reserved(at, most) == 0 for at in line.at.values())
 
 
 def place(
@@ -69,18 +124,80 @@ def place(
     line.expires_at = expires_at
     line.requested_at = requested_at
     line.lapsed = expires_at is not None and expires_at <= now
+    if line.cancellations is not None and line.cancellations.parts:
+        _forget_parts(line.cancellations, word)
+
+
+def cancel(line: Line, word: Moment) -> None:
+    """An order_cancelled without a quantity."""
+    _close(line, word, True)
+
+
+def reopen(line: Line, word: Moment) -> None:
+    """An order_reopened."""
+    _close(line, word, False)
+
+
+def _close(line: Line, word: Moment, is_cancelled: bool) -> None:
+    """Of cancellations without a quantity and reopenings the newest stands."""
+    cancellations = _cancellations_of(line)
+    if cancellations.word is None or word > cancellations.word:
+        cancellations.word = word
+        line.cancelled = is_cancelled
+
+
+def cancel_part(line: Line, word: Moment, quantity: int) -> None:
+    """An order_cancelled with a quantity: it counts while it is newer than the newest order_placed."""
+    if line.placed is not None and word <= line.placed:
+        return
+    cancellations = _cancellations_of(line)
+    insort(cancellations.parts, (word, quantity))
+    cancellations.cut += quantity
+
+
+def _forget_parts(cancellations: Cancellations, placed: Moment) -> None:
+    """Drop what the newest order_placed has in it already: a newer one can only drop more."""
+    stays = bisect_right(cancellations.parts, placed, key=_moment_of)
+    cancellations.cut -= sum([quantity for _, quantity in cancellations.parts[:stays]])
+    del cancellations.parts[:stays]
+
+
+def _moment_of(part: tuple[Moment, int]) -> Moment:
+    return part[0]
+
+
+def _cancellations_of(line: Line) -> Cancellations:
+    if line.cancellations is None:
+        line.cancellations = Cancellations()
+    return line.cancellations
 
 
 def handle(at: LineAt, handling: Handling, is_pick: bool) -> None:
-    """Add a pick or a shipment."""
+    """Add a pick or a shipment, or a reversal of either, whose quantity is below zero."""
+    if handling[3] < 0:
+        at.has_reversals = True
+        at.margins = None
     if is_pick:
         at.picks = at.picks or []  # a list of its own: the empty one is shared
         at.picks.append(handling)
-        at.picked += handling[3]
+        at.picked = total(at.picks) if at.has_reversals else at.picked + handling[3]
     else:
         at.shipments = at.shipments or []
         at.shipments.append(handling)
-        at.shipped += handling[3]
+        at.shipped = total(at.shipments) if at.has_reversals else at.shipped + handling[3]
+
+
+def total(handlings: list[Handling]) -> int:
+    """Sum picks or shipments with their reversals; a lot of which more came back than went counts as 0."""
+    by_lot: dict[str, int] = {}
+    for _, _, lot, quantity in handlings:
+        by_lot[lot] = by_lot.get(lot, 0) + quantity
+    return sum([quantity for quantity in by_lot.values() if quantity > 0])
+
+
+def has_reversal(handlings: list[Handling]) -> bool:
+    """Was any of the picks or shipments taken back?"""
+    return any([handling[3] < 0 for handling in handlings])
 
 
 def takes_nothing(at: LineAt, handling: Handling, is_pick: bool) -> bool:
@@ -89,14 +206,18 @@ def takes_nothing(at: LineAt, handling: Handling, is_pick: bool) -> bool:
         return at.deducts_at == "shipment"
     if at.deducts_at == "pick":
         return True
+    if at.has_reversals or handling[3] < 0:
+        return False
     if at.deducts_at == "shipment" or len(at.picks) != 1 or at.shipments:
         return False
     occurred_at, _, lot, quantity = at.picks[0]
     return handling[0] >= occurred_at and handling[2] == lot and handling[3] <= quantity
 
 
-def stands_alone(at: LineAt, is_pick: bool) -> bool:
+def stands_alone(at: LineAt, handling: Handling, is_pick: bool) -> bool:
     """True where a new handling is deducted as it stands: nothing of the other kind is there, or counts."""
+    if at.has_reversals or handling[3] < 0:
+        return False  # how much of it counts depends on what it takes back, and on what is taken back
     if is_pick:
         return at.deducts_at == "pick" or (at.deducts_at == "first" and not at.shipments)
     return at.deducts_at == "shipment" or (at.deducts_at == "first" and not at.picks)
@@ -110,9 +231,10 @@ def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, 
     """
     occurred_at, _, lot, quantity = handling
     margins = at.margins
-    if margins is None and len(at.picks) + len(at.shipments) >= MARGINS_FROM:
+    has_reversals = at.has_reversals or quantity < 0
+    if margins is None and not has_reversals and len(at.picks) + len(at.shipments) >= MARGINS_FROM:
         margins = at.margins = _margins_of(at, lot)
-    if margins is not None:
+    if margins is not None and not has_reversals:
         if not is_pick and margins.lot != lot:
             margins.lot = None
         shipped_lot = margins.lot
@@ -161,6 +283,8 @@ def deductions(at: LineAt) -> dict[tuple[str, int], int]:
     """The steps of D by lot: (lot, occurred_at) -> units taken (negative where a later pick shifts the lot)."""
     picks = [] if at.deducts_at == "shipment" else at.picks
     shipments = [] if at.deducts_at == "pick" else at.shipments
+    if at.has_reversals:
+        return _steps_with_reversals(picks, shipments)
     if len(picks) + len(shipments) == 1:
         occurred_at, _, lot, quantity = (picks or shipments)[0]
         return {(lot, occurred_at): quantity}
@@ -217,3 +341,62 @@ def _lot_steps(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[s
             if change:
                 steps[lot, moment] = change
     return steps
+
+
+def _steps_with_reversals(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[str, int], int]:
+    """Apply the rule at each moment: what came back is off its own lot, of shipments from the last of that lot.
+
+    So what is left of a lot's shipments are the first of them. Which lots shipments beyond the picks fall on has to be
+    looked up only where they name several: a line costs its moments, and only such a one their square.
+    """
+    picks, shipments = sorted(picks), sorted(shipments)
+    steps: dict[tuple[str, int], int] = {}
+    picked_of: dict[str, int] = {}
+    shipped_of: dict[str, int] = {}
+    taken: dict[str, int] = {}
+    #: shipments up to the moment without reversals: lot, units
+    rest: list[tuple[str, int]] = []
+    pick = shipment = 0
+    for moment in sorted({unit[0] for unit in picks} | {unit[0] for unit in shipments}):
+        while pick < len(picks) and picks[pick][0] == moment:
+            _, _, lot, quantity = picks[pick]
+            picked_of[lot] = picked_of.get(lot, 0) + quantity
+            pick += 1
+        while shipment < len(shipments) and shipments[shipment][0] == moment:
+            _, _, lot, quantity = shipments[shipment]
+            shipped_of[lot] = shipped_of.get(lot, 0) + quantity
+            if quantity > 0:
+                rest.append((lot, quantity))
+            shipment += 1
+        now = {lot: quantity for lot, quantity in picked_of.items() if quantity > 0}
+        left_of = {lot: quantity for lot, quantity in shipped_of.items() if quantity > 0}
+        for lot, quantity in _beyond_picks(sum(now.values()), left_of, rest).items():
+            now[lot] = now.get(lot, 0) + quantity
+        for lot in now.keys() | taken.keys():
+            change = now.get(lot, 0) - taken.get(lot, 0)
+            if change:
+                steps[lot, moment] = change
+        taken = now
+    return steps
+
+
+def _beyond_picks(picked: int, left_of: dict[str, int], shipments: list[tuple[str, int]]) -> dict[str, int]:
+    """Give by lot what was shipped beyond so many picked units; `left_of`: what of each lot did not come back."""
+    beyond = sum(left_of.values()) - picked
+    if beyond <= 0:
+        return {}
+    if picked == 0:
+        return left_of
+    if len(left_of) == 1:
+        return dict.fromkeys(left_of, beyond)
+    found: dict[str, int] = {}
+    left_of = dict(left_of)
+    for lot, shipped in shipments:
+        quantity = min(shipped, left_of.get(lot, 0))
+        if quantity:
+            left_of[lot] -= quantity
+            passed = min(picked, quantity)
+            picked -= passed
+            if quantity > passed:
+                found[lot] = found.get(lot, 0) + quantity - passed
+    return found

@@ -1,8 +1,8 @@
-"""Which lots are held, and what that does to what is quarantined (contract section 4, Lots)."""
+"""Which lots are held or past their day, and what that does to what may be promised (contract section 4, Lots)."""
 
 from __future__ import annotations
 
-from schemas.state import Item, Moment, Place
+from schemas.state import Item, Moment, Place, Rare
 
 
 def hold(item: Item, lot: str, location: str, word: Moment, held: bool) -> None:
@@ -20,12 +20,49 @@ def is_held(item: Item, lot: str, location: str) -> bool:
     return here is not None and here[1]
 
 
-def physical(item: Item, location: str, place: Place) -> tuple[int, int]:
-    """(on_hand, quarantined) of all cells at a location; a held lot's quarantined is its on_hand."""
-    on_hand, quarantined = place.on_hand, place.quarantined
+def physical(item: Item, location: str, place: Place) -> tuple[int, int, int]:
+    """(on_hand, quarantined) of all cells at a location, and the least on_hand of a lot, at most 0.
+
+    A held lot's quarantined is its on_hand.
+    """
+    on_hand, quarantined, least = place.on_hand, place.quarantined, 0
     if place.lots:
         for lot, cell in place.lots.items():
             on_hand += cell.on_hand
+            least = min(least, cell.on_hand)
             held = bool(item.holds) and is_held(item, lot, location)
             quarantined += cell.on_hand if held else cell.quarantined
-    return on_hand, quarantined
+    return on_hand, quarantined, least
+
+
+def date(rare: Rare, lot: str, word: Moment, last_day: int | None) -> None:
+    """A lot_dated: the newest word on a lot stands. `last_day`: its best_before in days since 1970; None: none."""
+    known = rare.best_before.get(lot)
+    if known is None or word > known[0]:
+        rare.best_before[lot] = (word, last_day)
+
+
+#: (best_before, units at one location)
+Dated = list[tuple[int, int]]
+
+
+def dated(item: Item, location: str, place: Place) -> Dated:
+    """Units at a location that may be sold up to a day: max(0, on_hand - quarantined) of each lot that has a date.
+
+    A held lot has none.
+    """
+    found: Dated = []
+    if item.rare is None or not place.lots:
+        return found
+    for lot, (_, last_day) in item.rare.best_before.items():
+        cell = place.lots.get(lot)
+        if last_day is None or cell is None or is_held(item, lot, location):
+            continue
+        if cell.on_hand > cell.quarantined:
+            found.append((last_day, cell.on_hand - cell.quarantined))
+    return found
+
+
+def past(units: Dated, day: int, min_days_left: int = 0) -> int:
+    """How many of them may no longer be sold on a day, through a channel that wants so many days left."""
+    return sum([quantity for last_day, quantity in units if day > last_day - min_days_left])

@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from schemas.state cimport Cell, Line, LineAt, Place
+from schemas.state cimport Cancellations, Cell, Line, LineAt, Place
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -375,11 +375,13 @@ cdef inline bytes packed_claim(Line line):
     for location, one in line.at.items():
         bound += 80 + text_size(location) + text_size(one.deducts_at) + handlings_size(one.picks)
         bound += handlings_size(one.shipments)
+    if line.cancellations is not None:
+        bound += cancellations_size(line.cancellations)
     cdef unsigned char[BUFFER] small
     cdef unsigned char* buffer = room_for(bound, small)
     cdef unsigned char* at = buffer
     try:
-        at[0] = 0x9b
+        at[0] = 0x9b if line.cancellations is None else 0x9c
         at = put_number(at + 1, line.demand)
         at = put_moment(at, line.placed)
         at = put_any(at, line.location)
@@ -410,10 +412,32 @@ cdef inline bytes packed_claim(Line line):
             at = put_any(at, claimed[1])
             at = put_any(at, claimed[2])
             at = put_optional(at, claimed[3])
+        if line.cancellations is not None:
+            at = put_cancellations(at, line.cancellations)
         return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
     finally:
         if buffer != small:
             free(buffer)
+
+
+cdef inline Py_ssize_t cancellations_size(Cancellations cancellations) except -1:
+    cdef Py_ssize_t bound = 16 + moment_size(cancellations.word)
+    cdef tuple part
+    for part in cancellations.parts:
+        bound += 10 + moment_size(part[0])
+    return bound
+
+
+cdef inline unsigned char* put_cancellations(unsigned char* at, Cancellations cancellations) except NULL:
+    cdef tuple part
+    at[0] = 0x92
+    at = put_moment(at + 1, cancellations.word)
+    at = put_count(at, len(cancellations.parts), 0x90, 0xdc)
+    for part in cancellations.parts:
+        at[0] = 0x92
+        at = put_moment(at + 1, part[0])
+        at = put_number(at, part[1])
+    return at
 
 
 cdef inline Py_ssize_t handlings_size(list handlings) except -1:

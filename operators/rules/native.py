@@ -170,21 +170,22 @@ def packed_claim(line: Line) -> bytes:
         )
         for location, at in line.at.items()
     }
-    return _encode(
-        (
-            line.demand,
-            line.placed,
-            line.location,
-            line.channel,
-            line.expires_at,
-            line.requested_at,
-            line.cancelled,
-            line.lapsed,
-            line.last_at,
-            places,
-            line.claimed,
-        )
+    record = (
+        line.demand,
+        line.placed,
+        line.location,
+        line.channel,
+        line.expires_at,
+        line.requested_at,
+        line.cancelled,
+        line.lapsed,
+        line.last_at,
+        places,
+        line.claimed,
     )
+    if line.cancellations is None:
+        return _encode(record)
+    return _encode((*record, (line.cancellations.word, line.cancellations.parts)))
 
 
 def packed_promises(

@@ -21,6 +21,10 @@ class ItemFacts:
     conversions: tuple[tuple[str, Fraction], ...] = ()
     safety_stock: tuple[tuple[str, int], ...] = ()
     low_stock_threshold: int | None = None
+    #: refuse or safe
+    rounding: str = "refuse"
+    #: money a base unit, for reports alone
+    unit_value: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class OverrideFacts:
     low_stock_threshold: Fraction | None = None
     protected_quantity: Fraction | None = None
     safety_stock: tuple[tuple[str, Fraction], ...] | None = None
-    listed: bool = True
+    listed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Policy:
     protected_quantity: int
     safety_stock: dict[str, int]
     safety_everywhere: int
+    #: days that a lot must still be good for on the day it is promised
+    min_days_left: int = 0
 
     def safety_at(self, location: str) -> int:
         """The safety stock at a location: its own, or `*`'s."""
@@ -114,10 +120,18 @@ def effective(
         protected_quantity=scaled(given.protected_quantity, channel.protected_quantity) or 0,
         safety_stock=safety[0],
         safety_everywhere=safety[1],
+        min_days_left=channel.min_days_left,
     )
 
 
 _NOTHING = OverrideFacts()
+
+
+def lists(channel: ChannelFacts, override: OverrideFacts | None) -> bool:
+    """Decide whether a channel sells an item: by its record of the item, where that says so, else by its own rule."""
+    if override is not None and override.listed is not None:
+        return override.listed
+    return channel.listing != "explicit"
 
 
 def policies_of(item: ItemFacts, overrides: dict[str, OverrideFacts], topology: Topology) -> dict[str, Policy]:
@@ -126,5 +140,5 @@ def policies_of(item: ItemFacts, overrides: dict[str, OverrideFacts], topology: 
     return {
         code: effective(item, facts, overrides.get(code), safety)
         for code, facts in topology.channels.items()
-        if code not in overrides or overrides[code].listed
+        if lists(facts, overrides.get(code))
     }

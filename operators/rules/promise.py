@@ -6,9 +6,14 @@ Step 3  promise[d] = min over t >= d of open[t]: nothing given away today breaks
 Step 4  free[d]: what other channels' protected quantities leave.
 Step 5  atp[d]: buffer, percent, cap, minimum.
 
+Lots past their day: what is promised for day d is computed with the lots that are past their day on d, in each step
+and also for the days after it. So the horizon is cut where a lot passes its day (a *span*), and each span is computed
+by itself.
+
 What it costs: available(l, d) changes only on days on which a claim or a supply of l falls due. So locations are added
 up as *changes* by day, and every step is taken once for each *stretch* of days on which nothing changes: an item costs
-its locations, claims and supplies, and the days once where they are written out; never locations times days.
+its locations, claims and supplies, and the days once where they are written out; never locations times days. With
+dated lots it costs that for each span.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from operators.rules.lots import physical
+from operators.rules.lots import Dated, dated, past, physical
 from operators.rules.policy import Policy
 from operators.rules.topology import Topology
 from schemas.state import Item, Place
@@ -56,6 +61,15 @@ class Steps:
     free: list[int]
     atp: list[int]
 
+    def add(self, other: Steps, index: int) -> None:
+        """Add one stretch of another; the caller says from which day on."""
+        self.open.append(other.open[index])
+        self.promise.append(other.promise[index])
+        self.withheld.append(other.withheld[index])
+        self.withheld_above.append(other.withheld_above[index])
+        self.free.append(other.free[index])
+        self.atp.append(other.atp[index])
+
     def by_day(self, quantities: list[int]) -> list[int]:
         """Write out one of the lists by day."""
         if len(self.starts) == 1:
@@ -81,10 +95,11 @@ class Steps:
 class View:
     """How channels see an item's locations: all that step 1 asks of a policy. Channels with one view share its sums."""
 
-    __slots__ = ("everywhere", "horizon_days", "in_transit", "safety", "shelves", "sums")
+    __slots__ = ("everywhere", "horizon_days", "in_transit", "min_days_left", "safety", "shelves", "spans", "sums")
 
     def __init__(self, policy: Policy) -> None:
         self.horizon_days = policy.horizon_days
+        self.min_days_left = policy.min_days_left
         self.in_transit = policy.promise_in_transit and policy.horizon_days > 0
         self.safety = bounded_map(policy.safety_stock)
         self.everywhere = min(policy.safety_everywhere, SAFETY_MAX)
@@ -92,6 +107,8 @@ class View:
         self.sums: dict[int, Changes] | None = None
         #: groups at which the item is and that a channel sells from -> what follows from them, likewise
         self.shelves: dict[tuple[int, ...], Shelf] = {}
+        #: of an item with dated lots, likewise
+        self.spans: list[Span] = []
 
     @property
     def days(self) -> int:
@@ -103,11 +120,14 @@ class View:
         self.sums = None
         if self.shelves:
             self.shelves = {}
+        if self.spans:
+            self.spans = []
 
     def sees_as(self, policy: Policy) -> bool:
         """Is step 1 the same under this policy?"""
         return (
             self.horizon_days == policy.horizon_days
+            and self.min_days_left == policy.min_days_left
             and (policy.horizon_days == 0 or self.in_transit == policy.promise_in_transit)
             and self.everywhere == min(policy.safety_everywhere, SAFETY_MAX)
             and self.safety == policy.safety_stock
@@ -129,9 +149,13 @@ def less_unlocated(total: int, unlocated: dict[str, int], sharing: Container[str
     return total if total > 0 else 0
 
 
-def sums_of(item: Item, view: View, topology: Topology, today: int) -> dict[int, Changes]:
-    """Step 1, added up over each group of locations. `today`: days since 1970, UTC."""
+def sums_of(item: Item, view: View, topology: Topology, today: int, day: int = -1) -> dict[int, Changes]:
+    """Step 1, added up over each group of locations. `today`: days since 1970.
+
+    `day`: the day for which it is promised, where the item has dated lots.
+    """
     sums: dict[int, Changes] = {}
+    rare = item.rare
     group_at, has_days, in_transit = topology.group_at, view.horizon_days > 0, view.in_transit
     safety, everywhere = view.safety, view.everywhere
     for location, place in item.places.items():
@@ -139,11 +163,13 @@ def sums_of(item: Item, view: View, topology: Topology, today: int) -> dict[int,
         if group is None:
             continue
         if place.lots:
-            on_hand, quarantined = physical(item, location, place)
+            on_hand, quarantined, _ = physical(item, location, place)
         else:
             on_hand, quarantined = place.on_hand, place.quarantined
         free = on_hand - quarantined - place.hard_reserved - place.soft_allocated
         free -= safety.get(location, everywhere) if safety else everywhere
+        if rare is not None:
+            free -= not_promised(item, location, place, day, view.min_days_left)
         changes = sums.get(group)
         if changes is None:
             changes = sums[group] = {0: 0}
@@ -152,6 +178,68 @@ def sums_of(item: Item, view: View, topology: Topology, today: int) -> dict[int,
         elif free > 0:
             changes[0] += free
     return sums
+
+
+def not_promised(item: Item, location: str, place: Place, day: int, min_days_left: int) -> int:
+    """Units at a location that are withheld, or in lots past their day on a day (days since 1970)."""
+    units = withheld_at(item, location)
+    if item.rare is not None and item.rare.best_before and place.lots:
+        units += past(dated(item, location, place), day, min_days_left)
+    return units
+
+
+def withheld_at(item: Item, location: str) -> int:
+    """Units at a location that some source says are not to be promised."""
+    withheld = item.rare.withheld.get(location) if item.rare is not None else None
+    return withheld.total if withheld is not None else 0
+
+
+@dataclass(slots=True)
+class Span:
+    """Days of the horizon, `start` to before `end`, on which the same lots are past their day; and what is on them."""
+
+    start: int
+    end: int
+    sums: dict[int, Changes]
+    shelves: dict[tuple[int, ...], Shelf]
+
+
+def spans_of(item: Item, view: View, topology: Topology, today: int) -> list[Span]:
+    """Cut the horizon where a lot passes its day as the view sees it; one span where none does."""
+    assert item.rare is not None
+    starts = {0}
+    for _, last_day in item.rare.best_before.values():
+        if last_day is not None:
+            starts.add(last_day - view.min_days_left + 1 - today)
+    begins = sorted(start for start in starts if 0 <= start < view.days)
+    return [
+        Span(start, end, sums_of(item, view, topology, today, today + start), {})
+        for start, end in zip(begins, (*begins[1:], view.days), strict=True)
+    ]
+
+
+def promise_by_span(
+    item: Item,
+    channel: str,
+    policy: Policy,
+    protecting: list[Rival],
+    view: View,
+    topology: Topology,
+    today: int,
+) -> Steps:
+    """All steps for an item with dated lots: of each span's own computation the days of that span."""
+    if not view.spans:
+        view.spans = spans_of(item, view, topology, today)
+    found = Steps(view.days, [], [], [], [], [], [], [])
+    for span in view.spans:
+        view.sums, view.shelves = span.sums, span.shelves
+        steps = promise(item, channel, policy, protecting, view, topology, today)
+        for index, start in enumerate(steps.starts):
+            end = steps.starts[index + 1] if index + 1 < len(steps.starts) else view.days
+            if start < span.end and end > span.start:
+                found.starts.append(max(start, span.start))
+                found.add(steps, index)
+    return found
 
 
 def dues(place: Place, view: View, today: int) -> Changes:
@@ -311,12 +399,14 @@ def available_by_day(item: Item, channel: str, view: View, topology: Topology, t
         if place is None:
             found[location] = [0] * days
             continue
-        on_hand, quarantined = physical(item, location, place)
+        on_hand, quarantined, _ = physical(item, location, place)
         level = on_hand - quarantined - place.hard_reserved - place.soft_allocated
-        level -= view.safety.get(location, view.everywhere)
+        level -= view.safety.get(location, view.everywhere) + withheld_at(item, location)
         changes = dues(place, view, today) if view.horizon_days else {}
+        units: Dated = dated(item, location, place)
         found[location] = []
         for day in range(days):
             level += changes.get(day, 0)
-            found[location].append(max(0, level))
+            gone = past(units, today + day, view.min_days_left) if units else 0
+            found[location].append(max(0, level - gone))
     return found

@@ -18,11 +18,13 @@ class QuantityError(ValueError):
 class UnitsOfMeasure:
     """An item's base unit, its scale and what other units are worth in it."""
 
-    __slots__ = ("base", "factors", "scale", "whole")
+    __slots__ = ("base", "factors", "is_safe", "scale", "whole")
 
-    def __init__(self, base: str, scale: int, conversions: dict[str, Fraction]) -> None:
+    def __init__(self, base: str, scale: int, conversions: dict[str, Fraction], is_safe: bool = False) -> None:
         self.base = base
         self.scale = scale
+        #: what is not exact is rounded to the safe side (operators/rules/rounding.py) instead of refused
+        self.is_safe = is_safe
         self.factors = {uom: worth * 10**scale for uom, worth in conversions.items()}
         self.factors[base] = Fraction(10**scale)
         #: the factors that are whole, by which most quantities are multiplied
@@ -36,18 +38,27 @@ class UnitsOfMeasure:
                 converted: int = quantity * times
                 if -QUANTITY_LIMIT < converted < QUANTITY_LIMIT:
                     return converted
-        worth = self.factors.get(uom or self.base)
-        if worth is None:
-            known = ", ".join(sorted(self.factors))
-            raise QuantityError("unknown_uom", f"uom: expected one of {known}, got {uom}")
-        exact = Fraction(quantity) * worth
+        exact = self.exact(quantity, uom)
         if exact.denominator != 1:
             raise QuantityError(
                 "quantity_not_exact",
                 f"{field}: expected a multiple of 10^-{self.scale} {self.base}, got {quantity} {uom or self.base}",
             )
-        if abs(exact.numerator) >= QUANTITY_LIMIT:
+        return self.limited(exact.numerator, quantity, uom, field)
+
+    def exact(self, quantity: int | str, uom: str) -> Fraction:
+        """Give the quantity in base UoM x 10^scale, a fraction where it is not whole; QuantityError: unknown_uom."""
+        worth = self.factors.get(uom or self.base)
+        if worth is None:
+            known = ", ".join(sorted(self.factors))
+            raise QuantityError("unknown_uom", f"uom: expected one of {known}, got {uom}")
+        exact: Fraction = Fraction(quantity) * worth
+        return exact
+
+    def limited(self, converted: int, quantity: int | str, uom: str, field: str) -> int:
+        """Give what a quantity was converted to, or raise QuantityError where it is too large."""
+        if abs(converted) >= QUANTITY_LIMIT:
             raise QuantityError(
                 "bad_value", f"{field}: expected less than 2^53 after conversion, got {quantity} {uom or self.base}"
             )
-        return int(exact.numerator)
+        return converted

@@ -34,6 +34,10 @@ class ChannelFacts:
     promise_in_transit: bool = False
     protected_quantity: int | None = None
     max_updates_per_second: float | None = None
+    #: all, or explicit: only the items of which a record says that it lists them
+    listing: str = "all"
+    #: days that a lot must still be good for on the day it is promised
+    min_days_left: int = 0
 
 
 class Topology:

@@ -103,7 +103,7 @@ STORIES = [
     ),
     Story(
         "a line is cancelled for good",
-        [goods("stock_received", 10, 300), line("order_cancelled", 0, 250), placed(4, 200), placed(5, 100),
+        [goods("stock_received", 10, 300), line("order_cancelled", None, 250), placed(4, 200), placed(5, 100),
          line("order_allocated", 5, 90, location="DC1")],
         {"DC1:on_hand": 10, LEFT: 10}, {"web": 10},
     ),

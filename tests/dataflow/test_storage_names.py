@@ -41,7 +41,7 @@ from schemas.messages import (
 )
 from schemas.outputs import CAUSES, EXCEPTION_CODES
 from schemas.settings import Settings, SettingsError
-from schemas.state import POSITION_FIELDS
+from schemas.state import POSITION_FIELDS, SHOWN_FIELDS
 from schemas.units import UNIT_FIELDS, EventType, Unit
 
 
@@ -72,7 +72,7 @@ def test_the_keys_of_state() -> None:
 
 
 def test_the_format_of_state() -> None:
-    assert (FORMAT, FORMATS) == (2, (1, 2))
+    assert (FORMAT, FORMATS) == (3, (1, 2, 3))
     assert POSITION_FIELDS == (
         "on_hand",
         "quarantined",
@@ -80,8 +80,10 @@ def test_the_format_of_state() -> None:
         "hard_reserved",
         "in_transit",
         "expected",
+        "withheld",
         "available",
     )
+    assert tuple(name for name in POSITION_FIELDS if name != "withheld") == SHOWN_FIELDS
     assert {kind.name: kind.value for kind in EventType} == {
         "STOCK_RECEIVED": 1,
         "STOCK_ADJUSTED": 2,
@@ -94,10 +96,13 @@ def test_the_format_of_state() -> None:
         "PICK_CONFIRMED": 9,
         "SHIPMENT_CONFIRMED": 10,
         "RETURN_RECEIVED": 11,
+        "LOT_DATED": 12,
+        "STOCK_WITHHELD": 13,
         "ORDER_PLACED": 20,
         "ORDER_ALLOCATED": 21,
         "ORDER_RELEASED": 22,
         "ORDER_CANCELLED": 23,
+        "ORDER_REOPENED": 24,
         "RECEIPT_EXPECTED": 30,
         "RECEIPT_CANCELLED": 31,
     }
@@ -113,10 +118,14 @@ def test_what_is_kept_by_position_in_a_record() -> None:
     }
     assert kept[Unit].startswith(
         "type item source event_id line_id occurred_at recorded_at origin quantity location lot uom status order_id "
-        "transfer_id receipt_id to_location channel quarantined eta expires_at requested_at correlation_id verdict"
+        "transfer_id receipt_id to_location channel quarantined eta expires_at requested_at correlation_id verdict "
+        "reversal part_of best_before"
     )
     assert kept[UnitBatch].startswith("partition last_offset units refusals")
-    assert kept[ItemUpdate].startswith("item as_of scale day0 correlation_id channels fields places unlocated is_gone")
+    assert kept[ItemUpdate].startswith(
+        "item as_of scale day0 correlation_id channels fields places unlocated is_gone recorded_at is_whole is_first "
+        "claims"
+    )
     assert kept[ChannelUpdate].startswith(
         "channel atp previous by_day lane cause removed breakdown previous_by_day low_stock_threshold forced"
     )
@@ -127,6 +136,7 @@ def test_what_waits_in_a_snapshot() -> None:
     change = ChannelUpdate("web", 3, 5, (3, 4), 0, "republish", False, b"{}", (5, 6), 7, True)
     first = ChannelUpdate("shop", 0, None, None, 2, "reference")
     update = ItemUpdate("SHOVEL", 9, 1, -1, "c", [change, first], {"EAST:on_hand": None}, '"EAST":{}', 2)
+    update.claims = {"SO-1 1": "{}"}
     waiting = [Outgoing(3, "SHOVEL", change, 9, "c", 1 << 40, 10, 11)]
     raw = msgspec.msgpack.encode((waiting, [update]), enc_hook=to_values)
     said = ["web", 3, 5, [3, 4], 0, "republish", False, b"{}", [5, 6], 7, True]
@@ -134,7 +144,10 @@ def test_what_waits_in_a_snapshot() -> None:
     assert msgspec.msgpack.decode(raw) == [
         [[3, "SHOVEL", said, 9, "c", 1 << 40, 10, 11]],
         [
-            ["SHOVEL", 9, 1, -1, "c", [said, also], {"EAST:on_hand": None}, '"EAST":{}', 2, False, 0, False, False],
+            [
+                *("SHOVEL", 9, 1, -1, "c", [said, also], {"EAST:on_hand": None}, '"EAST":{}', 2, False, 0),
+                *(False, False, {"SO-1 1": "{}"}),
+            ],
         ],
     ]
     kinds = tuple[list[Outgoing], list[ItemUpdate]]
@@ -142,7 +155,7 @@ def test_what_waits_in_a_snapshot() -> None:
     assert pickle.loads(pickle.dumps(update)) == update
     before = msgspec.msgpack.encode([["SHOVEL", 9, 1, -1, "c", [], {}, [["EAST", [1, 2, 3, 4, 5, 6, 7]]]]])
     (older,) = msgspec.msgpack.decode(before, type=list[ItemUpdate], dec_hook=from_values)
-    figures = dict(zip(POSITION_FIELDS, range(1, 8), strict=True))
+    figures = dict(zip(SHOWN_FIELDS, range(1, 8), strict=True))
     assert msgspec.json.decode(f"{{{older.places}}}") == {"EAST": figures}
 
 
@@ -153,10 +166,10 @@ def test_the_state_directory(settings: Settings) -> None:
     folder.keep_token(7)
     folder.close()
     assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
-    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":2,"shards":64,"token":7}'
+    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":3,"shards":64,"token":7}'
     folder.keep_token(8, Inputs("cluster", {"inventory.items": TopicFacts("id", 1)}))
     inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
-    expected = b'{"format":2,"shards":64,"token":8,"inputs":' + inputs + b"}"
+    expected = b'{"format":3,"shards":64,"token":8,"inputs":' + inputs + b"}"
     assert (settings.state.dir / "engine.json").read_bytes() == expected
     folder.note_first(True)
     assert (settings.state.dir / "engine.json").read_bytes() == expected[:-1] + b',"is_first":true}'
@@ -182,10 +195,10 @@ def test_a_state_directory_of_the_format_before_is_read_and_is_of_this_one_from_
     folder.open()
     assert facts.read_bytes() == b'{"format":1,"shards":64,"token":7}', "nothing is written in it yet"
     folder.keep_token(8)
-    assert facts.read_bytes() == b'{"format":2,"shards":64,"token":8}'
+    assert facts.read_bytes() == b'{"format":3,"shards":64,"token":8}'
     folder.close()
-    facts.write_bytes(b'{"format":3,"shards":64,"token":9}')
-    with pytest.raises(SettingsError, match="format 3"):
+    facts.write_bytes(b'{"format":4,"shards":64,"token":9}')
+    with pytest.raises(SettingsError, match="format 4"):
         folder.open()
     folder.close()
 
@@ -231,15 +244,17 @@ def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:
 def test_the_keys_and_fields_in_redis() -> None:
     change = ChannelUpdate("web", 3, None, (3, 4), 0, "republish")
     update = ItemUpdate("SHOVEL", 1_700_000_000_123_456, 1, 20_000, "", [change], {"EAST:on_hand": 3}, None)
+    update.claims = {"SO-1 1": "{}", "SO-2 1": None}
     packed = pack_slice([update], "shop:", 77, 1_700_000_001_000_000)
     reader = hiredis.Reader(encoding="utf-8")
     reader.feed(b"*2\r\n*%d\r\n%b*%d\r\n%b" % (packed.key_count, packed.keys, packed.word_count, packed.words))
     keys, words = reader.gets()
-    assert keys == ["shop:atp:SHOVEL", "shop:position:SHOVEL"]
+    assert keys == ["shop:atp:SHOVEL", "shop:position:SHOVEL", "shop:claims:SHOVEL"]
     assert words == [
         *("7", "web", "3", "web:by_day", "[3,4]", "_version", "77", "_published_at", "1700000001000"),
         *("_as_of", "1700000000123", "_day0", "2024-10-04", "_scale", "1", "0"),
         *("3", "EAST:on_hand", "3", "_version", "77", "_as_of", "1700000000123", "0"),
+        *("1", "SO-1 1", "{}", "1", "SO-2 1"),
     ]
     store = Store("redis://127.0.0.1:9/0", "shop:")
     assert (store.reached_key(), store.progress_key()) == ("shop:engine:reached", "shop:engine:progress")
@@ -273,5 +288,8 @@ def test_the_words_in_messages() -> None:
         "conflict",
         "over_received",
         "allocated_without_stock",
+        "claims_above_demand",
+        "demand_after_cancellation",
+        "lot_below_zero",
     )
     assert CAUSES[-6:] == ("expiry", "reference", "day_turn", "republish", "refill", "unlisted")

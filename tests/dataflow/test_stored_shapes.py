@@ -30,7 +30,7 @@ from schemas.units import UNIT_FIELDS, Origin, Refusal, Unit, unit_from
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        (ItemFacts, "base_uom scale conversions safety_stock low_stock_threshold"),
+        (ItemFacts, "base_uom scale conversions safety_stock low_stock_threshold rounding unit_value"),
         (
             OverrideFacts,
             "buffer_quantity buffer_percent cap minimum low_stock_threshold protected_quantity safety_stock listed",
@@ -39,7 +39,7 @@ from schemas.units import UNIT_FIELDS, Origin, Refusal, Unit, unit_from
         (
             ChannelFacts,
             "locations priority buffer_quantity buffer_percent cap minimum low_stock_threshold horizon_days "
-            "promise_in_transit protected_quantity max_updates_per_second",
+            "promise_in_transit protected_quantity max_updates_per_second listing min_days_left",
         ),
     ],
 )
@@ -61,7 +61,38 @@ def test_facts_are_maps_on_disk() -> None:
     override = OverrideFacts(cap=Fraction(5), safety_stock=(("*", Fraction(1, 2)),))
     raw = reference.packed(override)
     assert msgspec.msgpack.decode(raw)["safety_stock"] == [["*", "1/2"]]
-    assert evaluate.override_facts(raw) == override
+    assert reference.unpack_override(raw) == override
+
+
+def test_fields_that_came_later_are_left_out_where_nothing_is_said_of_them() -> None:
+    tables = reference.ReferenceTables()
+    tables.locations, tables.channels = {"DC": LocationFacts()}, {"web": ChannelFacts(("DC",))}
+    for raw in (reference.packed(ItemFacts()), reference.packed(OverrideFacts()), tables.pack()):
+        for name in (*reference.LATER, reference.LISTED_GIVEN):
+            assert name.encode() not in raw, name
+    item = ItemFacts(rounding="safe", unit_value=Fraction(1999, 100))
+    raw = reference.packed(item)
+    assert {name: msgspec.msgpack.decode(raw)[name] for name in ("rounding", "unit_value")} == {
+        "rounding": "safe",
+        "unit_value": "1999/100",
+    }
+    assert evaluate.item_facts(raw) == item
+    tables.channels = {"web": ChannelFacts(("DC",), listing="explicit", min_days_left=14)}
+    tables = reference.ReferenceTables(reference.packed((tables.locations, tables.channels)))
+    assert tables.channels == {"web": ChannelFacts(("DC",), listing="explicit", min_days_left=14)}
+
+
+@pytest.mark.parametrize(
+    ("listed", "stored"),
+    [(None, {"listed": True}), (True, {"listed": True, "listed_given": True}), (False, {"listed": False})],
+)
+def test_whether_an_item_is_listed_is_stored_as_it_was_and_beside_it_that_it_was_given(
+    listed: bool | None, stored: dict[str, bool]
+) -> None:
+    raw = reference.packed(OverrideFacts(listed=listed))
+    said = msgspec.msgpack.decode(raw)
+    assert {name: value for name, value in said.items() if name.startswith("listed")} == stored
+    assert reference.unpack_override(raw) == OverrideFacts(listed=listed)
 
 
 @pytest.mark.parametrize(

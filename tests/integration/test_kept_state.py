@@ -20,38 +20,52 @@ MINUTE = 60_000_000
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 KEPT = sorted(FIXTURES.glob("state-*"))
 #: What no passing of time changes: claims lapse, and with them what may be promised.
-TIMELESS = ("on_hand", "quarantined", "hard_reserved", "in_transit")
+TIMELESS = ("on_hand", "quarantined", "in_transit", "hard_reserved")
+#: Up to format 2 more was reserved than a line wants: these lines come under the rule of today at once.
+CAPPED_FROM = 3
 
 
-def figures(positions: dict[str, dict[str, str]]) -> dict[str, dict[str, int]]:
+def figures(positions: dict[str, dict[str, str]], names: tuple[str, ...]) -> dict[str, dict[str, int]]:
     return {
-        item: {name: int(text) for name, text in fields.items() if name.rpartition(":")[2] in TIMELESS and int(text)}
+        item: {name: int(text) for name, text in fields.items() if name.rpartition(":")[2] in names and int(text)}
         for item, fields in positions.items()
     }
+
+
+def as_it_was_read(value: str) -> str:
+    """Give an event as versions up to format 2 read it: every order_cancelled was one of the whole line."""
+    if '"order_cancelled"' not in value:
+        return value
+    event = json.loads(value)
+    for line in event["lines"]:
+        line.pop("quantity", None)
+    return json.dumps(event)
 
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
 def test_kept_state_is_read_and_goes_on(world: Any, kept: Path) -> None:
     world.topic_prefix = PREFIX
     world.create_topics(kafka__partitions=PARTITIONS)
-    for topic, records in json.loads((kept / "topics.json").read_text()).items():
-        for partition, key, value in records:
-            world.send(topic, value.encode(), key=key, partition=partition)
-    world.flush()
     shutil.copytree(kept / "state", world.state_dir)
     facts = world.state_dir / "engine.json"
     known = msgspec.json.decode(facts.read_bytes())
     assert known["format"] <= FORMAT
+    for topic, records in json.loads((kept / "topics.json").read_text()).items():
+        for partition, key, value in records:
+            text = value if known["format"] >= CAPPED_FROM else as_it_was_read(value)
+            world.send(topic, text.encode(), key=key, partition=partition)
+    world.flush()
     facts.write_bytes(msgspec.json.encode({**known, "inputs": None}))  # these topics stand in for the old ones
     numbers = json.loads((kept / "published.json").read_text())
-    expected = figures(numbers["position"])
+    names = TIMELESS if known["format"] >= CAPPED_FROM else TIMELESS[:-1]
+    expected = figures(numbers["position"], names)
     item = max(expected, key=lambda one: len(expected[one]))
     location = next(iter(expected[item])).partition(":")[0]
     with Engine(world, **SETTINGS) as engine:
         until(
-            lambda: figures(hashes(world, "position")) == expected,
+            lambda: figures(hashes(world, "position"), names) == expected,
             60,
-            lambda: f"{expected}, got {figures(hashes(world, 'position'))}\n{engine.text()}",
+            lambda: f"{expected}, got {figures(hashes(world, 'position'), names)}\n{engine.text()}",
         )
         # And each promise, of each channel and day, as the naive model has it now: policies and claims were kept too.
         # What was in the future is so by the time of then (the newest accepted): these records were logged today.

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from operators.evaluate import Policies, evaluate
+from operators.rules.days import days_in
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of
 from operators.rules.topology import ChannelFacts, LocationFacts, Topology
 from schemas.state import Cell, Item, Place
@@ -127,7 +128,7 @@ def test_every_day_of_every_channel_is_the_contracts_sum_over_locations(seed: in
     if dice.random() < 0.3:
         overrides["edi"] = OverrideFacts(listed=False)
     item.overrides = {code: packed(override) for code, override in overrides.items()}
-    update, _ = evaluate(item, Policies(topology), TODAY * DAY_US, breakdown=dice.random() < 0.5)
+    update, _ = evaluate(item, Policies(topology, days_in("UTC")), TODAY * DAY_US, breakdown=dice.random() < 0.5)
     assert update is not None
     policies = policies_of(record, overrides, topology)
     expected = {code: naive(item, code, policies, topology) for code in policies}
@@ -147,7 +148,7 @@ def spent(locations: int, days: int, stocked: int, channels: int = 4, every: int
         locations=tuple(codes), horizon_days=days, promise_in_transit=True, protected_quantity=protected
     )
     topology = Topology(1, dict.fromkeys(codes, LocationFacts()), {f"C{number}": facts for number in range(channels)})
-    policies = Policies(topology)
+    policies = Policies(topology, days_in("UTC"))
     item = Item("SHOVEL")
     item.policy = packed(ItemFacts())
     for number, code in enumerate(codes[:stocked]):

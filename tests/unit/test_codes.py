@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -18,6 +18,7 @@ from schemas.codes import (
     is_id,
     near_match,
     parse_code,
+    parse_date,
     parse_decimal,
     parse_duration,
     parse_id,
@@ -171,6 +172,32 @@ def test_no_other_time_passes(wrong: object) -> None:
 
 def test_the_first_and_the_last_instant_are_times() -> None:
     assert parse_time("0001-01-01T00:00:00Z") < parse_time("9999-12-31T23:59:59.999999Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("1970-01-01", 0),
+        ("1969-12-31", -1),
+        ("2025-01-31", 20_119),
+        ("2024-02-29", 19_782),
+        ("0001-01-01", -719_162),
+        ("9999-12-31", 2_932_896),
+    ],
+)
+def test_a_date_is_a_day_since_1970(text: str, day: int) -> None:
+    assert parse_date(text) == day == (date.fromisoformat(text) - date(1970, 1, 1)).days
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["2025-02-29", "2025-13-01", "2025-00-01", "2025-01-00", "2025-01-32", "0000-12-31", "2025-1-31", "25-01-31",
+     "20250131", "2025-W05-5", "2025-031", "2025-01-31T00:00:00Z", " 2025-01-31", "2025-01-31\n", "+2025-01-31",
+     "\u0662\u0660\u0662\u0665-01-31", "", "tomorrow", 20_119, None, True, ["2025-01-31"]],
+)  # fmt: skip
+def test_what_is_no_day_of_the_calendar_is_no_date(wrong: object) -> None:
+    with pytest.raises(ValueError, match="expected a date of the calendar as YYYY-MM-DD, such as 2025-01-31, got "):
+        parse_date(wrong)
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------
@@ -447,7 +474,9 @@ def test_a_near_word_is_suggested() -> None:
     assert near_match("banana", ["stock_received", "lot_held"]) == ""
 
 
-@pytest.mark.parametrize("parse", [parse_code, parse_id, parse_time, parse_number, parse_integer, parse_duration])
+@pytest.mark.parametrize(
+    "parse", [parse_code, parse_id, parse_time, parse_date, parse_number, parse_integer, parse_duration]
+)
 def test_every_parser_says_what_was_expected_and_what_came(parse: Callable[[object], object]) -> None:
     with pytest.raises(ValueError, match=r"^expected .*, got an object$"):
         parse({})

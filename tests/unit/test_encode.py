@@ -14,7 +14,7 @@ from operators.evaluate import place_json
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
 from schemas import outputs
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
-from schemas.state import Place
+from schemas.state import SHOWN_FIELDS, Place
 from schemas.times import day_text, time_text
 from schemas.units import Origin, Refusal
 
@@ -64,7 +64,10 @@ class Redis:
             count = int(left.pop(0))
             self.deleted[key], left = set(left[:count]), left[count:]
             assert len(self.deleted[key]) == count
-            assert not self.deleted[key] & set(self.hashes[key])
+            both = self.deleted[key] & set(self.hashes[key])
+            assert both <= {"_"}, "what goes at once is there so that the rest is replaced, also by nothing"
+            for field in both:
+                del self.hashes[key][field]
         assert left == []
 
 
@@ -135,6 +138,19 @@ def test_a_turned_day_is_written_also_where_no_number_changed() -> None:
     assert Redis(update(day0=NOON // DAY)).hashes["atp:SHOVEL"]["_day0"] == "2026-11-23"
     assert Redis(update()).hashes == {}
     assert Redis(update(day0=0)).hashes["atp:SHOVEL"]["_day0"] == "1970-01-01"
+
+
+def test_claims_are_fields_of_their_own_hash_and_nothing_else_is() -> None:
+    redis = Redis(update(claims={"SO-1 1": '{"soft":2}', "SO-2 1": None}), prefix="eu:")
+    assert redis.hashes == {"eu:claims:SHOVEL": {"SO-1 1": '{"soft":2}'}}
+    assert redis.deleted == {"eu:claims:SHOVEL": {"SO-2 1"}}
+    assert Redis(update(claims={})).hashes == {}
+
+
+@pytest.mark.parametrize("held", [{}, {"SO-1 1": '{"soft":2}'}])
+def test_claims_said_in_full_take_the_place_of_all_also_where_there_are_none(held: dict[str, str | None]) -> None:
+    redis = Redis(update(claims=held, is_whole=True))
+    assert (redis.hashes, redis.replaced) == ({"claims:SHOVEL": held}, {"claims:SHOVEL"})
 
 
 def test_what_is_said_in_full_takes_the_place_of_all_and_leaves_out_what_is_0() -> None:
@@ -240,7 +256,7 @@ def test_a_position_is_whole() -> None:
     raw = position_json(update(places=places, unlocated=8, scale=1), VERSION, NOON)
     found = json.loads(raw)
     outputs.Position.model_validate(found)
-    names = ("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected", "available")
+    names = (*SHOWN_FIELDS[:-1], "withheld", "available")
     assert found == {
         "item": "SHOVEL",
         "version": VERSION,
@@ -248,7 +264,7 @@ def test_a_position_is_whole() -> None:
         "processed_at": "2026-11-23T12:00:00.000000Z",
         "scale": 1,
         "locations": {
-            "DC1": dict(zip(names, (1, 2, 3, 4, 5, 6, -7), strict=True)),
+            "DC1": dict(zip(names, (1, 2, 3, 4, 5, 6, 0, -7), strict=True)),
             "DC2": dict.fromkeys(names, 0),
             "DC3": {**dict.fromkeys(names, 0), "on_hand": 8, "available": 8},
         },

@@ -61,10 +61,13 @@ REQUIRED = {
     "pick_confirmed": "item order_id line_id location quantity",
     "shipment_confirmed": "item order_id line_id location quantity",
     "return_received": "item location quantity",
+    "lot_dated": "item lot",
+    "stock_withheld": "item location quantity",
     "order_placed": "order_id channel lines",
     "order_allocated": "order_id lines",
     "order_released": "order_id lines",
     "order_cancelled": "order_id lines",
+    "order_reopened": "order_id lines",
     "receipt_expected": "receipt_id item location quantity eta",
     "receipt_cancelled": "receipt_id item location",
 }
@@ -73,6 +76,7 @@ REQUIRED_OF_LINES = {
     "order_allocated": "line_id item location quantity",
     "order_released": "line_id item location quantity",
     "order_cancelled": "line_id item",
+    "order_reopened": "line_id item",
 }
 
 

@@ -55,6 +55,11 @@ def test_lists_maps_and_switches(tmp_path: Path) -> None:
     assert read(tmp_path, "channel,locations\nweb,DC1  DC2\n", "channels.csv")[0].fields["locations"] == ["DC1", "DC2"]
 
 
+def test_a_ratio_is_read_as_it_stands(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, "item,conversions\nCOLA,can=1/12 tray=0.5\n", "items.csv")
+    assert row.fields == {"item": "COLA", "conversions": {"can": "1/12", "tray": "0.5"}}
+
+
 def test_a_head_that_is_wrong_is_all_that_is_said(tmp_path: Path) -> None:
     (row,) = read(tmp_path, "item,locaton,quantity,quantity\nA,B,1,2\n")
     assert [(problem.column, problem.code) for problem in row.problems] == [
@@ -204,6 +209,65 @@ def test_what_no_message_can_hold_is_a_problem_of_its_line(tmp_path: Path) -> No
         check(settings, plan(settings, files, "import", at), problems.append)
     assert [problem.line for problem in problems] == [1, 2, 3]
     assert [problem.code for problem in problems][::2] == ["bad_value", "bad_value"]
+
+
+def checked(folder: Path, **files: str) -> list[str]:
+    """Say what is wrong with files, each by the kind that it holds."""
+    for kind, text in files.items():
+        (folder / f"{kind}.csv").write_text(text)
+    problems: list[Problem] = []
+    settings = Settings()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flows.adapters.files.run.read_reference", lambda _: iter(()))
+        named = [str(folder / f"{kind}.csv") for kind in files]
+        check(settings, plan(settings, named, "import", datetime.now(UTC).isoformat()), problems.append)
+    return [f"{problem.file} {problem.line} {problem.column} {problem.code}" for problem in problems]
+
+
+def test_new_columns_of_reference_data_are_judged_as_the_engine_does(tmp_path: Path) -> None:
+    assert (
+        checked(
+            tmp_path,
+            locations="location\nDC1\n",
+            channels="channel,locations,listing,min_days_left\nclub,DC1,explicit,30\nweb,DC1,,\nb2b,DC1,all,0\n",
+            items="item,conversions,rounding,unit_value\nCOLA,can=1/12,safe,19.99\nTEA,,refuse,0\nSALT,,,\n",
+            channel_items="channel,item,listed\nclub,COLA,true\nclub,TEA,\n",
+        )
+        == []
+    )
+    assert checked(
+        tmp_path,
+        locations="location\nDC1\n",
+        channels="channel,locations,listing,min_days_left\nclub,DC1,explict,\nweb,DC1,,-1\n",
+        items="item,conversions,rounding,unit_value\nCOLA,can=1/0,,\nTEA,,up,\nSALT,,,dear\n",
+    ) == [
+        "channels.csv 2 listing bad_value",
+        "channels.csv 3 min_days_left bad_value",
+        "items.csv 2 conversions bad_value",
+        "items.csv 3 rounding bad_value",
+        "items.csv 4 unit_value bad_value",
+    ]
+
+
+def test_a_quantity_that_is_not_exact_is_a_problem_only_where_the_item_refuses_it(tmp_path: Path) -> None:
+    rows = [
+        "COLA,DC1,30,can,7",
+        "BEER,DC1,30,can,7",
+        "BEER,DC2,24,can,7",
+        f"COLA,DC2,{12 * 2**53 + 1},can,",
+        "COLA,DC3,1,tray,",
+    ]
+    assert checked(
+        tmp_path,
+        locations="location\nDC1\nDC2\nDC3\n",
+        items="item,conversions,rounding\nCOLA,can=1/12,safe\nBEER,can=1/12,\n",
+        stock="\n".join(["item,location,quantity,uom,quarantined", *rows, ""]),
+    ) == [
+        "stock.csv 3 quantity quantity_not_exact",
+        "stock.csv 4 quarantined quantity_not_exact",
+        "stock.csv 5 quantity bad_value",
+        "stock.csv 6 uom unknown_uom",
+    ]
 
 
 def report(problems: list[Problem], shown_max: int = 100, as_json: bool = False) -> list[str]:

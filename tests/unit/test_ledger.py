@@ -10,8 +10,9 @@ import pytest
 
 from operators import ledger, position
 from operators.ledger import FORMAT, SEPARATOR, join_journals
+from operators.rules.days import days_in
 from operators.rules.topology import LocationFacts, Topology
-from schemas.state import Cell, Item, Line, LineAt, Receipt, Transfer
+from schemas.state import Cancellations, Cell, Item, Line, LineAt, Rare, Receipt, Transfer, Withheld
 from schemas.units import EventType, Origin, Unit
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
@@ -43,8 +44,12 @@ class Warehouse:
         given: dict[str, Any] = {"location": "DC1", "status": "available", **fields}
         quarantined = given.pop("counted_quarantined", None)
         given.setdefault("line_id", "")
-        unit = Unit(kind, "SERUM", "wms", f"e{self.events}", origin=ORIGIN, occurred_at=at, recorded_at=at, **given)
-        position.apply(self.item, unit, quantity, quarantined, position.Context(TOPOLOGY, NOW, NOW - DAY))
+        given = {"source": "wms", "quantity": quantity or None, **given}
+        unit = Unit(
+            kind, "SERUM", event_id=f"e{self.events:02}", origin=ORIGIN, occurred_at=at, recorded_at=at, **given
+        )
+        context = position.Context(TOPOLOGY, days_in("UTC"), NOW, NOW - DAY)
+        position.apply(self.item, unit, quantity, quarantined, context)
 
     def snapshot(self) -> dict[str, Any]:
         """Add a layer, and say what is in it."""
@@ -54,7 +59,7 @@ class Warehouse:
         return {key.replace(SEPARATOR, " "): value for key, value in decoded.items()}
 
     def again(self) -> Item:
-        return ledger.decode_item("SERUM", self.layers)
+        return ledger.decode_item("SERUM", self.layers, days_in("UTC"))
 
 
 ORIGIN = Origin("inventory.warehouse", 0, 0, 0, None, None)
@@ -70,7 +75,7 @@ def plain(thing: Any) -> Any:
         return sorted(map(plain, thing), key=repr)
     if isinstance(thing, (Transfer, Receipt)):
         return plain(msgspec.structs.asdict(thing))
-    if not isinstance(thing, (Item, Cell, Line, LineAt)):
+    if not isinstance(thing, (Item, Cell, Line, LineAt, Cancellations, Rare, Withheld)):
         return thing
     names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
     skipped = OF_RUN_ALONE | {"recorded", "quarantine_recorded"}
@@ -106,6 +111,24 @@ def full() -> Warehouse:
     did(EventType.RECEIPT_EXPECTED, 150, receipt_id="PO-1", eta=NOW + 2 * DAY)
     did(EventType.RECEIPT_EXPECTED, 5, receipt_id="PO-2", location="DC2", eta=NOW)
     did(EventType.RECEIPT_CANCELLED, receipt_id="PO-3")
+    did(EventType.RECEIPT_EXPECTED, 20, receipt_id="ASN-1", part_of="PO-1", eta=NOW + DAY)
+    did(EventType.RECEIPT_EXPECTED, 30, receipt_id="ASN-2", part_of="PO-1", eta=NOW + DAY)
+    did(EventType.RECEIPT_CANCELLED, receipt_id="ASN-2")
+    did(EventType.STOCK_RECEIVED, 2, receipt_id="ASN-2")
+    did(EventType.STOCK_RECEIVED, 1, receipt_id="ASN-2", reversal=True)
+    did(EventType.ORDER_CANCELLED, 2, order_id="SO-5", line_id="1")
+    did(EventType.ORDER_PLACED, 9, order_id="SO-5", line_id="1", channel="web", location="")
+    did(EventType.ORDER_CANCELLED, 3, order_id="SO-5", line_id="1")
+    did(EventType.ORDER_CANCELLED, order_id="SO-5", line_id="1")
+    did(EventType.ORDER_REOPENED, order_id="SO-5", line_id="1")
+    did(EventType.SHIPMENT_CONFIRMED, 4, order_id="SO-5", line_id="1", lot="L1")
+    did(EventType.SHIPMENT_CONFIRMED, 1, order_id="SO-5", line_id="1", lot="L1", reversal=True)
+    did(EventType.LOT_DATED, lot="L1", location="", best_before=NOW // DAY + 5)
+    did(EventType.LOT_DATED, lot="L2", location="")
+    did(EventType.STOCK_WITHHELD, 3)
+    did(EventType.STOCK_WITHHELD, 4, source="qa")
+    house.item.rare.withheld["DC1"].shown = 2
+    position.mark(house.item, "w", "DC1", "")
     item = house.item
     item.policy, item.overrides, item.units = b"policy", {"web": b"facts"}, "each 0"
     item.published = {"web": (5, (5, 6)), "shop": (0, None)}
@@ -129,8 +152,11 @@ def test_aggregates_are_not_stored_and_follow_again_from_the_facts(full: Warehou
     again = full.again()
     one, two = again.places["DC1"], again.places["DC2"]
     assert (one.hard_reserved, one.soft_allocated, one.soft_by_day) == (2, 4, {NOW // DAY: 4})
-    assert (again.unlocated, again.unlocated_by_day) == ({"web": 13}, {"web": {NOW // DAY + 3: 13}})
-    assert (one.expected, one.expected_by_day) == (50, {NOW // DAY + 2: 50})
+    assert (again.unlocated, again.unlocated_by_day) == ({"web": 13 + 3}, {"web": {NOW // DAY + 3: 13}})
+    assert (one.expected, one.expected_by_day) == (29 + 20, {NOW // DAY + 2: 29, NOW // DAY + 1: 20})
+    assert again.rare is not None
+    assert again.rare.parts == {("PO-1", "DC1"): (20 + 1, 1)}
+    assert (again.rare.withheld["DC1"].total, again.rare.withheld["DC1"].shown) == (7, 2)
     assert (two.in_transit, two.in_transit_by_day, two.expected) == (8, {NOW // DAY + 1: 8}, 5)
     assert again.expiring == {("SO-1", "1")}
     assert set(again.over) == {("t", "T-1", "DC1")}
@@ -157,6 +183,35 @@ def test_an_item_of_which_only_a_policy_is_known_comes_back() -> None:
     assert house.snapshot() == {"y  ": [b"policy", {}, None]}
     again = house.again()
     assert (again.policy, again.as_of, again.published) == (b"policy", -1, {})
+
+
+def test_a_part_is_kept_as_long_as_its_order_is_open() -> None:
+    house = Warehouse()
+    house.did(EventType.RECEIPT_EXPECTED, 100, receipt_id="PO-1", eta=NOW)
+    house.did(EventType.RECEIPT_EXPECTED, 40, receipt_id="ASN-1", part_of="PO-1", eta=NOW)
+    house.did(EventType.STOCK_RECEIVED, 40, receipt_id="ASN-1")
+    position.forget(house.item, NOW, NOW, NOW, days_in("UTC"))
+    assert house.item.places["DC1"].expected == 60
+    house.did(EventType.STOCK_RECEIVED, 60, receipt_id="PO-1")
+    position.forget(house.item, NOW, NOW, NOW, days_in("UTC"))
+    assert (house.item.receipts, house.item.places["DC1"].expected) == ({}, 0)
+    assert house.item.rare is not None and house.item.rare.parts == {}
+
+
+def test_a_line_cancelled_under_format_2_is_reopened_by_what_is_newer_than_all_it_was_told() -> None:
+    house = Warehouse()
+    house.did(EventType.ORDER_PLACED, 4, NOW - HOUR, order_id="SO-1", line_id="1", channel="web")
+    house.did(EventType.ORDER_CANCELLED, 0, NOW - HOUR // 2, order_id="SO-1", line_id="1")
+    key = ledger.SEPARATOR.join(("l", "SO-1", "1"))
+    records = msgspec.msgpack.decode(ledger.records_of(house.item))
+    records[key] = records[key][:11]
+    house.layers = [msgspec.Raw(msgspec.msgpack.encode(records))]
+    for at, is_cancelled in ((NOW - HOUR * 3 // 4, True), (NOW, False)):
+        again = Warehouse()
+        again.item = house.again()
+        again.did(EventType.ORDER_REOPENED, 0, at, order_id="SO-1", line_id="1")
+        assert again.item.lines["SO-1", "1"].cancelled is is_cancelled
+        assert again.item.places["DC1"].soft_allocated == (0 if is_cancelled else 4)
 
 
 # What a layer costs
@@ -200,7 +255,7 @@ def test_a_journal_that_lost_its_beginning_is_written_anew() -> None:
     house.did(EventType.STOCK_COUNTED, 0, NOW - 2 * HOUR)
     assert house.snapshot()["m DC1 "] == [0, pairs((-1, 1)), 6, b""]
     assert plain(house.again()) == plain(house.item)
-    position.forget(house.item, NOW - HOUR, 0, 0)
+    position.forget(house.item, NOW - HOUR, 0, 0, days_in("UTC"))
     assert house.snapshot()["m DC1 "] == [0, b"", 0, b""]
     assert plain(house.again()) == plain(house.item)
     again = house.again().places["DC1"]
@@ -212,14 +267,14 @@ def test_what_was_forgotten_does_not_come_back(full: Warehouse) -> None:
     full.did(EventType.TRANSFER_CLOSED, transfer_id="T-2", location="DC2")
     full.did(EventType.STOCK_RECEIVED, 50, receipt_id="PO-1")
     full.snapshot()
-    position.forget(full.item, NOW, NOW, NOW)
+    position.forget(full.item, NOW, NOW, NOW, days_in("UTC"))
     records = full.snapshot()
     gone = {key for key, value in records.items() if value is None}
-    assert gone == {"l SO-2 1", "l SO-4 2", "t T-2 DC2", "t T-3 DC1", "r PO-1 DC1", "r PO-3 DC1"}
+    assert gone == {"l SO-2 1", "l SO-4 2", "t T-2 DC2", "t T-3 DC1", "r PO-1 DC1", "r PO-3 DC1", "r ASN-2 DC1"}
     again = full.again()
-    assert set(again.lines) == {("SO-1", "1"), ("SO-3", "1")}
+    assert set(again.lines) == {("SO-1", "1"), ("SO-3", "1"), ("SO-5", "1")}
     assert set(again.transfers) == {("T-1", "DC1")}
-    assert set(again.receipts) == {("PO-2", "DC2")}
+    assert set(again.receipts) == {("PO-2", "DC2"), ("ASN-1", "DC1")}
     assert plain(again) == plain(full.item)
 
 
@@ -281,7 +336,7 @@ def test_a_journal_without_its_older_layers_is_not_guessed() -> None:
 # The stored format
 
 
-def test_these_records_are_format_2_and_were_format_1s() -> None:
+def test_these_records_are_format_3_and_were_format_1s() -> None:
     """State on disk must stay readable: whoever changes a shape raises FORMAT, and this test with it."""
     house = Warehouse()
     house.did(EventType.STOCK_COUNTED, 9, 5, lot="L1", counted_quarantined=2)
@@ -294,14 +349,14 @@ def test_these_records_are_format_2_and_were_format_1s() -> None:
     house.item.published = {"web": (5, (5, 6))}
     house.item.open_exceptions = {("oversold", "DC1", ""): 11}
     house.item.has_new_policies = True
-    assert FORMAT == 2
+    assert FORMAT == 3
     assert house.snapshot() == {
-        "c DC1 L1": [9, 2, [5, "e1", "wms"], [5, "e1", "wms"], None],
+        "c DC1 L1": [9, 2, [5, "e01", "wms"], [5, "e01", "wms"], None],
         "c DC1 ": [-4, 0, None, None, [0] * 7],
         "c DC2 ": [0, 0, None, None, [0] * 7],
         "l SO-1 1": [
             4,
-            [6, "e2", "wms"],
+            [6, "e02", "wms"],
             "DC1",
             "web",
             NOW + 1,
@@ -309,12 +364,12 @@ def test_these_records_are_format_2_and_were_format_1s() -> None:
             False,
             False,
             7,
-            {"DC1": ["first", 0, 0, 1, 0, [[7, "e3", "", 1]], [], 0]},
+            {"DC1": ["first", 0, 0, 1, 0, [[7, "e03\x1fwms", "", 1]], [], 0]},
             [3, "DC1", "web", None],
         ],
-        "t T-1 DC2": [3, 0, False, 9, [8, "e4", "wms"], 8],
-        "r PO-1 DC1": [6, 0, False, 10, [9, "e5", "wms"], 9],
-        "h L1 ": [[10, "e6", "wms"], True],
+        "t T-1 DC2": [3, 0, False, 9, [8, "e04", "wms"], 8],
+        "r PO-1 DC1": [6, 0, False, 10, [9, "e05", "wms"], 9, "", None],
+        "h L1 ": [[10, "e06", "wms"], True],
         "i  ": [10, {"web": [5, [5, 6]]}, [["oversold", "DC1", "", 11]], 0, -1],
         "y  ": [b"p", {"web": b"o"}, "each 0"],
     }

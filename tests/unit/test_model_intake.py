@@ -212,12 +212,12 @@ def test_a_limit_on_size_of_ones_own_is_in_bytes() -> None:
     assert desk.raw("warehouse", "{" + " " * 99 + "}") == [("too_large", None)]
 
 
-@pytest.mark.parametrize("name", ["reading", "intake", "quantities", "model"])
+@pytest.mark.parametrize("name", ["reading", "records", "intake", "lines", "quantities", "model"])
 def test_the_model_is_made_of_nothing_but_python_and_itself(name: str) -> None:
     tree = ast.parse((ROOT / "flows" / "audit" / f"{name}.py").read_text())
     modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     modules += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    own = {f"flows.audit.{other}" for other in ("reading", "intake", "quantities")}
+    own = {f"flows.audit.{other}" for other in ("reading", "records", "intake", "lines", "quantities")}
     assert modules and {module for module in modules if module.partition(".")[0] not in sys.stdlib_module_names} <= own
 
 

@@ -171,7 +171,7 @@ def test_a_position_has_the_documented_shape() -> None:
     raw = position_json(update, VERSION, NOON)
     position = Position.model_validate_json(raw)
     assert position.locations["DC"] == LocationFigures(
-        on_hand=10, quarantined=1, soft_allocated=2, hard_reserved=3, in_transit=4, expected=5, available=-4
+        on_hand=10, quarantined=1, soft_allocated=2, hard_reserved=3, in_transit=4, expected=5, withheld=0, available=-4
     )
     assert (position.unlocated.soft_allocated, position.scale, position.version) == (6, 1, VERSION)
     assert (position.as_of, position.processed_at) == (TIME, TIME)
@@ -183,6 +183,10 @@ def test_a_position_has_the_documented_shape() -> None:
         ExceptionNote("oversold", "MILK-1L", "DC", "", {"on_hand": 3, "hard_reserved": 5}, NOON, NOON, True),
         ExceptionNote("oversold", "MILK-1L", "DC", "", {}, NOON, NOON + 1, False),
         ExceptionNote("over_received", "MILK-1L", "DC", "PO-1", {"received": 5}, NOON, NOON, True),
+        ExceptionNote("oversold", "MILK-1L", "*", "", {"soft_allocated": 5, "available": 3}, NOON, NOON, True),
+        ExceptionNote("claims_above_demand", "MILK-1L", "", "SO-1 2", {"wanted": 5}, NOON, NOON, True),
+        ExceptionNote("demand_after_cancellation", "MILK-1L", "", "SO-1 2", {"demand": 5}, NOON, NOON, True),
+        ExceptionNote("lot_below_zero", "MILK-1L", "DC", "LOT/1", {"on_hand": -1}, NOON, NOON, True),
         ExceptionNote("conflict", "MILK-1L", "", "e-1", {"quantity": 1}, NOON, NOON, True, "WMS"),
         ExceptionNote("stale_source", "", "", "", {}, NOON, NOON, True, "WMS"),
         ExceptionNote("stale_source", "", "", "", {}, NOON, NOON, False, "WMS"),
@@ -322,6 +326,9 @@ def test_the_shapes_name_what_the_engine_says() -> None:
         "conflict",
         "over_received",
         "allocated_without_stock",
+        "claims_above_demand",
+        "demand_after_cancellation",
+        "lot_below_zero",
     )
 
 

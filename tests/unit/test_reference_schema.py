@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def test_an_item_needs_no_more_than_its_code() -> None:
     record = item()
     assert isinstance(record, Item)
     assert (record.base_uom, record.scale, record.conversions, record.safety_stock) == ("each", 0, {}, {})
-    assert record.low_stock_threshold is None
+    assert (record.low_stock_threshold, record.rounding, record.unit_value) == (None, "refuse", None)
 
 
 def test_a_location_needs_no_more_than_its_code() -> None:
@@ -68,6 +69,7 @@ def test_a_channel_needs_to_say_where_it_sells_from() -> None:
     assert record.promise_in_transit is False
     assert (record.buffer_quantity, record.buffer_percent, record.cap, record.minimum) == (None, None, None, None)
     assert (record.protected_quantity, record.max_updates_per_second) == (None, None)
+    assert (record.listing, record.min_days_left) == ("all", 0)
     assert raw_refusal("channels", b"web", b'{"channel": "web"}') == "locations: expected a value, got nothing"
     assert refusal("channels", locations=None) == "locations: expected a value, got nothing"
 
@@ -106,6 +108,91 @@ def test_numbers_stay_exact() -> None:
     assert record.low_stock_threshold == 10
 
 
+@pytest.mark.parametrize(
+    ("worth", "exact"),
+    [
+        ("1/12", Fraction(1, 12)),
+        ("10/4", Fraction(5, 2)),
+        ("7/1", Fraction(7)),
+        ("9007199254740991/9007199254740991", Fraction(1)),
+        ("2.5", Fraction(5, 2)),
+        (12, Fraction(12)),
+        (0.1, Fraction(1, 10)),
+    ],
+)
+def test_a_conversion_is_a_number_or_a_ratio_of_two_whole_numbers(worth: object, exact: Fraction) -> None:
+    record = item(conversions={"box": worth})
+    assert isinstance(record, Item)
+    assert Fraction(record.conversions["box"]) == exact
+
+
+@pytest.mark.parametrize(
+    "ratio",
+    [
+        "0/3",
+        "3/0",
+        "-1/3",
+        "1/-3",
+        "1.5/2",
+        "1/2.5",
+        "1 / 2",
+        "1/2/3",
+        "01/2",
+        "+1/2",
+        "1/",
+        "/2",
+        "a/b",
+        "1e3/2",
+        "\u0661/2",
+        "1/2\n",
+        f"{2**53}/1",
+        f"1/{2**53}",
+        "9" * 17 + "/1",
+    ],
+)
+def test_what_is_no_ratio_is_told_with_what_came(ratio: str) -> None:
+    told = refusal("items", conversions={"box": ratio})
+    assert told.startswith(
+        'conversions: expected a ratio "n/d" of two whole numbers of 1 or more, below 9007199254740992'
+    )
+    assert "got " in told and told.endswith(', at "box"') and len(told) < 300
+
+
+@pytest.mark.parametrize("one", ["1/1", "3/3", "1", 1, 1.0])
+def test_the_base_unit_is_worth_one_however_that_is_written(one: object) -> None:
+    assert isinstance(item(conversions={"each": one}), Item)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [(0, "0"), ("19.99", "19.99"), (0.000000000001, "1e-12"), (2**53 - 1, "9007199254740991")]
+)
+def test_what_a_unit_is_worth_may_have_more_decimals_than_a_quantity(value: object, kept: str) -> None:
+    record = item(unit_value=value)
+    assert isinstance(record, Item)
+    assert record.unit_value == Decimal(kept)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(0, 0), ("30", 30), (36_500, 36_500), (None, 0)])
+def test_days_that_may_have_to_be_left(days: object, kept: int) -> None:
+    record = channel(min_days_left=days)
+    assert isinstance(record, Channel)
+    assert record.min_days_left == kept
+
+
+def test_words_of_the_record_are_as_they_stand() -> None:
+    record, seller = item(rounding="safe"), channel(listing="explicit")
+    assert isinstance(record, Item) and isinstance(seller, Channel)
+    assert (record.rounding, seller.listing) == ("safe", "explicit")
+
+
+def test_listed_is_true_where_it_is_not_given_and_that_can_be_told_from_a_true_that_was() -> None:
+    silent, null, given = channel_item(), channel_item(listed=None), channel_item(listed=True)
+    for record in (silent, null, given):
+        assert isinstance(record, ChannelItem)
+        assert record.listed is True
+    assert ["listed" in record.model_fields_set for record in (silent, null, given)] == [False, False, True]
+
+
 @pytest.mark.parametrize("scale", [0, 6, "3", 2.0])
 def test_scales_that_can_be(scale: object) -> None:
     record = item(scale=scale)
@@ -135,6 +222,18 @@ def test_scales_that_can_be(scale: object) -> None:
             {"conversions": {"each": 2}},
             "conversions: expected 1 or nothing for the base unit of measure each, got 2",
         ),
+        (
+            "items",
+            {"conversions": {"each": "3/2"}},
+            'conversions: expected 1 or nothing for the base unit of measure each, got "3/2"',
+        ),
+        ("items", {"conversions": {"box": "dozen"}}, "conversions: expected an integer, or a decimal"),
+        ("items", {"rounding": "save"}, 'rounding: expected refuse or safe, got "save"; did you mean safe?'),
+        ("items", {"rounding": True}, "rounding: expected refuse or safe, got true"),
+        ("items", {"unit_value": -1}, "unit_value: expected a number of 0 or more, below 9007199254740992, got -1"),
+        ("items", {"unit_value": 2**53}, "unit_value: expected a number of 0 or more, below 9007199254740992"),
+        ("items", {"unit_value": "0.0000000000001"}, "unit_value: expected a number of at most 12 decimals"),
+        ("items", {"unit_value": "19.99 EUR"}, "unit_value: expected an integer, or a decimal"),
         ("items", {"safety_stock": 5}, "safety_stock: expected an object of locations, each with a quantity, got 5"),
         (
             "items",
@@ -173,6 +272,11 @@ def test_scales_that_can_be(scale: object) -> None:
         ("channels", {"priority": 1.5}, "priority: expected an integer of 1 to 1000000, got 1.5"),
         ("channels", {"horizon_days": 181}, "horizon_days: expected an integer of 0 to 180, got 181"),
         ("channels", {"horizon_days": -1}, "horizon_days: expected an integer of 0 to 180, got -1"),
+        ("channels", {"min_days_left": -1}, "min_days_left: expected an integer of 0 to 36500, got -1"),
+        ("channels", {"min_days_left": 36_501}, "min_days_left: expected an integer of 0 to 36500, got 36501"),
+        ("channels", {"min_days_left": 1.5}, "min_days_left: expected an integer of 0 to 36500, got 1.5"),
+        ("channels", {"listing": "explict"}, 'expected all or explicit, got "explict"; did you mean explicit?'),
+        ("channels", {"listing": ["all"]}, "listing: expected all or explicit, got an array"),
         ("channels", {"buffer_quantity": 2.5}, "buffer_quantity: expected a whole quantity"),
         ("channels", {"buffer_quantity": -1}, "buffer_quantity: expected a quantity of 0 or more"),
         (
@@ -279,6 +383,11 @@ def test_hostile_numbers_are_refused_at_once(number: bytes) -> None:
     told = raw_refusal("items", b"MILK", b'{"item": "MILK", "low_stock_threshold": ' + number + b"}")
     assert told.startswith("low_stock_threshold: expected")
     assert len(told) < 300
+
+
+def test_a_hostile_ratio_is_refused_at_once() -> None:
+    told = refusal("items", conversions={"box": "9" * 100_000 + "/" + "9" * 100_000})
+    assert told.startswith("conversions: expected a ratio") and len(told) < 300
 
 
 def test_the_last_of_a_repeated_key_counts() -> None:

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from operators import reference
-from operators.evaluate import item_facts, override_facts
-from operators.reference import ReferenceTables, unpack_topology
+from operators.evaluate import item_facts
+from operators.reference import ReferenceTables, common_part, packed, unpack_override, unpack_topology
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts
 from schemas.messages import ItemRecord
@@ -142,9 +142,99 @@ def test_channel_items_are_handed_on_exactly() -> None:
     assert refused == []
     assert [(record.item, record.channel) for record in accepted] == [("FLOUR", "web")]
     assert accepted[0].facts is not None
-    assert override_facts(accepted[0].facts) == OverrideFacts(
+    assert unpack_override(accepted[0].facts) == OverrideFacts(
         cap=Fraction(5, 2), safety_stock=(("*", Fraction(1)), ("DC", Fraction(1, 10))), listed=False
     )
+
+
+def facts_of(desk: Desk, kind: str, **fields: Any) -> bytes:
+    (accepted,), refused, _ = desk.accept(desk.say(kind, **fields))
+    assert refused == [] and accepted.facts is not None
+    return accepted.facts
+
+
+def test_what_is_rounded_and_what_a_unit_is_worth_are_handed_on() -> None:
+    raw = facts_of(
+        Desk(), "items", item="COLA", base_uom="case", conversions={"can": "1/12"}, rounding="safe", unit_value="19.99"
+    )
+    assert item_facts(raw) == ItemFacts(
+        base_uom="case", conversions=(("can", Fraction(1, 12)),), rounding="safe", unit_value=Fraction(1999, 100)
+    )
+
+
+def test_a_channel_says_which_items_it_lists_and_how_long_a_lot_must_keep() -> None:
+    desk = Desk()
+    desk.accept(
+        desk.say("channels", channel="web", locations=[]),
+        desk.say("channels", channel="club", locations=[], listing="explicit", min_days_left=30),
+    )
+    channels = ReferenceTables(desk.tables.pack()).channels
+    assert channels == desk.tables.channels
+    assert [(facts.listing, facts.min_days_left) for facts in channels.values()] == [("explicit", 30), ("all", 0)]
+
+
+@pytest.mark.parametrize(
+    ("said", "listed"),
+    [({}, None), ({"cap": 5}, None), ({"listed": None}, None), ({"listed": True}, True), ({"listed": False}, False)],
+)
+def test_whether_listed_was_given_is_handed_on(said: dict[str, Any], listed: bool | None) -> None:
+    desk = Desk()
+    desk.accept(desk.say("channels", channel="web", locations=[]))
+    assert unpack_override(facts_of(desk, "channel_items", channel="web", item="FLOUR", **said)).listed is listed
+
+
+# What the first version stored of these records. A record that uses nothing newer is stored in the same bytes, so an
+# upgrade finds no item's facts changed, and the topology in the version that it had.
+FLOUR = (
+    b"\x85\xa8base_uom\xa2kg\xa5scale\x01\xabconversions\x91\x92\xa4sack\xa425/2\xacsafety_stock\x91\x92\xa2DC\x19"
+    b"\xb3low_stock_threshold\xc0"
+)
+FLOUR_ON_WEB = (
+    b"\x88\xafbuffer_quantity\xc0\xaebuffer_percent\xc0\xa3cap\xa35/2\xa7minimum\xc0\xb3low_stock_threshold\xc0"
+    b"\xb2protected_quantity\xc0\xacsafety_stock\xc0\xa6listed\xc3"
+)
+TABLES = (
+    b"\x92\x81\xa2DC\x83\xa6parent\xa0\xa8sellable\xc3\xaadeducts_at\xa5first\x81\xa3web\x8b\xa9locations\x91\xa2DC"
+    b"\xa8priorityd\xafbuffer_quantity\xc0\xaebuffer_percent\xa425/2\xa3cap\t\xa7minimum\xc0\xb3low_stock_threshold"
+    b"\xc0\xachorizon_days\x00\xb2promise_in_transit\xc2\xb2protected_quantity\xc0\xb6max_updates_per_second\xc0"
+)
+
+
+def test_records_that_say_nothing_new_are_stored_in_the_bytes_that_they_always_were() -> None:
+    desk = Desk()
+    desk.accept(
+        desk.say("locations", location="DC"),
+        desk.say("channels", channel="web", locations=["DC"], cap=9, buffer_percent=12.5),
+    )
+    item = {"item": "FLOUR", "base_uom": "kg", "scale": 1, "conversions": {"sack": "12.5"}, "safety_stock": {"DC": 2.5}}
+    assert facts_of(desk, "items", **item) == FLOUR
+    assert facts_of(desk, "items", **item, rounding="refuse", unit_value=None) == FLOUR
+    assert facts_of(desk, "channel_items", channel="web", item="FLOUR", cap="2.5") == FLOUR_ON_WEB
+    unlisted = facts_of(desk, "channel_items", channel="web", item="FLOUR", cap="2.5", listed=False)
+    assert unlisted == FLOUR_ON_WEB[:-1] + b"\xc2"
+    assert desk.tables.pack() == TABLES
+    assert unpack_topology(TABLES).version == 5876946612818994355
+
+
+def test_what_the_first_version_stored_can_be_read() -> None:
+    assert item_facts(FLOUR) == ItemFacts("kg", 1, (("sack", Fraction(25, 2)),), (("DC", 25),))
+    assert unpack_override(FLOUR_ON_WEB) == OverrideFacts(cap=Fraction(5, 2)), (
+        "perhaps given, so never counted as given"
+    )
+    assert unpack_override(FLOUR_ON_WEB[:-1] + b"\xc2") == OverrideFacts(cap=Fraction(5, 2), listed=False)
+    assert ReferenceTables(TABLES).channels == {
+        "web": ChannelFacts(("DC",), cap=9, buffer_percent=Fraction(25, 2), listing="all", min_days_left=0)
+    }
+
+
+def test_items_that_differ_in_what_a_unit_is_worth_have_the_rest_in_common() -> None:
+    plain = ItemFacts("kg", 1, (("unit_value", Fraction(2)),))
+    raw = packed(plain)
+    assert common_part(raw) == raw
+    for value in (Fraction(0), Fraction(1, 3)):
+        worth = packed(ItemFacts("kg", 1, (("unit_value", Fraction(2)),), unit_value=value))
+        assert worth != raw and common_part(worth) == raw
+    assert common_part(FLOUR) is FLOUR
 
 
 def test_topics_read_side_by_side_may_name_what_another_says_later_in_the_same_batch() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, reset_tzpath
 
 import pytest
 from pydantic import ValidationError
@@ -53,6 +54,7 @@ def test_without_anything_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.dedup_window, settings.max_clock_skew) == (DAY, 300 * SECOND)
     assert (settings.reference_grace, settings.closed_line_retention) == (SECOND, 7 * DAY)
     assert (settings.shards, settings.workers, settings.max_message_bytes) == (64, 1, 1_048_576)
+    assert settings.time_zone == "UTC"
     assert (settings.metrics.port, settings.metrics.host) == (9464, "127.0.0.1")
     assert settings.topics.prefix == ""
     lanes = settings.lanes
@@ -126,6 +128,19 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"dedup_window": "a day"}, 'dedup_window: expected a duration of 1ms to 400d, such as "24h", got "a day"'),
         ({"max_clock_skew": "-1s"}, 'got "-1s"'),
         ({"lanes.max_wait": True}, "lanes.max_wait: expected a duration of 0s to 1h"),
+        (
+            {"time_zone": "Europe/Berln"},
+            'time_zone: expected an IANA time zone, such as Europe/Berlin or UTC, got "Europe/Berln"; did you mean '
+            "Europe/Berlin or ",
+        ),
+        ({"time_zone": "new york"}, "did you mean America/New_York?"),
+        ({"time_zone": "utc"}, 'got "utc"; did you mean UTC?'),
+        ({"time_zone": "BERLIN "}, "did you mean Europe/Berlin?"),
+        ({"time_zone": "+01:00"}, 'time_zone: expected an IANA time zone, such as Europe/Berlin or UTC, got "+01:00"'),
+        ({"time_zone": "America"}, 'got "America"'),
+        ({"time_zone": "../../etc/passwd"}, 'got "../../etc/passwd"'),
+        ({"time_zone": ""}, 'got ""'),
+        ({"time_zone": 1}, "got 1"),
         ({"shards": 0}, "shards: expected an integer of 1 to 4096, got 0"),
         ({"shards": 4097}, "got 4097"),
         ({"shards": "many"}, 'shards: expected an integer of 1 to 4096, got "many"'),
@@ -249,6 +264,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "max_clock_skew": ("90", 90 * SECOND),
         "reference_grace": ("0.5", SECOND // 2),
         "closed_line_retention": ("1d", DAY),
+        "time_zone": ("Europe/Berlin", "Europe/Berlin"),
         "shards": ("128", 128),
         "workers": ("2", 2),
         "max_message_bytes": ("2000", 2000),
@@ -278,6 +294,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "lanes.max_wait": ("1h", 3_600 * SECOND),
         "lanes.linger_positions": ("1ms", 1_000),
         "updates.breakdown": ("true", True),
+        "updates.claims": ("false", False),
         "updates.pubsub": ("1", True),
         "dead_letters.replay_known": ("true", True),
         "log.level": ("DEBUG", "debug"),
@@ -295,6 +312,30 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         for part in name.split("."):
             read = getattr(read, part)
         assert read == value, name
+
+
+def test_where_an_unknown_time_zone_came_from_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fault('time_zone = "Mars/Olympus"\n').endswith('got "Mars/Olympus" (in given.toml)')
+    monkeypatch.setenv("ATP_TIME_ZONE", "Asia/Tokio")
+    told = fault()
+    assert "; did you mean Asia/Tokyo or " in told and told.endswith("? (from ATP_TIME_ZONE)")
+
+
+@pytest.fixture
+def bare_system() -> Iterator[None]:
+    """A system without time zones of its own, as small containers are."""
+    reset_tzpath(to=())
+    ZoneInfo.clear_cache()
+    yield
+    reset_tzpath()
+    ZoneInfo.clear_cache()
+
+
+@pytest.mark.usefixtures("bare_system")
+@pytest.mark.parametrize("name", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"])
+def test_time_zones_are_known_where_the_system_has_none(name: str) -> None:
+    assert load(f'time_zone = "{name}"\n').time_zone == name
+    assert ZoneInfo(name).key == name
 
 
 def test_options_for_kafka_come_from_everywhere_and_merge(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -15,10 +14,10 @@ import pytest
 from operators import shard as shard_module
 from operators.conflicts import conflict_message
 from operators.ids import content_fingerprint, unit_fingerprint
-from operators.reference import ReferenceTables
+from operators.reference import packed
 from operators.rules.lanes import BULK, NORMAL
-from operators.rules.policy import ItemFacts, OverrideFacts
-from operators.rules.topology import ChannelFacts, LocationFacts
+from operators.rules.policy import ItemFacts
+from operators.rules.topology import ChannelFacts
 from operators.shard import (
     MERGE_FROM,
     PARKED_BYTES_MAX,
@@ -33,121 +32,25 @@ from operators.shard import (
     first_to_merge,
     number_in,
 )
-from schemas.messages import Inbound, ItemRecord, ItemUpdate, Outcome, Republish, TopologyRecord, UnitBatch
+from schemas.messages import Outcome, Republish, UnitBatch
 from schemas.state import Item, Place
 from schemas.units import EventType, Origin, Refusal, Unit
-from tests.engine import MemorySegments
-
-SECOND, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
-NOON = 20_000 * DAY + 12 * HOUR
-WINDOW = 24 * HOUR
-ORIGIN = Origin("inventory.warehouse", 3, 7, 9, b"key", b"value")
-
-encode = msgspec.msgpack.Encoder(enc_hook=str).encode
-EACH = encode(ItemFacts(conversions=(("case", Fraction(12)),)))
-HALVES = encode(ItemFacts(scale=1))
-
-
-def topology(number: int = 0, **channels: ChannelFacts) -> TopologyRecord:
-    """Two locations; the channels given, or the web that sells from both."""
-    tables = ReferenceTables()
-    tables.locations = {"DC1": LocationFacts(), "DC2": LocationFacts(deducts_at="pick")}
-    tables.channels = channels or {"web": ChannelFacts(("DC1", "DC2"))}
-    return TopologyRecord(tables.pack(), number)
-
-
-def knows(item: str = "SHOVEL", facts: bytes | None = EACH, channel: str = "") -> ItemRecord:
-    return ItemRecord(item, channel, facts, ("inventory.items", 0, 1, 2, item.encode(), b"{}"))
-
-
-def lists(item: str, **policy: Any) -> ItemRecord:
-    return knows(item, encode(OverrideFacts(**policy)), "web")
-
-
-numbers = itertools.count(1)
-
-
-def unit(kind: EventType = EventType.STOCK_RECEIVED, quantity: Any = 10, **fields: Any) -> Unit:
-    """Something that happened at noon to the shovel in the first warehouse."""
-    at = fields.pop("at", NOON)
-    said = {
-        "item": "SHOVEL",
-        "source": "wms",
-        "event_id": f"e{next(numbers)}",
-        "line_id": "",
-        "location": "DC1",
-        "status": "available",
-        "quantity": quantity,
-        "origin": ORIGIN,
-        **fields,
-    }
-    return Unit(type=kind, occurred_at=at, recorded_at=at, **said)
-
-
-def order(kind: EventType = EventType.ORDER_PLACED, quantity: Any = 3, **fields: Any) -> Unit:
-    return unit(kind, quantity, **{"order_id": "SO-1", "line_id": "1", "channel": "web", "status": "", **fields})
-
-
-class Floor:
-    """One shard with a clock in the hand, disks in memory, and a note of the last number of each item."""
-
-    def __init__(self, **config: Any) -> None:
-        self.now = NOON
-        self.slowest: int | None = NOON
-        self.config = ShardConfig(shards=4, dedup_window=WINDOW, **config)
-        self.segments = MemorySegments()
-        self.offsets = itertools.count()
-        self.numbers: dict[str, int] = {}
-        self.sent: list[ItemUpdate] = []
-        self.open()
-
-    def recorded(self) -> int | None:
-        return self.slowest
-
-    def has_passed(self, part: str, offset: int) -> bool:
-        return False
-
-    def open(self, resume: bytes | None = None) -> None:
-        self.shard = Shard(2, self.config, self.segments, lambda: self.now, self, resume)
-
-    def takes(self, *messages: Inbound) -> Outcome:
-        return self.said(self.shard.process(messages))
-
-    def hears(self, *units: Unit, partition: str = "inventory.warehouse/0") -> Outcome:
-        return self.takes(UnitBatch(partition, next(self.offsets), list(units)))
-
-    def said(self, outcome: Outcome | None) -> Outcome:
-        outcome = outcome or Outcome(2, {}, [], [], [])
-        assert outcome.shard == 2
-        self.sent.extend(outcome.updates)
-        for update in outcome.updates:
-            for change in update.channels:
-                self.numbers[f"{update.item} {change.channel}"] = change.atp
-        return outcome
-
-    def codes(self, *units: Unit) -> list[str]:
-        return [refusal.code for refusal in self.hears(*units).refusals]
-
-    def waits(self, until: int) -> list[Outcome]:
-        """Let the clock run to `until`, and wake the shard whenever it asks for it."""
-        outcomes: list[Outcome] = []
-        for _ in range(10_000):
-            due = self.shard.next_wake()
-            if due is None or due > until:
-                self.now = max(self.now, until)
-                return outcomes
-            self.now = max(self.now, due)
-            outcomes.append(self.said(self.shard.wake()))
-        raise AssertionError("a shard that always wants to be woken")
-
-    def crashes(self) -> None:
-        """All that is not in the snapshot is lost."""
-        self.open(self.shard.snapshot())
-        self.takes(topology())
-
-    @property
-    def atp(self) -> int:
-        return self.numbers["SHOVEL web"]
+from tests.floor import (
+    DAY,
+    EACH,
+    HALVES,
+    HOUR,
+    NOON,
+    ORIGIN,
+    SECOND,
+    WINDOW,
+    Floor,
+    knows,
+    lists,
+    order,
+    topology,
+    unit,
+)
 
 
 @pytest.fixture
@@ -430,7 +333,7 @@ def test_a_refused_unit_leaves_no_trace_in_the_state(floor: Floor, wrong: str, k
 def test_a_refused_unit_may_be_sent_again(floor: Floor) -> None:
     again = unit(event_id="again", uom="pallet")
     assert floor.codes(again) == ["unknown_uom"]
-    floor.takes(knows(facts=encode(ItemFacts(conversions=(("pallet", Fraction(100)),)))))
+    floor.takes(knows(facts=packed(ItemFacts(conversions=(("pallet", Fraction(100)),)))))
     assert floor.codes(again) == []
     assert floor.atp == 1000
 
@@ -516,7 +419,7 @@ def test_another_items_record_changes_nothing_for_those_that_wait(patient: Floor
 def test_a_unit_waits_for_a_unit_of_measure_too(patient: Floor) -> None:
     patient.takes(knows())
     assert patient.codes(unit(uom="pallet", quantity=2)) == []
-    patient.takes(knows(facts=encode(ItemFacts(conversions=(("pallet", Fraction(100)),)))))
+    patient.takes(knows(facts=packed(ItemFacts(conversions=(("pallet", Fraction(100)),)))))
     assert patient.atp == 200
 
 
@@ -525,7 +428,7 @@ def test_a_record_that_does_not_help_lengthens_no_wait(patient: Floor) -> None:
     patient.hears(unit(uom="pallet"))
     patient.now += SECOND // 2
     patient.hears(unit(item="NOBODY"))
-    patient.takes(knows(facts=encode(ItemFacts(low_stock_threshold=3))))
+    patient.takes(knows(facts=packed(ItemFacts(low_stock_threshold=3))))
     assert patient.shard.next_wake() == NOON + SECOND
     (first, second) = patient.waits(NOON + 2 * SECOND)
     assert [refusal.code for refusal in first.refusals] == ["unknown_uom"]
@@ -925,14 +828,14 @@ def test_the_base_unit_and_the_scale_may_not_change_while_the_item_has_state(flo
     assert floor.takes(knows(facts=HALVES)).refusals == [], "nothing is measured in it yet"
     assert floor.takes(knows(facts=EACH)).refusals == []
     floor.hears(unit())
-    for facts in (HALVES, encode(ItemFacts(base_uom="kg"))):
+    for facts in (HALVES, packed(ItemFacts(base_uom="kg"))):
         outcome = floor.takes(knows(facts=facts))
         assert [(refusal.code, refusal.origin.key) for refusal in outcome.refusals] == [("bad_value", b"SHOVEL")]
         assert "each 0" in outcome.refusals[0].message
         assert outcome.updates == []
     floor.takes(knows(facts=None))
     assert len(floor.takes(knows(facts=HALVES)).refusals) == 1, "a tombstone takes no state away"
-    assert floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("*", 1),))))).refusals == []
+    assert floor.takes(knows(facts=packed(ItemFacts(safety_stock=(("*", 1),))))).refusals == []
     assert floor.atp == 9
     floor.crashes()
     assert len(floor.takes(knows(facts=HALVES)).refusals) == 1
@@ -1290,13 +1193,13 @@ def test_a_location_has_figures_once_it_is_named_in_whatever_order_it_was(
     floor: Floor, released_first: bool, crashes: bool
 ) -> None:
     """Reserved and given back, or given back and reserved: nothing is left, and both leave the same."""
-    floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("DC2", 4),)))))
+    floor.takes(knows(facts=packed(ItemFacts(safety_stock=(("DC2", 4),)))))
     words = [order(EventType.ORDER_ALLOCATED, location="DC2"), order(EventType.ORDER_RELEASED, location="DC2")]
     for word in reversed(words) if released_first else words:
         floor.hears(word)
         if crashes:
             floor.crashes()
-    floor.takes(knows(facts=encode(ItemFacts(safety_stock=(("DC2", 5),)))))
+    floor.takes(knows(facts=packed(ItemFacts(safety_stock=(("DC2", 5),)))))
     shown = {field: figure for update in floor.sent for field, figure in update.fields.items() if figure}
     assert shown["DC2:available"] == -5
 
@@ -1377,7 +1280,7 @@ def test_nothing_waits_for_its_turn_when_all_input_has_ended() -> None:
     assert outcome is not None and not floor.shard.is_sweeping
 
 
-@pytest.mark.parametrize(("version", "is_read"), [(1, True), (2, True), (3, False)])
+@pytest.mark.parametrize(("version", "is_read"), [(1, True), (2, True), (3, True), (4, False)])
 def test_a_snapshot_of_the_format_before_is_read_and_one_of_a_later_is_not(version: int, is_read: bool) -> None:
     floor = Floor()
     floor.takes(topology(2), knows())
@@ -1387,5 +1290,5 @@ def test_a_snapshot_of_the_format_before_is_read_and_one_of_a_later_is_not(versi
         floor.open(snapshot)
         assert len(floor.shard.ids) == 1
     else:
-        with pytest.raises(ValueError, match="format 3"):
+        with pytest.raises(ValueError, match="format 4"):
             floor.open(snapshot)

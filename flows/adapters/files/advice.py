@@ -22,7 +22,8 @@ OF_A_LINE: Final = {
     codes.UNKNOWN_LOCATION: "add the location to locations.csv and import it with this file, or correct the code",
     codes.UNKNOWN_CHANNEL: "add the channel to channels.csv and import it with this file, or correct the code",
     codes.UNKNOWN_UOM: "add the unit to the item's conversions, or write the quantity in its base unit",
-    codes.QUANTITY_NOT_EXACT: "raise the item's scale, or write a quantity that it can count (not half an each)",
+    codes.QUANTITY_NOT_EXACT: "raise the item's scale, or write a quantity that it can count (not half an each), "
+    "or say rounding safe for the item",
     codes.NOT_ALLOWED: "import as a source that may say this (--source), or change [sources.<name>] in the settings",
     codes.LATE: "give the moment of a newer count, or a longer dedup_window for this source",
     codes.IN_THE_FUTURE: "give a moment that has come, with the right offset (Z is UTC)",

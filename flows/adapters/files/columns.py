@@ -76,6 +76,8 @@ KINDS: Final[dict[str, Kind]] = {
                 _column("promise_in_transit", "whether transfers under way count for later days", "switch"),
                 _column("protected_quantity", "kept for this channel", "number"),
                 _column("max_updates_per_second", "what it can take from Kafka", "number"),
+                _column("listing", "`all` if absent; `explicit`: only what a `channel_items` line lists"),
+                _column("min_days_left", "how many days before its date a lot is sold for the last time", "number"),
             ),
         ),
         Kind(
@@ -87,9 +89,11 @@ KINDS: Final[dict[str, Kind]] = {
                 _ITEM,
                 _column("base_uom", "the unit that it is counted in; `each` if absent"),
                 _column("scale", "decimals of its quantities, 0 to 6", "number"),
-                _column("conversions", "other units: how many base units each is worth", "map"),
+                _column("conversions", "other units: how many base units each is worth, also as `n/d`", "map"),
+                _column("rounding", "`refuse` if absent; `safe`: what the scale cannot say exactly is rounded"),
                 _column("safety_stock", "withheld by location; `*` is each location not named", "map"),
                 _column("low_stock_threshold", "at or below this, updates are critical", "number"),
+                _column("unit_value", "money a base unit, for reports alone", "number"),
             ),
         ),
         Kind(
@@ -100,7 +104,7 @@ KINDS: Final[dict[str, Kind]] = {
             (
                 _required("channel", "the channel's code"),
                 _ITEM,
-                _column("listed", "whether the channel sells it; `true` if absent", "switch"),
+                _column("listed", "whether the channel sells it; if absent, as its `listing` says", "switch"),
                 _column("buffer_quantity", "in place of the channel's", "number"),
                 _column("buffer_percent", "in place of the channel's", "number"),
                 _column("cap", "in place of the channel's", "number"),

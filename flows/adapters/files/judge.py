@@ -14,7 +14,8 @@ from flows.runtime.configs import decoder_config
 from operators.decode import CodeSets, Decoder
 from operators.reference import ReferenceTables, item_facts_of
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
-from schemas.codes import BAD_VALUE, UNKNOWN_ITEM, exceeds, parse_number
+from operators.rules.rounding import round_safely
+from schemas.codes import BAD_VALUE, QUANTITY_NOT_EXACT, UNKNOWN_ITEM, exceeds, parse_number
 from schemas.reference import Item, ReferenceError, parse_reference
 from schemas.settings import Settings
 from schemas.units import Origin, Refusal, Unit
@@ -99,10 +100,7 @@ class Judge:
         if measure is None:
             return UNKNOWN_ITEM, f"item: expected an item of inventory.items, got {unit.item}"
         try:
-            if unit.quantity is not None:
-                measure.convert(unit.quantity, unit.uom, "quantity")
-            if unit.quarantined is not None:
-                measure.convert(unit.quarantined, unit.uom, "quarantined")
+            _convert(unit, measure)
         except QuantityError as error:
             return error.code, str(error)
         return unit.verdict
@@ -117,7 +115,22 @@ class Judge:
             return
         assert isinstance(record, Item)
         facts = item_facts_of(record)
-        self._measures[record.item] = UnitsOfMeasure(facts.base_uom, facts.scale, dict(facts.conversions))
+        self._measures[record.item] = UnitsOfMeasure(
+            facts.base_uom, facts.scale, dict(facts.conversions), facts.rounding == "safe"
+        )
+
+
+def _convert(unit: Unit, measure: UnitsOfMeasure) -> None:
+    """Convert what a unit gives, or raise QuantityError, as the engine will."""
+    try:
+        if unit.quantity is not None:
+            measure.convert(unit.quantity, unit.uom, "quantity")
+        if unit.quarantined is not None:
+            measure.convert(unit.quarantined, unit.uom, "quarantined")
+    except QuantityError as error:
+        if error.code != QUANTITY_NOT_EXACT or not measure.is_safe:
+            raise
+        round_safely(unit, measure)
 
 
 def _problem(file: File, line: int, code: str, message: str, is_allocation: bool = False) -> Problem:

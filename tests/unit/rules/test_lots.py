@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from operators.rules import lots
-from schemas.state import Cell, Item, Moment, Place
+from schemas.state import Cell, Item, Moment, Place, Rare
 
 MONDAY, TUESDAY, WEDNESDAY = 1, 2, 3
 
@@ -93,22 +93,69 @@ def test_words_of_one_moment_are_ordered_by_event_id_then_source(
 
 def test_a_location_has_what_its_cells_have() -> None:
     shelf = place(cell(10, 1), L1=cell(20, 2), L2=cell(40, 4))
-    assert lots.physical(told(), "DC1", shelf) == (70, 7)
-    assert lots.physical(told(), "DC1", place(cell(10, 1))) == (10, 1)
+    assert lots.physical(told(), "DC1", shelf)[:2] == (70, 7)
+    assert lots.physical(told(), "DC1", place(cell(10, 1)))[:2] == (10, 1)
 
 
 def test_all_of_a_held_lot_is_quarantined_and_no_more_than_that() -> None:
     shelf = place(cell(10, 1), L1=cell(20, 2), L2=cell(40, 4))
     item = told(("DC1", MONDAY, True))
-    assert lots.physical(item, "DC1", shelf) == (70, 1 + 20 + 4)
-    assert lots.physical(item, "DC2", shelf) == (70, 7)
+    assert lots.physical(item, "DC1", shelf)[:2] == (70, 1 + 20 + 4)
+    assert lots.physical(item, "DC2", shelf)[:2] == (70, 7)
 
 
 def test_a_released_lot_has_its_own_quarantine_back() -> None:
     shelf = place(cell(0), L1=cell(20, 2))
-    assert lots.physical(told(("DC1", MONDAY, True), ("DC1", TUESDAY, False)), "DC1", shelf) == (20, 2)
+    assert lots.physical(told(("DC1", MONDAY, True), ("DC1", TUESDAY, False)), "DC1", shelf)[:2] == (20, 2)
 
 
 def test_a_held_lots_debt_is_its_quarantine_too_so_that_it_adds_nothing() -> None:
-    on_hand, quarantined = lots.physical(told(("", MONDAY, True)), "DC1", place(cell(5), L1=cell(-3, 1)))
-    assert on_hand - quarantined == 5
+    on_hand, quarantined, least = lots.physical(told(("", MONDAY, True)), "DC1", place(cell(5), L1=cell(-3, 1)))
+    assert (on_hand - quarantined, least) == (5, -3)
+
+
+# The day up to which a lot may be sold
+
+
+def dated(*words: tuple[int, int | None], held: bool = False) -> Item:
+    """An item of whose lot L1 the last day was said: (when, day or None)."""
+    item = told(("", MONDAY, True)) if held else told()
+    item.rare = Rare()
+    for at, day in words:
+        lots.date(item.rare, "L1", (at, f"e{at}", "qa"), day)
+    return item
+
+
+@pytest.mark.parametrize(
+    ("words", "day"),
+    [(((MONDAY, 5), (TUESDAY, 9)), 9), (((MONDAY, 5), (TUESDAY, None)), None), (((MONDAY, None), (TUESDAY, 5)), 5)],
+)
+def test_the_newest_word_on_a_lots_date_stands(words: tuple[tuple[int, int | None], ...], day: int | None) -> None:
+    for order in itertools.permutations(words):
+        item = dated(*order)
+        assert item.rare is not None and item.rare.best_before["L1"][1] == day
+
+
+def test_of_a_dated_lot_what_is_not_quarantined_has_its_day() -> None:
+    shelf = place(cell(10, 1), L1=cell(20, 2), L2=cell(40, 4))
+    assert lots.dated(dated((MONDAY, 5)), "DC1", shelf) == [(5, 18)]
+    assert lots.dated(dated((MONDAY, None)), "DC1", shelf) == []
+    assert lots.dated(told(), "DC1", shelf) == []
+
+
+@pytest.mark.parametrize("there", [cell(0), cell(2, 2), cell(2, 3), cell(-1)])
+def test_a_dated_lot_of_which_nothing_may_be_sold_has_none(there: Cell) -> None:
+    assert lots.dated(dated((MONDAY, 5)), "DC1", place(cell(10), L1=there)) == []
+
+
+def test_a_held_lot_is_kept_out_already() -> None:
+    assert lots.dated(dated((MONDAY, 5), held=True), "DC1", place(cell(0), L1=cell(5))) == []
+
+
+@pytest.mark.parametrize(
+    ("day", "min_days_left", "units"), [(5, 0, 0), (6, 0, 7), (8, 0, 7), (9, 0, 10), (3, 2, 0), (4, 2, 7), (6, 3, 10)]
+)
+def test_a_lot_is_past_its_day_on_the_day_after_or_as_many_days_before_as_a_channel_wants(
+    day: int, min_days_left: int, units: int
+) -> None:
+    assert lots.past([(5, 7), (8, 3)], day, min_days_left) == units

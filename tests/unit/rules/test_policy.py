@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operators.rules.policy import ItemFacts, OverrideFacts, Policy, effective, policies_of
+from operators.rules.policy import ItemFacts, OverrideFacts, Policy, effective, lists, policies_of
 from operators.rules.topology import ChannelFacts, LocationFacts, Topology
 
 
@@ -129,10 +129,10 @@ def test_the_low_stock_threshold_comes_from_the_pair_then_the_channel_then_the_i
     assert found.low_stock_threshold == stands
 
 
-def test_horizon_and_transit_are_the_channels() -> None:
-    found = allowing(horizon_days=3, promise_in_transit=True)
-    assert (found.horizon_days, found.promise_in_transit) == (3, True)
-    assert (policy().horizon_days, policy().promise_in_transit) == (0, False)
+def test_horizon_transit_and_the_days_left_of_a_lot_are_the_channels() -> None:
+    found = allowing(horizon_days=3, promise_in_transit=True, min_days_left=14)
+    assert (found.horizon_days, found.promise_in_transit, found.min_days_left) == (3, True, 14)
+    assert (policy().horizon_days, policy().promise_in_transit, policy().min_days_left) == (0, False, 0)
 
 
 # Scale
@@ -185,3 +185,26 @@ def test_every_channel_lists_an_item_unless_it_says_otherwise() -> None:
     found = policies_of(ItemFacts(scale=1), overrides, topology)
     assert set(found) == {"web", "shop"}
     assert (found["web"].cap, found["web"].minimum, found["shop"].cap) == (50, 20, None)
+
+
+@pytest.mark.parametrize(
+    ("listing", "override", "is_listed"),
+    [
+        ("all", None, True),
+        ("all", OverrideFacts(cap=Fraction(1)), True),
+        ("all", OverrideFacts(listed=True), True),
+        ("all", OverrideFacts(listed=False), False),
+        ("explicit", None, False),
+        ("explicit", OverrideFacts(cap=Fraction(1)), False),
+        ("explicit", OverrideFacts(listed=True), True),
+        ("explicit", OverrideFacts(listed=False), False),
+    ],
+)
+def test_an_explicit_channel_lists_only_what_a_record_says_it_lists(
+    listing: str, override: OverrideFacts | None, is_listed: bool
+) -> None:
+    channel = ChannelFacts(("DC1",), listing=listing)
+    assert lists(channel, override) is is_listed
+    topology = Topology(1, {"DC1": LocationFacts()}, {"web": channel})
+    overrides = {} if override is None else {"web": override}
+    assert set(policies_of(ItemFacts(), overrides, topology)) == ({"web"} if is_listed else set())

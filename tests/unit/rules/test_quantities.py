@@ -96,6 +96,39 @@ def test_the_message_names_the_field_what_was_expected_and_what_came() -> None:
     assert refused(KILOS, LIMIT)[1] == f"quantity: expected less than 2^53 after conversion, got {LIMIT} kg"
 
 
+def test_a_ratio_that_no_decimal_can_say_is_exact() -> None:
+    cans = UnitsOfMeasure("case", 2, {"can": Fraction(1, 12)})
+    assert [cans.convert(sent, "can", "quantity") for sent in (12, 3, -6, "1.5e1")] == [100, 25, -50, 125]
+    assert refused(cans, 1, "can")[0] == "quantity_not_exact"
+
+
+def test_before_it_is_judged_a_quantity_is_a_fraction() -> None:
+    assert EACH.exact(1, "half") == Fraction(1, 2)
+    assert EACH.exact("-0.5", "case") == -6
+    assert KILOS.exact(1, "g") == Fraction(1, 10)
+    with pytest.raises(QuantityError) as caught:
+        EACH.exact(1, "pallet")
+    assert caught.value.code == "unknown_uom"
+
+
+@pytest.mark.parametrize("converted", [LIMIT, -LIMIT, LIMIT + 1])
+def test_what_was_converted_has_to_stay_below_2_to_the_53(converted: int) -> None:
+    assert EACH.limited(LIMIT - 1, 1, "", "quantity") == LIMIT - 1
+    assert EACH.limited(1 - LIMIT, 1, "", "quantity") == 1 - LIMIT
+    with pytest.raises(
+        QuantityError, match=r"^quantity: expected less than 2\^53 after conversion, got 7 case$"
+    ) as caught:
+        EACH.limited(converted, 7, "case", "quantity")
+    assert caught.value.code == "bad_value"
+
+
+def test_nothing_is_rounded_that_is_not_asked_for() -> None:
+    assert EACH.is_safe is False
+    safe = UnitsOfMeasure("each", 0, {"half": Fraction(1, 2)}, True)
+    assert safe.is_safe is True
+    assert refused(safe, 1, "half")[0] == "quantity_not_exact", "rounding is another step: the exact one comes first"
+
+
 def test_units_of_measure_are_what_the_record_says() -> None:
     kilos = UnitsOfMeasure("kg", 2, {"bag": Fraction(5, 2)})
     assert (kilos.base, kilos.scale) == ("kg", 2)

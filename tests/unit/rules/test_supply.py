@@ -24,7 +24,8 @@ def transfer(shipped: int = 0, received: int = 0, closed: bool = False) -> Trans
 def receipt(quantity: int | None = None, received: int = 0, cancelled: bool = False) -> Receipt:
     found = Receipt()
     if quantity is not None:
-        supply.expect(found, (MONDAY, "e1", "erp"), quantity, TUESDAY, cancelled)
+        supply.expect(found, (MONDAY, "e1", "erp"), quantity, TUESDAY, "")
+        found.cancelled = cancelled
     found.received = received
     return found
 
@@ -87,9 +88,9 @@ def test_expected_is_what_was_announced_and_not_received(received: int, expected
 
 def test_a_cancelled_receipt_brings_nothing_while_the_cancellation_is_the_newest_word() -> None:
     found = receipt(10)
-    supply.expect(found, (TUESDAY, "e2", "erp"), 0, None, True)
+    supply.cancel(found, (TUESDAY, "e2", "erp"))
     assert supply.expected(found) == 0
-    supply.expect(found, (WEDNESDAY, "e3", "erp"), 7, MONDAY, False)
+    supply.expect(found, (WEDNESDAY, "e3", "erp"), 7, MONDAY, "")
     assert (supply.expected(found), found.eta, found.cancelled) == (7, MONDAY, False)
 
 
@@ -98,7 +99,10 @@ def test_the_newest_word_on_a_receipt_stands_whatever_came_last() -> None:
     for order in itertools.permutations(says):
         found = Receipt()
         for at, quantity, cancelled in order:
-            supply.expect(found, (at, "e", "erp"), quantity, at, cancelled)
+            if cancelled:
+                supply.cancel(found, (at, "e", "erp"))
+            else:
+                supply.expect(found, (at, "e", "erp"), quantity, at, "")
         assert (found.quantity, found.eta, found.cancelled) == (8, WEDNESDAY, False)
 
 
@@ -114,8 +118,8 @@ def test_the_newest_word_on_a_receipt_stands_whatever_came_last() -> None:
 )
 def test_words_of_one_moment_are_ordered_by_event_id_then_source(second: tuple[int, str, str], quantity: int) -> None:
     found = Receipt()
-    supply.expect(found, (TUESDAY, "b", "oms"), 1, None, False)
-    supply.expect(found, second, 2, None, False)
+    supply.expect(found, (TUESDAY, "b", "oms"), 1, None, "")
+    supply.expect(found, second, 2, None, "")
     assert found.quantity == quantity
 
 
@@ -143,3 +147,73 @@ def test_a_cancelled_receipt_brings_nothing_whatever_was_expected() -> None:
     assert supply.expected(left) == 5
     left.cancelled = True
     assert supply.expected(left) == 0
+
+
+# Reversals
+
+
+def test_a_sum_of_received_below_zero_counts_as_0() -> None:
+    assert supply.expected(receipt(10, -4)) == 10
+    assert supply.in_transit(Transfer(shipped=10, received=-4, word=(MONDAY, "e", "wms"))) == 10
+
+
+def test_a_reversed_shipment_takes_off_and_says_no_eta() -> None:
+    found = Transfer()
+    supply.ship(found, (MONDAY, "e1", "wms"), 10, MONDAY)
+    supply.ship(found, (TUESDAY, "e2", "wms"), 4, TUESDAY, reversal=True)
+    assert (supply.in_transit(found), found.eta, found.word) == (6, MONDAY, (MONDAY, "e1", "wms"))
+
+
+def test_a_reversal_before_what_it_takes_back_leaves_nothing_in_transit() -> None:
+    found = Transfer()
+    supply.ship(found, (TUESDAY, "e2", "wms"), 4, None, reversal=True)
+    assert (supply.in_transit(found), found.word) == (0, None)
+    supply.ship(found, (MONDAY, "e1", "wms"), 4, MONDAY)
+    assert (supply.in_transit(found), found.eta) == (0, MONDAY)
+
+
+# Parts of an order
+
+
+def test_what_is_in_parts_is_not_expected_twice() -> None:
+    assert supply.expected(receipt(10, 1), in_parts=4) == 5
+    assert supply.expected(receipt(10, 1), in_parts=12) == 0
+
+
+@pytest.mark.parametrize(
+    ("quantity", "received", "cancelled", "counts"),
+    [(4, 0, False, 4), (4, 3, False, 4), (4, 6, False, 6), (4, 3, True, 3), (4, -1, True, 0), (4, -1, False, 4)],
+)
+def test_a_part_counts_for_the_greater_of_its_quantity_and_what_came(
+    quantity: int, received: int, cancelled: bool, counts: int
+) -> None:
+    assert supply.part(receipt(quantity, received, cancelled)) == counts
+
+
+def test_what_came_of_the_parts_counts_towards_what_is_over_received() -> None:
+    assert not supply.is_over_received(receipt(10, 4), of_parts=6)
+    assert supply.is_over_received(receipt(10, 4), of_parts=7)
+
+
+def test_the_newest_receipt_expected_says_what_it_is_a_part_of_also_beneath_a_cancellation() -> None:
+    says = ((MONDAY, "PO-1"), (TUESDAY, "PO-2"), (WEDNESDAY, None))
+    for order in itertools.permutations(says):
+        found = Receipt()
+        for at, part_of in order:
+            if part_of is None:
+                supply.cancel(found, (at, "e", "erp"))
+            else:
+                supply.expect(found, (at, "e", "erp"), 5, at, part_of)
+        assert (found.part_of, found.cancelled, supply.expected(found)) == ("PO-2", True, 0), order
+
+
+def test_a_receipt_that_is_expected_anew_is_a_part_of_what_the_new_word_says() -> None:
+    says = ((MONDAY, "PO-1"), (TUESDAY, None), (WEDNESDAY, ""))
+    for order in itertools.permutations(says):
+        found = Receipt()
+        for at, part_of in order:
+            if part_of is None:
+                supply.cancel(found, (at, "e", "erp"))
+            else:
+                supply.expect(found, (at, "e", "erp"), 5, at, part_of)
+        assert (found.part_of, found.cancelled, found.announced) == ("", False, None), order

@@ -361,6 +361,7 @@ RUN = {
     "docs/operations.md": {"sh": "tests/docs/test_operations.py"},
     "docs/recipes.md": dict.fromkeys(("send", "sh", "toml"), "tests/docs/test_recipes.py"),
     "docs/semantics.md": {"atp": "tests/unit/test_semantics_page.py"},
+    "docs/what-it-means.md": dict.fromkeys(("atp", "toml"), "tests/docs/test_what_it_means.py"),
 }
 #: What nobody runs: page, how the block begins, and why.
 NOT_RUN = [
@@ -440,7 +441,9 @@ def test_every_command_and_setting_that_a_page_names_exists(page: Path) -> None:
     text = page.read_text("utf-8")
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     named = re.findall(r"(?:`|^|&& )atp ([a-z][a-z-]*)", text, re.M)
-    for name in named if page.name != "semantics.md" else ():  # whose examples have a language of their own
+    # whose examples have a language of their own
+    has_commands = page.name not in ("semantics.md", "what-it-means.md")
+    for name in named if has_commands else ():
         assert name in commands, f"{page.name}: atp {name}"
     known = {"ATP_" + name.upper().replace(".", "__") for name in NAMES} | {"ATP_CONFIG", "ATP_SECTION__NAME"}
     for name in re.findall(r"\bATP_[A-Z_]+[A-Z]", text):

@@ -43,7 +43,7 @@ def test_a_rule_leads_to_its_code_and_its_test(rule: str, place: str, file: str,
 def test_every_decision_of_the_rules_is_on_the_page() -> None:
     """A new rule is a new row: every public function of `operators.rules` is named, or serves one that is."""
     helpers = {"handle", "takes_nothing", "is_closed", "hold", "forget_moves", "over_received", "expect", "children"}
-    helpers |= {"has_cycle", "stands_alone", "split_safety", "bounded_map", "take"}
+    helpers |= {"has_cycle", "stands_alone", "split_safety", "bounded_map", "take", "has_reversal", "days_in"}
     for path in sorted((ROOT / "operators" / "rules").glob("*.py")):
         if path.stem == "native":  # decides nothing
             continue

@@ -143,6 +143,22 @@ class Position(_Output):
     unlocated: Unlocated
 
 
+class Claim(_Output):
+    """What an order line claims of an item (a field of claims:<item>)."""
+
+    #: from `location`, or from none yet
+    soft: Annotated[Figure, Field(ge=0)]
+    #: by location
+    hard: dict[Code, Annotated[Figure, Field(gt=0)]]
+    location: Code | None = None
+    channel: Code | None = None
+    #: when the line was placed, or else last heard of
+    since: UtcTime
+    #: the day (in `time_zone`) for which it is requested
+    requested_day: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] | None = None
+    expires_at: UtcTime | None = None
+
+
 class InventoryException(_Output):
     """Something is wrong with numbers, or is over (inventory.exceptions). A conflict is never over."""
 
@@ -213,7 +229,7 @@ REDIS_ATP: Final[dict[str, Any]] = {
         "_version": _VERSION,
         "_as_of": _AS_OF,
         "_published_at": _text(INTEGER_PATTERN, "when this hash was last written, ms since 1970"),
-        "_day0": _text(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "the date (UTC) of each by_day[0]"),
+        "_day0": _text(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "the date (in `time_zone`) of each by_day[0]"),
         "_scale": _text("^[1-6]$", "quantities are in base UoM x 10^_scale; absent: 0"),
     },
     "patternProperties": {
@@ -244,6 +260,20 @@ REDIS_POSITION: Final[dict[str, Any]] = {
 }
 
 #: The hash `<redis.prefix>engine:alive`. Absent: nobody keeps the numbers fresh.
+REDIS_CLAIMS: Final[dict[str, Any]] = {
+    "title": "claims:<item>",
+    "description": "A Redis hash, if updates.claims is on: what each order line claims. Every value is text.",
+    "type": "object",
+    "patternProperties": {
+        f"^{_ID} {_ID}$": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": Claim.model_json_schema(),
+            "description": "<order_id> <line_id>: what the line claims, as JSON",
+        }
+    },
+    "additionalProperties": False,
+}
 REDIS_ALIVE: Final[dict[str, Any]] = {
     "title": "engine:alive",
     "description": "A Redis hash: how fresh all numbers are. It lapses 10 s after the last write. Every value is text.",
@@ -273,7 +303,8 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     schemas: dict[str, dict[str, Any]] = {name: spec.model.model_json_schema() for name, spec in EVENTS.items()}
     schemas |= {f"inventory.{kind}": model.model_json_schema() for kind, (model, _) in KINDS.items()}
     schemas |= {name: model.model_json_schema() for name, model in OUTPUTS.items()}
-    schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION, "redis.alive": REDIS_ALIVE}
+    schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION, "redis.claims": REDIS_CLAIMS}
+    schemas["redis.alive"] = REDIS_ALIVE
     # As written again: durations as text, as the file has them, and not in microseconds.
     schemas["settings"] = Settings.model_json_schema(mode="serialization")
     return {name: {"$schema": DIALECT, **schema} for name, schema in schemas.items()}

@@ -15,7 +15,10 @@ from pydantic import ValidationError
 
 from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
 from flows.readmodel.slices import pack_slice
+from operators.claims import claim_text
 from operators.evaluate import place_json
+from operators.rules import lines
+from operators.rules.days import days_in
 from operators.rules.lanes import UNHURRIED_CHANGES
 from operators.rules.promise import Promise
 from operators.shard import CAUSES as EVENT_CAUSES
@@ -24,8 +27,10 @@ from schemas.outputs import (
     CAUSES,
     EXCEPTION_CODES,
     REDIS_ATP,
+    REDIS_CLAIMS,
     REDIS_POSITION,
     Breakdown,
+    Claim,
     DeadLetterHeaders,
     InventoryException,
     LocationFigures,
@@ -34,7 +39,7 @@ from schemas.outputs import (
     all_schemas,
 )
 from schemas.settings import NAMES
-from schemas.state import POSITION_FIELDS, Place
+from schemas.state import POSITION_FIELDS, Line, LineAt, Place
 from schemas.units import EventType, Origin, Refusal
 
 NOON = 1_750_000_000_123_456
@@ -101,13 +106,14 @@ def item_update(**fields: Any) -> ItemUpdate:
 
 
 def fits(schema: Mapping[str, Any], found: Mapping[str, str]) -> bool:
-    """Is a hash of texts what a Redis description says? Enough of JSON Schema for these two."""
+    """Is a hash of texts what a Redis description says? Enough of JSON Schema for these."""
+    own = schema.get("properties", {})
     for name, value in found.items():
-        patterns = [schema["properties"][name]["pattern"]] if name in schema["properties"] else []
-        patterns += [rule["pattern"] for names, rule in schema["patternProperties"].items() if re.search(names, name)]
-        if not patterns or not all(re.search(pattern, value) for pattern in patterns):
+        rules = [own[name]] if name in own else []
+        rules += [rule for names, rule in schema["patternProperties"].items() if re.search(names, name)]
+        if not rules or not all(type(value) is str and re.search(rule.get("pattern", ""), value) for rule in rules):
             return False
-    return set(schema["required"]) <= set(found)
+    return set(schema.get("required", ())) <= set(found)
 
 
 def hashes(updates: list[ItemUpdate]) -> dict[str, dict[str, str]]:
@@ -237,6 +243,20 @@ def test_the_hash_of_a_position_is_what_is_described() -> None:
     assert fits(REDIS_POSITION, held["eu:position:MILK-1L"])
 
 
+def test_the_hash_of_claims_is_what_is_described() -> None:
+    line = Line()
+    lines.place(line, (NOON, "e", "oms"), 7, "DC", "web", NOON, NOON, 0)
+    line.at["DC"] = LineAt("first")
+    line.at["DC"].claimed, line.claimed = 2, (5, "DC", "web", 20_000)
+    text = claim_text(line, days_in("UTC"))
+    held = hashes([item_update(claims={"SO-1 1": text})])
+    assert fits(REDIS_CLAIMS, held["eu:claims:MILK-1L"])
+    assert not fits(REDIS_CLAIMS, {"SO-1": text}) and not fits(REDIS_CLAIMS, {"SO-1 1": 5})  # type: ignore[dict-item]
+    claim = Claim.model_validate_json(str(text))
+    assert (claim.soft, claim.hard, claim.location, claim.channel) == (5, {"DC": 2}, "DC", "web")
+    assert (claim.since, claim.expires_at, claim.requested_day) == (TIME, TIME, TIME[:10])
+
+
 @pytest.mark.parametrize(
     "found",
     [
@@ -346,6 +366,7 @@ def test_every_shape_is_described() -> None:
         "inventory.dead_letters",
         "redis.atp",
         "redis.position",
+        "redis.claims",
         "redis.alive",
         "settings",
     }

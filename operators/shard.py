@@ -490,6 +490,8 @@ class Shard:
                 return
             if message.facts is not None and not self._may_measure(item, message):
                 return
+            if item.policy is None and self.config.has_claims and item.lines:
+                item.claims_changed = set(item.lines)  # they left with the tombstone
             item.policy = message.facts
             item.overrides = dict(item.overrides)
             if message.facts is None:

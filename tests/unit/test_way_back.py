@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from operators.reference import packed
+from operators.evaluate import Policies
+from operators.reference import packed, unpack_topology
+from operators.rules.days import days_in
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts
 from schemas.messages import ExceptionNote, Outcome
@@ -356,6 +358,11 @@ def test_in_another_time_zone_everything_is_looked_at_again() -> None:
     assert not again.shard.is_sweeping
 
 
+def test_policies_of_two_time_zones_are_told_apart() -> None:
+    facts = unpack_topology(topology().tables)
+    assert len({Policies(facts, days_in(zone)).version for zone in ("UTC", "Asia/Tokyo", "Europe/Berlin")}) == 3
+
+
 # Whose is it
 
 
@@ -438,6 +445,15 @@ def test_with_its_tombstone_an_items_claims_leave_whole() -> None:
     floor.hears(order(quantity=5))
     (update,) = floor.takes(knows(facts=None)).updates
     assert (update.is_gone, update.is_whole, update.claims) == (True, True, {})
+
+
+def test_claims_of_an_item_that_comes_back_are_said_again() -> None:
+    floor = stocked(20, has_claims=True)
+    floor.hears(order(quantity=5))
+    floor.takes(knows(facts=None))
+    assert claims(floor) == {}
+    floor.takes(knows())
+    assert set(claims(floor)) == {"SO-1 1"}
 
 
 # Which shipment is the newer

@@ -143,6 +143,14 @@ def test_of_a_dated_lot_what_is_not_quarantined_has_its_day() -> None:
     assert lots.dated(told(), "DC1", shelf) == []
 
 
+@pytest.mark.parametrize("first", [{"L1": cell(20)}, {}, {"L1": cell(0)}])
+def test_a_lot_without_a_day_or_goods_hides_no_other(first: dict[str, Cell]) -> None:
+    item = dated((MONDAY, None if first and first["L1"].on_hand else 5))
+    assert item.rare is not None
+    lots.date(item.rare, "L2", (MONDAY, "e", "qa"), 7)
+    assert lots.dated(item, "DC1", place(cell(1), **first, L2=cell(3))) == [(7, 3)]
+
+
 @pytest.mark.parametrize("there", [cell(0), cell(2, 2), cell(2, 3), cell(-1)])
 def test_a_dated_lot_of_which_nothing_may_be_sold_has_none(there: Cell) -> None:
     assert lots.dated(dated((MONDAY, 5)), "DC1", place(cell(10), L1=there)) == []

@@ -34,7 +34,7 @@ def claim_text(line: Line, days: Days) -> str | None:
     `soft` from `location`, where it names one; `hard` by location; quantities in base UoM x 10^scale. `since`: when the
     line was placed, or else last heard of.
     """
-    hard = {location: at.claimed for location, at in line.at.items() if at.claimed}
+    hard = {location: at.claimed for location, at in sorted(line.at.items()) if at.claimed}
     if not hard and line.claimed is None:
         return None
     claim: dict[str, Any] = {"soft": line.claimed[0] if line.claimed is not None else 0, "hard": hard}

@@ -36,7 +36,6 @@ cdef class Listing:
 cdef class Policies:
     cdef public object topology, version
     cdef public Days days
-    cdef public bint has_claims
     cdef public dict _plain
     cdef public bint has_horizon
 
@@ -45,7 +44,7 @@ cpdef UnitsOfMeasure measure_of(Item item)
 
 @cython.locals(listing=Listing, row=Row, view=View, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
                free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
-               is_forced=cython.bint, has_dates=cython.bint, has_claims=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
+               is_forced=cython.bint, has_dates=cython.bint, dated=dict, has_claims=cython.bint, has_all_claims=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
                lane=cython.int)
 cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
 @cython.locals(place=Place, rare=Rare)
@@ -57,9 +56,9 @@ cpdef str place_json(str code, Place place, long long withheld=*)
                on_hand=cython.longlong, quarantined=cython.longlong, hard=cython.longlong, soft=cython.longlong,
                free=cython.longlong, rare=Rare, has_unlocated=cython.bint, sellable=cython.longlong,
                least=cython.longlong)
-cdef dict _figures(Item item, Listing listing, topology, long long today, dict found, bint everything)
-@cython.locals(withheld=Withheld, units=cython.longlong)
-cdef long long _not_promised(Item item, dict fields, str location, Place place, long long today, bint everything) except? -1
+cdef dict _figures(Item item, Listing listing, topology, long long today, dict dated, dict found, bint everything)
+@cython.locals(withheld=Withheld)
+cdef long long _withheld(Item item, dict fields, str location, Place place, bint everything) except? -1
 @cython.locals(names=tuple)
 cdef _show(dict fields, str location, Place place, long long on_hand, long long quarantined, long long available, bint everything)
 @cython.locals(place=Place, withheld=Withheld)

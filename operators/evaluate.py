@@ -18,9 +18,11 @@ from operators.reference import common_part, unpack_override
 from operators.rules import exceptions, lanes
 from operators.rules.days import Days
 from operators.rules.lanes import UNHURRIED_CAUSES
-from operators.rules.lots import dated, past, physical
+from operators.rules.lots import Dated, past, physical
+from operators.rules.lots import dated as units_by_day
 from operators.rules.policy import ItemFacts, OverrideFacts, Policy, policies_of, split_safety
 from operators.rules.promise import (
+    NO_DATED,
     Rival,
     View,
     available_by_day,
@@ -190,15 +192,13 @@ NO_ROWS: list[Row] = []
 class Policies:
     """The policies of items under one topology and time zone; items with the same records share them.
 
-    `has_claims`: is it published what each order line claims? `version`: tells them from those of another topology or
-    time zone, also after a restart.
+    `version`: tells them from those of another topology or time zone, also after a restart.
     """
 
-    __slots__ = ("_plain", "days", "has_claims", "has_horizon", "topology", "version")
+    __slots__ = ("_plain", "days", "has_horizon", "topology", "version")
 
-    def __init__(self, topology: Topology, days: Days, has_claims: bool = False) -> None:
+    def __init__(self, topology: Topology, days: Days) -> None:
         self.topology = topology
-        self.has_claims = has_claims
         self.days = days
         self.version = topology.version
         if not days.is_utc:
@@ -253,7 +253,8 @@ def evaluate(
     listing = listing_of(item, policies)
     rows = listing.rows
     today = policies.days.day_of(now)
-    has_dates = item.rare is not None and len(item.rare.best_before) > 0
+    dated = units_by_day(item) if item.rare is not None else NOTHING_DATED
+    has_dates = len(dated) > 0
     found: dict[exceptions.Key, dict[str, int]] = {}
     for row in rows:
         row.total = 0
@@ -261,10 +262,11 @@ def evaluate(
         view.begin()
     in_full = force is not None
     if item.policy is not None:
-        fields = _figures(item, listing, policies.topology, today, found, in_full)
+        fields = _figures(item, listing, policies.topology, today, dated, found, in_full)
     else:
         fields = _withdrawn(item, in_full)
-    claims = _claims(item, policies, in_full) if policies.has_claims and (in_full or item.claims_changed) else None
+    has_all_claims = item.owes_claims
+    claims = _claims(item, policies.days) if has_all_claims or item.claims_changed else None
     unhurried = item.cause in UNHURRIED_CAUSES
     updates: list[ChannelUpdate] = []
     published = item.published
@@ -275,7 +277,9 @@ def evaluate(
         if row.is_stepwise or breakdown or has_dates:
             view = row.view
             if has_dates:
-                steps = promise_by_span(item, channel, row.policy, listing.protecting, view, policies.topology, today)
+                steps = promise_by_span(
+                    item, channel, row.policy, listing.protecting, view, policies.topology, today, dated
+                )
             else:
                 if view.sums is None:
                     view.sums = sums_of(item, view, policies.topology, today)
@@ -286,7 +290,7 @@ def evaluate(
             if breakdown:
                 available = {}
                 if len(policies.topology.sells[channel]) * steps.days <= BREAKDOWN_MAX:
-                    available = available_by_day(item, channel, view, policies.topology, today)
+                    available = available_by_day(item, channel, view, policies.topology, today, dated)
                 shown = orjson.dumps(steps.written_out(available))
         else:
             # Steps 1, 2 and 5 for day 0: `total` is step 1 summed up.
@@ -338,7 +342,7 @@ def evaluate(
         if not fields:  # something of its position, so that it says up to when events are in it
             fields["*:soft_allocated"] = item.unlocated_shown
     # Claims alone are none: no line of these has one, and where one had any, another figure or claim changed with it.
-    has_claims = claims is not None and any([text is not None for text in claims.values()])
+    has_claims = claims is not None and (has_all_claims or any([text is not None for text in claims.values()]))
     if not updates and not fields and not has_claims and day0 == item.day_shown and not leaves:
         return None, notes
     if day0 != item.day_shown:
@@ -359,19 +363,21 @@ def evaluate(
             is_whole=force == "",
             is_first=is_first and len(published) > 0,
             claims=claims,
+            has_all_claims=has_all_claims,
         ),
         notes,
     )
 
 
-def _claims(item: Item, policies: Policies, everything: bool) -> dict[str, str | None] | None:
-    """Give what order lines claim that changed, or of all that claim something; None where nothing is to be said."""
+def _claims(item: Item, days: Days) -> dict[str, str | None]:
+    """Give what order lines claim that changed; where the item owes them, of all that claim something."""
     changed, item.claims_changed = item.claims_changed, None
+    if not item.owes_claims:
+        return claims_of(item, changed or (), days)
+    item.owes_claims = False
     if item.policy is None:
-        return {} if everything else None  # what is published of it leaves whole
-    if everything:
-        return {key: text for key, text in claims_of(item, item.lines, policies.days).items() if text is not None}
-    return claims_of(item, changed or (), policies.days)
+        return {}  # what is published of it leaves whole
+    return {key: text for key, text in claims_of(item, item.lines, days).items() if text is not None}
 
 
 def _places_of(item: Item) -> str:
@@ -411,6 +417,7 @@ NOTHING_ELSE = "".join([f',"{name}":0' for name in POSITION_FIELDS[1:-1]]) + f',
 PAIRS_MAX = 4096
 PAIRS: list[tuple[int, tuple[int, ...] | None]] = [(atp, None) for atp in range(PAIRS_MAX)]
 NO_NOTES: list[ExceptionNote] = []
+NOTHING_DATED: dict[str, Dated] = {}
 
 
 def _unlist(
@@ -428,6 +435,7 @@ def _figures(
     listing: Listing,
     topology: Topology,
     today: int,
+    dated: dict[str, Dated],
     found: dict[exceptions.Key, dict[str, int]],
     everything: bool,
 ) -> dict[str, int | None]:
@@ -452,7 +460,9 @@ def _figures(
             sellable += free
         free -= safety.get(location, everywhere) if safety else everywhere
         if rare is not None:
-            free -= _not_promised(item, fields, location, place, today, everything)
+            free -= _withheld(item, fields, location, place, everything)
+            if dated:
+                free -= past(dated.get(location, NO_DATED), today)
         if free > 0:
             rows = rows_at.get(location)
             if rows is None:
@@ -485,23 +495,18 @@ def _figures(
     return fields
 
 
-def _not_promised(
-    item: Item, fields: dict[str, int | None], location: str, place: Place, today: int, everything: bool
-) -> int:
-    """Give what is withheld at a place or in lots past their day; add what is withheld to `fields` if it changed."""
+def _withheld(item: Item, fields: dict[str, int | None], location: str, place: Place, everything: bool) -> int:
+    """Give what is withheld at a place; add it to `fields` if it changed."""
     assert item.rare is not None
-    units = 0
     withheld = item.rare.withheld.get(location)
-    if withheld is not None:
-        units = withheld.total
-        if everything or withheld.total != withheld.shown:
-            fields[f"{location}:withheld"] = withheld.shown = withheld.total
-            position.mark(item, "w", location, "")
-            place.is_shown = True
-            place.is_dirty = True
-    if item.rare.best_before and place.lots:
-        units += past(dated(item, location, place), today)
-    return units
+    if withheld is None:
+        return 0
+    if everything or withheld.total != withheld.shown:
+        fields[f"{location}:withheld"] = withheld.shown = withheld.total
+        position.mark(item, "w", location, "")
+        place.is_shown = True
+        place.is_dirty = True
+    return withheld.total
 
 
 def _show(

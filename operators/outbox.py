@@ -84,15 +84,16 @@ def merge(old: ItemUpdate, new: ItemUpdate) -> ItemUpdate:
         min(old.recorded_at, new.recorded_at) or old.recorded_at or new.recorded_at,
         is_whole,
         old.is_first or new.is_first,
-        _merge_claims(old.claims, new.claims, new.is_whole),
+        _merge_claims(old.claims, new.claims, new.has_all_claims),
+        old.has_all_claims or new.has_all_claims,
     )
 
 
 def _merge_claims(
-    old: dict[str, str | None] | None, new: dict[str, str | None] | None, is_whole: bool
+    old: dict[str, str | None] | None, new: dict[str, str | None] | None, has_all: bool
 ) -> dict[str, str | None] | None:
-    """Give what of claims leaves; a whole update names every line that claims something."""
-    if old is None or (is_whole and new is not None):
+    """Give what of claims leaves. `has_all`: the newer name every line that claims something."""
+    if old is None or has_all:
         return new
     return old if new is None else old | new
 

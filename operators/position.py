@@ -527,7 +527,6 @@ def expire(item: Item, order_id: str, line_id: str, now: int, days: Days) -> boo
     line.lapsed = True
     note_expiry(item, (order_id, line_id), line)
     settle_line(item, (order_id, line_id), line, days)
-    note_claim(item, (order_id, line_id))
     mark(item, "l", order_id, line_id)
     return True
 
@@ -563,8 +562,7 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
         item.over.pop(("t", *key), None)
         mark(item, "t", *key)
         found = True
-    done = [k for k, receipt in item.receipts.items() if _is_done(item, k, receipt, receipt_horizon)]
-    for key in [k for k in done if not _counts_elsewhere(item, k, receipt_horizon)]:
+    for key in _done_receipts(item, receipt_horizon):
         take_receipt(item, *key, days)
         del item.receipts[key]
         item.over.pop(("r", *key), None)
@@ -572,16 +570,30 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
     return found
 
 
-def _is_done(item: Item, key: tuple[str, str], receipt: Receipt, receipt_horizon: int) -> bool:
-    """Nothing is to come of a receipt, and was not for long."""
-    return receipt.last_at <= receipt_horizon and not supply.expected(receipt, parts_of(item, key)[0])
+def _done_receipts(item: Item, receipt_horizon: int) -> list[tuple[str, str]]:
+    """Receipts of which nothing is to come, and was not for long.
+
+    But for parts of an order that stays: without them it would expect their goods once more.
+    """
+    done = {
+        key
+        for key, receipt in item.receipts.items()
+        if receipt.last_at <= receipt_horizon and not supply.expected(receipt, parts_of(item, key)[0])
+    }
+    while True:
+        kept = set()
+        for key in done:
+            order = (item.receipts[key].part_of, key[1])
+            if order in item.receipts and order not in done:
+                kept.add(key)
+        if not kept:
+            return list(done)
+        done -= kept
 
 
-def _counts_elsewhere(item: Item, key: tuple[str, str], receipt_horizon: int) -> bool:
-    """A receipt is a part of an order that is kept: without it the order would expect its goods once more."""
-    part_of = (item.receipts[key].part_of, key[1])
-    order = item.receipts.get(part_of)
-    return order is not None and not _is_done(item, part_of, order, receipt_horizon)
+def doubts_of(item: Item) -> tuple[int, int]:
+    """How many transfers, receipts and order lines of an item exceptions may speak of."""
+    return (len(item.over), len(item.rare.doubtful) if item.rare is not None else 0)
 
 
 NO_LOTS: dict[str, Cell] = {}

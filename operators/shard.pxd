@@ -23,9 +23,9 @@ cdef class Shard:
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
     cdef public long long _parked_bytes, _turn_at, _journal_horizon, _layers_size, _ids_floor, _snapshots, _filled
-    cdef public bint _is_new, _owes_refill, _has_dates, _has_told_claims
+    cdef public bint _is_new, _owes_refill, _has_dates, _has_told_claims, _may_hold_older_claims
     cdef public Days _days
-    cdef public set _unsaid, _awaited
+    cdef public set _unsaid, _awaited, _told_in_replay
 
     @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item,
                    measure=UnitsOfMeasure, by_type=list, known=cython.int, is_rounded=cython.bint)

@@ -181,8 +181,11 @@ class Shard:
         self._sweep_target: tuple[int, int] | None = None
         #: was any lot of the shard ever given a date: then each day may change what its items promise
         self._has_dates = False
-        #: were claims published of all items that have some?
+        #: were claims published of all items that have some; may there be some of before they were switched off?
         self._has_told_claims = True
+        self._may_hold_older_claims = False
+        #: items of which all claims were said since the replay began
+        self._told_in_replay: set[str] = set()
         #: when the heavy item that is next in the sweep has its turn; 0: none was asked for
         self._turn_at = 0
         #: items to evaluate at the end of this activation, and to write with the next snapshot
@@ -448,7 +451,7 @@ class Shard:
         topology = unpack_topology(message.tables)
         if self.policies is not None and topology.version == self.policies.topology.version:
             return
-        self.policies = Policies(topology, self._days, self.config.has_claims)
+        self.policies = Policies(topology, self._days)
         if self.config.has_claims and not self._has_told_claims and TOLD not in self._sweep:
             self._sweep.extend((code, CLAIMS, "") for code in self.items)
             self._sweep.append(TOLD)
@@ -490,8 +493,8 @@ class Shard:
                 return
             if message.facts is not None and not self._may_measure(item, message):
                 return
-            if item.policy is None and self.config.has_claims and item.lines:
-                item.claims_changed = set(item.lines)  # they left with the tombstone
+            if item.policy is None and item.lines:
+                item.owes_claims = self.config.has_claims  # they left with the tombstone
             item.policy = message.facts
             item.overrides = dict(item.overrides)
             if message.facts is None:
@@ -562,6 +565,8 @@ class Shard:
             _, code, order_id, line_id = heapq.heappop(self._expiries)
             item = self.find(code)
             if item is not None and position.expire(item, order_id, line_id, now, self._days):
+                if self.config.has_claims:
+                    position.note_claim(item, (order_id, line_id))
                 item.cause = "expiry"
                 self._touch(item)
         if self._parked and self._parked[0][0] <= now and self.policies is not None:
@@ -610,8 +615,9 @@ class Shard:
 
     def _tell_claims(self, code: str) -> None:
         item = self.find(code)
-        if item is not None and item.lines:
-            item.claims_changed = set(item.lines)
+        # Without a line too, if some were published before it was switched off: what they claimed then may be gone.
+        if item is not None and (item.lines or self._may_hold_older_claims):
+            item.owes_claims = True
             if not item.is_touched:
                 item.cause = "reference"
             self._touch(item)
@@ -640,6 +646,7 @@ class Shard:
     def _tidy_item(self, code: str) -> None:
         item = self.items.get(code)
         if type(item) is Item:
+            raised = position.doubts_of(item)
             horizon = self._journal_horizon
             retention = max(self.config.closed_line_retention, self.config.widest_window)
             if position.forget(
@@ -650,6 +657,9 @@ class Shard:
                 self._days,
             ):
                 self._note(item)
+                if position.doubts_of(item) != raised and not item.is_touched:
+                    item.cause = "expiry"
+                    self._touch(item)  # an exception of what is forgotten is over
 
     # --- what goes out -------------------------------------------------------------------------------------------
 
@@ -668,6 +678,8 @@ class Shard:
                 if item.code in self._unsaid:
                     forced[item.code] = ""
                     self._unsaid.discard(item.code)
+        if forced and self.config.has_claims:
+            self._owe_claims(forced)
         if self._touched and self.policies is not None:
             for item in self._touched:
                 item.is_touched = False
@@ -693,6 +705,16 @@ class Shard:
         recorded, self._recorded = self._recorded, (0, 0)
         self._refusals, self._notes, self.counts = [], [], {}
         return Outcome(self.number, reached, updates, refusals, notes, counts, recorded=recorded, filled=filled)
+
+    def _owe_claims(self, forced: dict[str, str]) -> None:
+        """What is said in full says all claims, too; in a replay once, and from then on what changes."""
+        for item in self._touched:
+            if forced.get(item.code) == "" and item.code not in self._told_in_replay:
+                item.owes_claims = True
+                if self._replay_until:
+                    self._told_in_replay.add(item.code)
+        if not self._replay_until:
+            self._told_in_replay.clear()
 
     def find(self, code: str) -> Item | None:
         """The item, decoded if it was not yet touched in this run."""
@@ -812,6 +834,7 @@ class Shard:
         self._evaluated = (evaluated[0] if version == ledger.FORMAT else 0, evaluated[1])
         self._has_dates, told_in = rest if rest else (False, "")
         self._has_told_claims = told_in == self.config.time_zone  # a claim names its day
+        self._may_hold_older_claims = bool(rest)
         self._sealed = [(name, size, checksum) for name, size, checksum in sealed]
         self._segments.keep_only(self.number, self._sealed)
         wakes: dict[str, int | None] = {}

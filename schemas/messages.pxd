@@ -17,7 +17,7 @@ cdef class ItemUpdate:
     cdef public int scale
     cdef public list channels
     cdef public dict fields, claims
-    cdef public bint is_gone, is_whole, is_first
+    cdef public bint is_gone, is_whole, is_first, has_all_claims
 
 @cython.no_gc
 cdef class Outgoing:

@@ -137,6 +137,7 @@ class ItemUpdate:
         "is_whole",
         "is_first",
         "claims",
+        "has_all_claims",
     )
 
     def __init__(
@@ -155,6 +156,7 @@ class ItemUpdate:
         is_whole: bool = False,
         is_first: bool = False,
         claims: dict[str, str | None] | None = None,
+        has_all_claims: bool = False,
     ) -> None:
         self.item = item
         self.as_of = as_of
@@ -178,6 +180,8 @@ class ItemUpdate:
         self.is_first = is_first
         #: fields of claims:<item> that changed, as JSON each; None: gone, or (for all of them) that nothing changed
         self.claims = claims
+        #: do they take the place of all that is there?
+        self.has_all_claims = has_all_claims
 
     def values(self) -> tuple[Any, ...]:
         """Give all fields in their order: a storage format, and what another worker is sent."""

@@ -39,8 +39,8 @@ EVERYWHERE: Final = "*"
 DEDUCTS_AT: Final = ("first", "pick", "shipment")
 ROUNDING: Final = ("refuse", "safe")
 LISTING: Final = ("all", "explicit")
-#: A hundred years: what a lot must still be good for when it is sold. More is a typing error.
-DAYS_LEFT_MAX: Final = 36_500
+#: How many days a lot must still be good for when it is sold: as many as a quantity may be.
+DAYS_LEFT_MAX: Final = QUANTITY_LIMIT - 1
 #: A millionth of a millionth: what a screw costs in any currency, and short enough to be multiplied by any quantity.
 UNIT_VALUE_DECIMALS_MAX: Final = 12
 RATIO_PATTERN: Final = r"^[1-9][0-9]{0,15}/[1-9][0-9]{0,15}$"

@@ -137,11 +137,15 @@ def text(pattern: str, expected: str) -> Read:
     return Read(parse, {"type": "string", "pattern": f"^{pattern}$"})
 
 
+#: Names of the list that mean another zone on each machine, or none.
+NO_ZONES: Final = {"localtime", "Factory"}
+
+
 def _parse_time_zone(value: object) -> str:
     """The names are those of the system and of the package tzdata, which is there where the system has none."""
     if value == "UTC":
         return "UTC"  # the default, which every worker is handed: reading all names takes 0.1 s
-    known = available_timezones()
+    known = available_timezones() - NO_ZONES
     if isinstance(value, str) and value in known:
         return value
     hint = _zones_like(value[:64], known) if isinstance(value, str) else ""

@@ -42,7 +42,7 @@ cdef class Item:
     cdef public dict unlocated, unlocated_by_day
     cdef public set expiring, dirty, claims_changed
     cdef public long long as_of, day_shown, unlocated_shown, room
-    cdef public bint is_dirty, has_new_policies, is_noted, is_touched, is_first
+    cdef public bint is_dirty, has_new_policies, is_noted, is_touched, is_first, owes_claims
     cdef public bytes policy
     cdef public Rare rare
     cdef public object measure, listing, policies, wake

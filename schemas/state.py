@@ -324,6 +324,7 @@ class Item:
         "measure",
         "open_exceptions",
         "over",
+        "owes_claims",
         "overrides",
         "places",
         "policies",
@@ -390,6 +391,8 @@ class Item:
         self.is_first = False
         #: order lines whose claims may have changed since they were last published, where they are
         self.claims_changed: set[tuple[str, str]] | None = None
+        #: what all of them claim is to be published, in place of what is there
+        self.owes_claims = False
         self.cause = ""
         self.correlation_id = ""
         #: what follows from `policy` and `overrides`, looked up when first needed: units of measure; listing, and the

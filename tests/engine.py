@@ -229,7 +229,7 @@ class Engine:
     def _claimed(self, update: ItemUpdate) -> None:
         if update.claims is None:
             return
-        held = {} if update.is_whole else self.claims.get(update.item, {})
+        held = {} if update.has_all_claims else self.claims.get(update.item, {})
         for line, text in update.claims.items():
             if text is None:
                 held.pop(line, None)

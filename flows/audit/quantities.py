@@ -182,10 +182,10 @@ class Quantities(Lines):
             shipments = [unit for unit in here if unit.kind == "transfer_shipped"]
             word = newest(unit for unit in shipments if "reversal" not in unit.content)
             if word is not None:
-                left = sum(unit.transit for unit in shipments) - max(0, total(here, "stock_received"))
+                sent, came = sum(unit.transit for unit in shipments), max(0, total(here, "stock_received"))
                 closed = any(unit.kind == "transfer_closed" for unit in here)
-                waiting = 0 if closed else max(0, left)
-                supplies.append(Supply(reference, location, waiting, word.get("eta"), True, left < 0))
+                waiting = 0 if closed else max(0, sent - came)
+                supplies.append(Supply(reference, location, waiting, word.get("eta"), True, came > max(0, sent)))
         return supplies
 
     # Positions and exceptions.

@@ -87,7 +87,7 @@ class Removal:
             held = self._patiently(self._store.all_of_each, [f"{self._store.prefix}claims:{item}" for item in stale])
             ours = [item for item, fields in zip(stale, held, strict=True) if _are_claims(fields)]
             yield Gone(
-                [ItemUpdate(item, -1, 0, -1, "", [], {}, None, is_whole=True, claims={}) for item in ours], [], []
+                [ItemUpdate(item, -1, 0, -1, "", [], {}, None, claims={}, has_all_claims=True) for item in ours], [], []
             )
 
     def _pages(self, kind: str) -> Iterator[list[str]]:

@@ -83,7 +83,7 @@ def pack_slice(updates: Sequence[ItemUpdate], prefix: str, version: int, publish
         if update.fields:
             keys.append(f"${figures_size + len(item)}\r\n{figures}{item}\r\n")
             word_count += _pack_figures(update, words, ours, since)
-        if update.claims is not None and (update.claims or update.is_whole):
+        if update.claims is not None and (update.claims or update.has_all_claims):
             keys.append(bulk(f"{claims}{item}"))
             word_count += _pack_claims(update, words)
     return Slice(len(keys), "".join(keys).encode(), word_count, "".join(words).encode())
@@ -97,11 +97,11 @@ def _pack_claims(update: ItemUpdate, words: list[str]) -> int:
     assert update.claims is not None
     values = [bulk(field) + bulk(text) for field, text in update.claims.items() if text is not None]
     gone = [bulk(field) for field, text in update.claims.items() if text is None]
-    if update.is_whole:
+    if update.has_all_claims:
         # In place of all that is there; a field that goes again, for where that is nothing.
         values.append(_PLACEHOLDER + bulk(""))
         gone = [_PLACEHOLDER]
-    words += [bulk(str(-len(values) if update.is_whole else len(values))), *values, bulk(str(len(gone))), *gone]
+    words += [bulk(str(-len(values) if update.has_all_claims else len(values))), *values, bulk(str(len(gone))), *gone]
     return 2 + 2 * len(values) + len(gone)
 
 

@@ -8,7 +8,7 @@ max(A - R, D)). Both are 0 while the line is cancelled, soft also from `expires_
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 
 from operators.rules.margins import Margins
@@ -18,6 +18,8 @@ from schemas.state import Cancellations, Handling, Line, LineAt, Moment
 MARGINS_FROM = 32
 #: more than can be reserved: of a line that was not placed yet
 NO_LIMIT = 1 << 62
+#: before any moment
+FIRST = -(1 << 62)
 
 
 def deducted(at: LineAt) -> int:
@@ -246,9 +248,14 @@ def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, 
         if is_ahead:  # each pick fell on its own lot, and passed over shipments
             handle(at, handling, is_pick)
             return [(lot, occurred_at, quantity)] if is_pick else []
-    before = deductions(at)
-    handle(at, handling, is_pick)
-    after = deductions(at)
+    if has_reversals:
+        before = _steps_from(at, occurred_at)
+        handle(at, handling, is_pick)
+        after = _steps_from(at, occurred_at)
+    else:
+        before = deductions(at)
+        handle(at, handling, is_pick)
+        after = deductions(at)
     steps = [(step, after.get(step, 0) - before.get(step, 0)) for step in after.keys() | before.keys()]
     return [(step[0], step[1], change) for step, change in steps if change]
 
@@ -284,7 +291,7 @@ def deductions(at: LineAt) -> dict[tuple[str, int], int]:
     picks = [] if at.deducts_at == "shipment" else at.picks
     shipments = [] if at.deducts_at == "pick" else at.shipments
     if at.has_reversals:
-        return _steps_with_reversals(picks, shipments)
+        return _steps_with_reversals(picks, shipments, FIRST)
     if len(picks) + len(shipments) == 1:
         occurred_at, _, lot, quantity = (picks or shipments)[0]
         return {(lot, occurred_at): quantity}
@@ -343,11 +350,18 @@ def _lot_steps(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[s
     return steps
 
 
-def _steps_with_reversals(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[str, int], int]:
-    """Apply the rule at each moment: what came back is off its own lot, of shipments from the last of that lot.
+def _steps_from(at: LineAt, since: int) -> dict[tuple[str, int], int]:
+    """The steps of D from a moment on, of a line with reversals: those before it depend on nothing that comes then."""
+    picks = [] if at.deducts_at == "shipment" else at.picks
+    shipments = [] if at.deducts_at == "pick" else at.shipments
+    return _steps_with_reversals(picks, shipments, since)
 
-    So what is left of a lot's shipments are the first of them. Which lots shipments beyond the picks fall on has to be
-    looked up only where they name several: a line costs its moments, and only such a one their square.
+
+def _steps_with_reversals(picks: list[Handling], shipments: list[Handling], since: int) -> dict[tuple[str, int], int]:
+    """Apply the rule at each moment from `since` on: what came back is off its lot, of shipments the last of that lot.
+
+    So what is left of a lot's shipments are the first of them. A moment costs all units up to it only where shipments
+    beyond the picks name several lots. What is handled in the order of time looks at one moment.
     """
     picks, shipments = sorted(picks), sorted(shipments)
     steps: dict[tuple[str, int], int] = {}
@@ -357,12 +371,14 @@ def _steps_with_reversals(picks: list[Handling], shipments: list[Handling]) -> d
     #: shipments up to the moment without reversals: lot, units
     rest: list[tuple[str, int]] = []
     pick = shipment = 0
-    for moment in sorted({unit[0] for unit in picks} | {unit[0] for unit in shipments}):
-        while pick < len(picks) and picks[pick][0] == moment:
+    moments = sorted({unit[0] for unit in picks} | {unit[0] for unit in shipments})
+    # From the last moment before: what was taken by then.
+    for moment in moments[max(0, bisect_left(moments, since) - 1) :]:
+        while pick < len(picks) and picks[pick][0] <= moment:
             _, _, lot, quantity = picks[pick]
             picked_of[lot] = picked_of.get(lot, 0) + quantity
             pick += 1
-        while shipment < len(shipments) and shipments[shipment][0] == moment:
+        while shipment < len(shipments) and shipments[shipment][0] <= moment:
             _, _, lot, quantity = shipments[shipment]
             shipped_of[lot] = shipped_of.get(lot, 0) + quantity
             if quantity > 0:
@@ -372,7 +388,7 @@ def _steps_with_reversals(picks: list[Handling], shipments: list[Handling]) -> d
         left_of = {lot: quantity for lot, quantity in shipped_of.items() if quantity > 0}
         for lot, quantity in _beyond_picks(sum(now.values()), left_of, rest).items():
             now[lot] = now.get(lot, 0) + quantity
-        for lot in now.keys() | taken.keys():
+        for lot in now.keys() | taken.keys() if moment >= since else ():
             change = now.get(lot, 0) - taken.get(lot, 0)
             if change:
                 steps[lot, moment] = change

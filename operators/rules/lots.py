@@ -42,24 +42,30 @@ def date(rare: Rare, lot: str, word: Moment, last_day: int | None) -> None:
         rare.best_before[lot] = (word, last_day)
 
 
-#: (best_before, units at one location)
+#: (best_before, units at one location) each, the earliest first
 Dated = list[tuple[int, int]]
 
 
-def dated(item: Item, location: str, place: Place) -> Dated:
-    """Units at a location that may be sold up to a day: max(0, on_hand - quarantined) of each lot that has a date.
+def dated(item: Item) -> dict[str, Dated]:
+    """By location, units that may be sold up to a day: max(0, on_hand - quarantined) of each lot that has a date.
 
-    A held lot has none.
+    Locations without any are left out; a held lot has none.
     """
-    found: Dated = []
-    if item.rare is None or not place.lots:
+    found: dict[str, Dated] = {}
+    if item.rare is None or not item.rare.best_before:
         return found
-    for lot, (_, last_day) in item.rare.best_before.items():
-        cell = place.lots.get(lot)
-        if last_day is None or cell is None or is_held(item, lot, location):
+    best_before = item.rare.best_before
+    for location, place in item.places.items():
+        if not place.lots:
             continue
-        if cell.on_hand > cell.quarantined:
-            found.append((last_day, cell.on_hand - cell.quarantined))
+        units = []
+        for lot, cell in place.lots.items():
+            if cell.on_hand > cell.quarantined and lot in best_before:
+                last_day = best_before[lot][1]
+                if last_day is not None and not is_held(item, lot, location):
+                    units.append((last_day, cell.on_hand - cell.quarantined))
+        if units:
+            found[location] = sorted(units)
     return found
 
 

@@ -17,7 +17,7 @@ cpdef long long less_unlocated(long long total, dict unlocated, sharing) except?
 @cython.locals(place=Place, rare=Rare, location=str, group_at=dict, sums=dict, safety=dict, changes=dict, has_days=cython.bint,
                in_transit=cython.bint, everywhere=cython.longlong, on_hand=cython.longlong,
                quarantined=cython.longlong, free=cython.longlong)
-cpdef dict sums_of(Item item, View view, topology, long long today, long long day=*)
+cpdef dict sums_of(Item item, View view, topology, long long today)
 cpdef dict dues(Place place, View view, long long today)
 @cython.locals(due=cython.longlong)
 cdef _add_claims(dict changes, dict by_day, long long today, long long horizon_days)

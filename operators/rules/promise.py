@@ -22,7 +22,7 @@ from bisect import bisect_left
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from operators.rules.lots import Dated, dated, past, physical
+from operators.rules.lots import Dated, past, physical
 from operators.rules.policy import Policy
 from operators.rules.topology import Topology
 from schemas.state import Item, Place
@@ -33,6 +33,7 @@ Changes = dict[int, int]
 Rival = tuple[int, str, int]
 #: above every safety stock that makes a difference: quantities are below 2^60, and a figure has room in 64 bits
 SAFETY_MAX = 1 << 62
+NO_DATED: Dated = []
 
 
 @dataclass(slots=True)
@@ -149,11 +150,8 @@ def less_unlocated(total: int, unlocated: dict[str, int], sharing: Container[str
     return total if total > 0 else 0
 
 
-def sums_of(item: Item, view: View, topology: Topology, today: int, day: int = -1) -> dict[int, Changes]:
-    """Step 1, added up over each group of locations. `today`: days since 1970.
-
-    `day`: the day for which it is promised, where the item has dated lots.
-    """
+def sums_of(item: Item, view: View, topology: Topology, today: int) -> dict[int, Changes]:
+    """Step 1, added up over each group of locations. `today`: days since 1970."""
     sums: dict[int, Changes] = {}
     rare = item.rare
     group_at, has_days, in_transit = topology.group_at, view.horizon_days > 0, view.in_transit
@@ -169,7 +167,7 @@ def sums_of(item: Item, view: View, topology: Topology, today: int, day: int = -
         free = on_hand - quarantined - place.hard_reserved - place.soft_allocated
         free -= safety.get(location, everywhere) if safety else everywhere
         if rare is not None:
-            free -= not_promised(item, location, place, day, view.min_days_left)
+            free -= withheld_at(item, location)
         changes = sums.get(group)
         if changes is None:
             changes = sums[group] = {0: 0}
@@ -178,14 +176,6 @@ def sums_of(item: Item, view: View, topology: Topology, today: int, day: int = -
         elif free > 0:
             changes[0] += free
     return sums
-
-
-def not_promised(item: Item, location: str, place: Place, day: int, min_days_left: int) -> int:
-    """Units at a location that are withheld, or in lots past their day on a day (days since 1970)."""
-    units = withheld_at(item, location)
-    if item.rare is not None and item.rare.best_before and place.lots:
-        units += past(dated(item, location, place), day, min_days_left)
-    return units
 
 
 def withheld_at(item: Item, location: str) -> int:
@@ -204,18 +194,30 @@ class Span:
     shelves: dict[tuple[int, ...], Shelf]
 
 
-def spans_of(item: Item, view: View, topology: Topology, today: int) -> list[Span]:
-    """Cut the horizon where a lot passes its day as the view sees it; one span where none does."""
-    assert item.rare is not None
-    starts = {0}
-    for _, last_day in item.rare.best_before.values():
-        if last_day is not None:
-            starts.add(last_day - view.min_days_left + 1 - today)
-    begins = sorted(start for start in starts if 0 <= start < view.days)
-    return [
-        Span(start, end, sums_of(item, view, topology, today, today + start), {})
-        for start, end in zip(begins, (*begins[1:], view.days), strict=True)
-    ]
+def spans_of(item: Item, view: View, topology: Topology, today: int, dated: dict[str, Dated]) -> list[Span]:
+    """Cut the horizon where a lot passes its day as the view sees it; step 1 is added up for each span.
+
+    `dated`: by location, what `lots.dated` gives.
+    """
+    first_without = {last_day - view.min_days_left + 1 - today for units in dated.values() for last_day, _ in units}
+    begins = sorted({0} | {day for day in first_without if 0 < day < view.days})
+    spans = [Span(start, end, {}, {}) for start, end in zip(begins, (*begins[1:], view.days), strict=True)]
+    for location, place in item.places.items():
+        group = topology.group_at.get(location)
+        if group is None:
+            continue
+        on_hand, quarantined, _ = physical(item, location, place)
+        free = on_hand - quarantined - place.hard_reserved - place.soft_allocated - withheld_at(item, location)
+        free -= view.safety.get(location, view.everywhere)
+        changes = dues(place, view, today) if view.horizon_days else {}
+        units = dated.get(location, NO_DATED)
+        passed = 0
+        for span in spans:
+            while passed < len(units) and today + span.start > units[passed][0] - view.min_days_left:
+                free -= units[passed][1]
+                passed += 1
+            _add_by_day(span.sums.setdefault(group, {0: 0}), free, changes.copy())
+    return spans
 
 
 def promise_by_span(
@@ -226,10 +228,11 @@ def promise_by_span(
     view: View,
     topology: Topology,
     today: int,
+    dated: dict[str, Dated],
 ) -> Steps:
     """All steps for an item with dated lots: of each span's own computation the days of that span."""
     if not view.spans:
-        view.spans = spans_of(item, view, topology, today)
+        view.spans = spans_of(item, view, topology, today, dated)
     found = Steps(view.days, [], [], [], [], [], [], [])
     for span in view.spans:
         view.sums, view.shelves = span.sums, span.shelves
@@ -390,7 +393,9 @@ def _levels(changes: Changes, starts: list[int]) -> list[int]:
     return levels
 
 
-def available_by_day(item: Item, channel: str, view: View, topology: Topology, today: int) -> dict[str, list[int]]:
+def available_by_day(
+    item: Item, channel: str, view: View, topology: Topology, today: int, dated: dict[str, Dated]
+) -> dict[str, list[int]]:
     """Step 1 written out: for each location that the channel sells from, each day of its horizon."""
     found: dict[str, list[int]] = {}
     days = max(1, view.horizon_days)
@@ -403,7 +408,7 @@ def available_by_day(item: Item, channel: str, view: View, topology: Topology, t
         level = on_hand - quarantined - place.hard_reserved - place.soft_allocated
         level -= view.safety.get(location, view.everywhere) + withheld_at(item, location)
         changes = dues(place, view, today) if view.horizon_days else {}
-        units: Dated = dated(item, location, place)
+        units = dated.get(location, NO_DATED)
         found[location] = []
         for day in range(days):
             level += changes.get(day, 0)

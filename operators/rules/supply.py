@@ -72,5 +72,5 @@ def is_over_received(record: Transfer | Receipt, of_parts: int = 0) -> bool:
     if record.word is None:
         return False
     if isinstance(record, Transfer):
-        return received(record) > record.shipped
+        return received(record) > max(0, record.shipped)
     return not record.cancelled and received(record) + of_parts > record.quantity

@@ -124,7 +124,7 @@ def test_what_is_kept_by_position_in_a_record() -> None:
     assert kept[UnitBatch].startswith("partition last_offset units refusals")
     assert kept[ItemUpdate].startswith(
         "item as_of scale day0 correlation_id channels fields places unlocated is_gone recorded_at is_whole is_first "
-        "claims"
+        "claims has_all_claims"
     )
     assert kept[ChannelUpdate].startswith(
         "channel atp previous by_day lane cause removed breakdown previous_by_day low_stock_threshold forced"
@@ -146,7 +146,7 @@ def test_what_waits_in_a_snapshot() -> None:
         [
             [
                 *("SHOVEL", 9, 1, -1, "c", [said, also], {"EAST:on_hand": None}, '"EAST":{}', 2, False, 0),
-                *(False, False, {"SO-1 1": "{}"}),
+                *(False, False, {"SO-1 1": "{}"}, False),
             ],
         ],
     ]

@@ -122,7 +122,7 @@ def test_an_invariant_that_does_not_hold_is_noticed(told: tuple[Engine, Model], 
 
 
 @pytest.mark.uncompiled
-@pytest.mark.parametrize("seed", [4, 5])
+@pytest.mark.parametrize("seed", [4, 7])
 def test_a_promise_beyond_reach_is_noticed(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """One unit more than there is, from every channel: the invariants see it without the model's numbers."""
     honest = Policy.allow

@@ -149,7 +149,7 @@ def test_claims_are_fields_of_their_own_hash_and_nothing_else_is() -> None:
 
 @pytest.mark.parametrize("held", [{}, {"SO-1 1": '{"soft":2}'}])
 def test_claims_said_in_full_take_the_place_of_all_also_where_there_are_none(held: dict[str, str | None]) -> None:
-    redis = Redis(update(claims=held, is_whole=True))
+    redis = Redis(update(claims=held, has_all_claims=True))
     assert (redis.hashes, redis.replaced) == ({"claims:SHOVEL": held}, {"claims:SHOVEL"})
 
 

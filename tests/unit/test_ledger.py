@@ -198,6 +198,21 @@ def test_a_part_is_kept_as_long_as_its_order_is_open() -> None:
     assert house.item.rare is not None and house.item.rare.parts == {}
 
 
+@pytest.mark.parametrize("is_circle", [False, True])
+def test_a_chain_of_parts_is_forgotten_from_its_head(is_circle: bool) -> None:
+    house = Warehouse()
+    house.did(EventType.RECEIPT_EXPECTED, 20, receipt_id="Q", eta=NOW, part_of="A" if is_circle else "")
+    house.did(EventType.RECEIPT_EXPECTED, 10, receipt_id="P", part_of="Q", eta=NOW)
+    house.did(EventType.RECEIPT_EXPECTED, 10, receipt_id="A", part_of="P", eta=NOW)
+    house.did(EventType.STOCK_RECEIVED, 10, receipt_id="A")
+    expected = house.item.places["DC1"].expected
+    position.forget(house.item, NOW, NOW, NOW, days_in("UTC"))
+    assert house.item.places["DC1"].expected == expected
+    house.did(EventType.STOCK_RECEIVED, 20, receipt_id="Q")
+    position.forget(house.item, NOW, NOW, NOW, days_in("UTC"))
+    assert (house.item.receipts, house.item.places["DC1"].expected) == ({}, 0)
+
+
 def test_a_line_cancelled_under_format_2_is_reopened_by_what_is_newer_than_all_it_was_told() -> None:
     house = Warehouse()
     house.did(EventType.ORDER_PLACED, 4, NOW - HOUR, order_id="SO-1", line_id="1", channel="web")

@@ -13,7 +13,8 @@ from operators.reference import packed, unpack_topology
 from operators.rules.days import days_in
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts
-from schemas.messages import ExceptionNote, Outcome
+from schemas.messages import ExceptionNote, Outcome, Republish, UnitBatch
+from schemas.state import Item
 from schemas.units import EventType
 from tests.floor import DAY, HOUR, NOON, Floor, knows, lists, order, topology, unit
 
@@ -372,7 +373,7 @@ def claims(floor: Floor) -> dict[str, Any]:
     for update in floor.sent:
         if update.claims is None:
             continue
-        if update.is_whole:
+        if update.has_all_claims:
             held = {}
         for line, text in update.claims.items():
             if text is None:
@@ -444,7 +445,7 @@ def test_with_its_tombstone_an_items_claims_leave_whole() -> None:
     floor = stocked(20, has_claims=True)
     floor.hears(order(quantity=5))
     (update,) = floor.takes(knows(facts=None)).updates
-    assert (update.is_gone, update.is_whole, update.claims) == (True, True, {})
+    assert (update.is_gone, update.has_all_claims, update.claims) == (True, True, {})
 
 
 def test_claims_of_an_item_that_comes_back_are_said_again() -> None:
@@ -454,6 +455,101 @@ def test_claims_of_an_item_that_comes_back_are_said_again() -> None:
     assert claims(floor) == {}
     floor.takes(knows())
     assert set(claims(floor)) == {"SO-1 1"}
+
+
+def test_a_claim_that_ends_while_one_channel_is_said_again_goes_too() -> None:
+    floor = stocked(20, has_claims=True)
+    floor.hears(order(quantity=5), order(quantity=2, order_id="SO-2", expires_at=NOON + HOUR))
+    ended = order(EventType.ORDER_CANCELLED, None)
+    floor.takes(Republish("SHOVEL", "web"), UnitBatch("inventory.orders/0", 99, [ended]))
+    assert set(claims(floor)) == {"SO-2 1"}
+    floor.takes(Republish(channel="web"))
+    floor.waits(NOON + 2 * HOUR)
+    assert claims(floor) == {}
+
+
+def test_switched_off_and_on_again_what_was_claimed_before_goes() -> None:
+    floor = stocked(20, has_claims=True)
+    floor.hears(order(quantity=5), order(quantity=2, order_id="SO-2"))
+    silent = Floor(reference_grace=0)
+    silent.segments, silent.sent = floor.segments, floor.sent
+    silent.open(floor.shard.snapshot())
+    silent.takes(topology())
+    silent.hears(order(EventType.ORDER_CANCELLED, None))
+    assert set(claims(silent)) == {"SO-1 1", "SO-2 1"}
+    again = Floor(reference_grace=0, has_claims=True)
+    again.segments, again.sent = floor.segments, floor.sent
+    again.open(silent.shard.snapshot())
+    again.takes(topology())
+    again.waits(NOON + HOUR)
+    assert set(claims(again)) == {"SO-2 1"}
+
+
+def test_where_claims_are_not_published_nothing_of_them_is_kept() -> None:
+    floor = stocked(20)
+    floor.hears(order(quantity=2, expires_at=NOON + HOUR))
+    floor.waits(NOON + 2 * HOUR)
+    item = floor.shard.items["SHOVEL"]
+    assert isinstance(item, Item) and (item.claims_changed, item.owes_claims) == (None, False)
+
+
+def test_in_a_replay_all_claims_are_said_once_and_then_what_changes() -> None:
+    floor = stocked(20, has_claims=True)
+    for number in range(20):
+        floor.hears(order(quantity=1, order_id=f"SO-{number}"))
+    floor.crashes()
+    floor.shard.replay({"inventory.orders/0": 1_000})
+    for number in (20, 21):
+        said = UnitBatch("inventory.orders/0", number, [order(quantity=1, order_id=f"SO-{number}")])
+        (update,) = floor.takes(said).updates
+        assert (update.is_whole, update.has_all_claims) == (True, number == 20)
+        assert update.claims is not None and len(update.claims) == (21 if number == 20 else 1)
+    assert len(claims(floor)) == 22
+
+
+# What is forgotten
+
+
+def test_an_exception_of_a_line_that_is_forgotten_is_over() -> None:
+    floor = stocked(20)
+    floor.hears(order(quantity=5, at=NOON - 2), order(EventType.ORDER_CANCELLED, None, at=NOON - 1))
+    assert raised(floor.hears(order(quantity=5, at=NOON))) == [("demand_after_cancellation", "", "SO-1 1", True)]
+    floor.slowest = NOON + 10 * DAY
+    outcomes = floor.waits(NOON + 10 * DAY)
+    assert raised(*outcomes) == [("demand_after_cancellation", "", "SO-1 1", False)]
+
+
+def forgotten() -> Floor:
+    """A floor that shipped a line and has forgotten it."""
+    floor = stocked(20)
+    floor.hears(order(quantity=8), order(EventType.SHIPMENT_CONFIRMED, 8, channel=""))
+    floor.slowest = NOON + 10 * DAY
+    floor.waits(NOON + 10 * DAY)
+    item = floor.shard.items["SHOVEL"]
+    assert isinstance(item, Item) and item.lines == {}
+    return floor
+
+
+def test_a_reopening_of_a_forgotten_line_finds_no_demand() -> None:
+    floor = forgotten()
+    floor.hears(order(EventType.ORDER_REOPENED, None, at=floor.now))
+    assert floor.atp == 12
+    floor.hears(order(quantity=3, at=floor.now))
+    assert floor.atp == 9
+
+
+def test_a_reversal_on_a_forgotten_line_takes_nothing_back() -> None:
+    floor = forgotten()
+    floor.hears(order(EventType.SHIPMENT_CONFIRMED, 8, at=floor.now, channel="", reversal=True))
+    assert (floor.atp, figure(floor, "DC1:on_hand")) == (12, 12)
+
+
+def test_a_placing_after_a_line_is_forgotten_begins_a_new_one() -> None:
+    floor = forgotten()
+    floor.hears(order(quantity=8, at=floor.now))
+    assert floor.atp == 4
+    floor.hears(order(EventType.SHIPMENT_CONFIRMED, 8, at=floor.now, channel=""))
+    assert (floor.atp, figure(floor, "DC1:on_hand")) == (4, 4)
 
 
 # Which shipment is the newer

@@ -4,6 +4,7 @@ partial cancellations, reopenings, and what may stay reserved."""
 from __future__ import annotations
 
 import itertools
+import time
 from collections import defaultdict
 from random import Random
 
@@ -157,6 +158,24 @@ def test_deductions_are_the_contracts_at_each_moment_and_each_step_says_what_cha
         assert {step: change for step, change in total.items() if change} == right, known
         assert lines.deductions(at) == right
         assert lines.deducted(at) == sum(right.values())
+
+
+def test_a_long_line_with_a_reversal_costs_what_changed_in_the_order_of_time() -> None:
+    """1,000 picks and shipments of two lots, one reversal: before, each further one cost as much as all the moments."""
+
+    def spent(count: int) -> float:
+        at = LineAt("first")
+        for number in range(count):
+            lines.handle(at, (number, f"e{number:05}", "AB"[number % 2], 2), number % 4 < 2)
+        lines.handle(at, (count, "r", "A", -1), True)
+        best = float("inf")
+        for number in range(5):
+            began = time.perf_counter()
+            lines.take(at, (count + 1 + number, f"z{number}", "B", 1), True)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    assert spent(2_000) < 8 * spent(500), "four times as long a line costs about four times as much, not sixteen"
 
 
 # What is wanted

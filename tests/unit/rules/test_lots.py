@@ -126,6 +126,13 @@ def dated(*words: tuple[int, int | None], held: bool = False) -> Item:
     return item
 
 
+def at_dc1(item: Item, shelf: Place) -> lots.Dated:
+    item.places["DC1"] = shelf
+    found = lots.dated(item)
+    assert set(found) <= {"DC1"}
+    return found.get("DC1", [])
+
+
 @pytest.mark.parametrize(
     ("words", "day"),
     [(((MONDAY, 5), (TUESDAY, 9)), 9), (((MONDAY, 5), (TUESDAY, None)), None), (((MONDAY, None), (TUESDAY, 5)), 5)],
@@ -138,9 +145,9 @@ def test_the_newest_word_on_a_lots_date_stands(words: tuple[tuple[int, int | Non
 
 def test_of_a_dated_lot_what_is_not_quarantined_has_its_day() -> None:
     shelf = place(cell(10, 1), L1=cell(20, 2), L2=cell(40, 4))
-    assert lots.dated(dated((MONDAY, 5)), "DC1", shelf) == [(5, 18)]
-    assert lots.dated(dated((MONDAY, None)), "DC1", shelf) == []
-    assert lots.dated(told(), "DC1", shelf) == []
+    assert at_dc1(dated((MONDAY, 5)), shelf) == [(5, 18)]
+    assert at_dc1(dated((MONDAY, None)), shelf) == []
+    assert at_dc1(told(), shelf) == []
 
 
 @pytest.mark.parametrize("first", [{"L1": cell(20)}, {}, {"L1": cell(0)}])
@@ -148,16 +155,16 @@ def test_a_lot_without_a_day_or_goods_hides_no_other(first: dict[str, Cell]) -> 
     item = dated((MONDAY, None if first and first["L1"].on_hand else 5))
     assert item.rare is not None
     lots.date(item.rare, "L2", (MONDAY, "e", "qa"), 7)
-    assert lots.dated(item, "DC1", place(cell(1), **first, L2=cell(3))) == [(7, 3)]
+    assert at_dc1(item, place(cell(1), **first, L2=cell(3))) == [(7, 3)]
 
 
 @pytest.mark.parametrize("there", [cell(0), cell(2, 2), cell(2, 3), cell(-1)])
 def test_a_dated_lot_of_which_nothing_may_be_sold_has_none(there: Cell) -> None:
-    assert lots.dated(dated((MONDAY, 5)), "DC1", place(cell(10), L1=there)) == []
+    assert at_dc1(dated((MONDAY, 5)), place(cell(10), L1=there)) == []
 
 
 def test_a_held_lot_is_kept_out_already() -> None:
-    assert lots.dated(dated((MONDAY, 5), held=True), "DC1", place(cell(0), L1=cell(5))) == []
+    assert at_dc1(dated((MONDAY, 5), held=True), place(cell(0), L1=cell(5))) == []
 
 
 @pytest.mark.parametrize(

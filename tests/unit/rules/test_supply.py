@@ -172,6 +172,15 @@ def test_a_reversal_before_what_it_takes_back_leaves_nothing_in_transit() -> Non
     assert (supply.in_transit(found), found.eta) == (0, MONDAY)
 
 
+def test_a_transfer_of_which_nothing_came_is_not_over_received() -> None:
+    found = Transfer()
+    supply.ship(found, (MONDAY, "e1", "wms"), 5, None)
+    supply.ship(found, (TUESDAY, "e2", "wms"), 7, None, reversal=True)
+    assert not supply.is_over_received(found)
+    found.received = 1
+    assert supply.is_over_received(found)
+
+
 # Parts of an order
 
 

@@ -125,6 +125,7 @@ def test_a_late_paid_does_not_revive_a_refunded_order_and_is_told(floor: Floor) 
     outcome = floor.hears(order(quantity=8, at=NOON - 2))
     assert floor.atp == 10
     assert raised(outcome) == [("demand_after_cancellation", "", "SO-1 1", True)]
+    assert outcome.exceptions[0].quantities == {"demand": 8}
     outcome = floor.hears(order(EventType.ORDER_REOPENED, None, at=NOON - 1))
     assert (floor.atp, raised(outcome)) == (2, [("demand_after_cancellation", "", "SO-1 1", False)])
 
@@ -134,6 +135,7 @@ def test_a_reservation_left_behind_when_the_order_shrank_is_free_and_told(floor:
     outcome = floor.hears(order(quantity=5, at=NOON - 3))
     assert (floor.atp, figure(floor, "DC1:hard_reserved")) == (5, 5)
     assert raised(outcome) == [("claims_above_demand", "", "SO-1 1", True)]
+    assert outcome.exceptions[0].quantities == {"wanted": 5, "claimed": 8, "delivered": 0}
     outcome = floor.hears(order(EventType.ORDER_RELEASED, 3))
     assert raised(outcome) == [("claims_above_demand", "", "SO-1 1", False)]
 
@@ -269,6 +271,7 @@ def test_more_received_than_ordered_over_all_parts_is_told_and_a_reversal_ends_i
     )
     outcome = floor.hears(unit(quantity=5, receipt_id="PO-1"))
     assert raised(outcome) == [("over_received", "DC1", "PO-1", True)]
+    assert outcome.exceptions[0].quantities == {"expected": 10, "received": 5, "received_of_parts": 6}
     outcome = floor.hears(unit(quantity=1, receipt_id="ASN-1", reversal=True))
     assert raised(outcome) == [("over_received", "DC1", "PO-1", False)]
 
@@ -294,6 +297,7 @@ def test_a_location_that_no_channel_sells_from_does_not_serve_them(floor: Floor)
 def test_a_lot_of_which_more_went_than_was_there_is_told(floor: Floor) -> None:
     outcome = floor.hears(unit(quantity=5), unit(EventType.STOCK_ADJUSTED, -2, lot="L1"))
     assert raised(outcome) == [("lot_below_zero", "DC1", "L1", True)]
+    assert outcome.exceptions[0].quantities == {"on_hand": -2}
     assert raised(floor.hears(unit(quantity=2, lot="L1"))) == [("lot_below_zero", "DC1", "L1", False)]
 
 

@@ -177,7 +177,7 @@ class LineAt:
         self.claimed = 0
         #: aggregate: is any of the picks and shipments a reversal?
         self.has_reversals = False
-        #: of a long line with picks and shipments, in memory alone: operators.rules.margins
+        #: in memory alone: of a long line with picks and shipments `margins.Margins`, with reversals `lines.Sums`
         self.margins: Any = None
 
 
@@ -375,12 +375,11 @@ class Item:
         self.unlocated_by_day: dict[str, dict[int, int]] = {}
         self.unlocated_shown = 0
         # of this run alone
-        #: changed since the last snapshot: the item's own record, its policies, and (kind, its names) of other records;
-        #: a place says so itself
+        #: changed since the last snapshot: its own record, its policies, (kind, names) of others (not places)
         self.is_dirty = False
         self.has_new_policies = False
         self.dirty: set[tuple[str, str, str]] | None = None
-        #: how much may be added before the item's sums have to be looked at, lest one of them outgrow 64 bits
+        #: how much may be added before its sums have to be looked at, lest one outgrow 64 bits
         self.room = ROOM
         #: when its first soft claim lapses, as the last snapshot says
         self.wake: int | None = None
@@ -395,8 +394,7 @@ class Item:
         self.owes_claims = False
         self.cause = ""
         self.correlation_id = ""
-        #: what follows from `policy` and `overrides`, looked up when first needed: units of measure; listing, and the
-        #: policies it stands under
+        #: what follows from `policy` and `overrides`, when first needed: units of measure; listing, and its policies
         self.measure: object = None
         self.listing: object = None
         self.policies: object = None

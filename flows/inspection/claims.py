@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from flows.errors import PlainError
 from flows.inspection.lookup import hashes
+from schemas.outputs import Claim
 from schemas.settings import Settings
 
 HEADS = ("order", "line", "channel", "location", "reserved", "soft", "since", "requested", "expires")
@@ -17,10 +19,15 @@ class NoClaims(PlainError):
 
 
 def show_claims(settings: Settings, items: list[str], channel: str | None, as_json: bool) -> int:
-    """Print the claims on items, oldest first; exit code 1 where nothing is published of one."""
+    """Print the claims on items, oldest first; exit code 1 where nothing is published of one.
+
+    Of two names the second is a channel if nothing is published of it as an item.
+    """
     if not settings.updates.claims:
         raise NoClaims("updates.claims: expected true, for what order lines claim is published only then, got false")
     answers = hashes(settings, [f"{kind}:{item}" for item in items for kind in ("claims", "position", "atp")])
+    if channel is None and len(items) == 2 and any(answers[:3]) and not any(answers[3:]):
+        items, channel, answers = items[:1], items[1], answers[:3]
     missing = 0
     for item, found, position, promises in zip(items, answers[::3], answers[1::3], answers[2::3], strict=True):
         claims = [claim for claim in claims_in(found) if channel is None or claim.get("channel") == channel]
@@ -30,8 +37,10 @@ def show_claims(settings: Settings, items: list[str], channel: str | None, as_js
             print(json.dumps({"item": item, "claims": claims}))
         elif claims:
             _print_table(item, claims, int(promises.get("_scale", "0")))
-        else:
-            print(f"no order line claims any of {item}" if is_known else f"nothing is published of {item}")
+        elif is_known:
+            print(f"no order line claims any of {item}" + (f" for {channel}" if channel is not None else ""))
+        if not is_known:
+            print(f"atp: nothing is published of {item}", file=sys.stderr)
     return 1 if missing else 0
 
 
@@ -40,7 +49,16 @@ def claims_in(fields: dict[str, str]) -> list[dict[str, Any]]:
     claims = []
     for name, text in fields.items():
         order_id, _, line_id = name.partition(" ")
-        claims.append({"order_id": order_id, "line_id": line_id, **json.loads(text)})
+        try:
+            claims.append(
+                {
+                    "order_id": order_id,
+                    "line_id": line_id,
+                    **Claim.model_validate_json(text).model_dump(exclude_none=True),
+                }
+            )
+        except ValueError:
+            print(f"atp: field {name!r} is none of the engine's, and left out", file=sys.stderr)
     return sorted(claims, key=lambda claim: (claim["since"], claim["order_id"], claim["line_id"]))
 
 

@@ -176,25 +176,55 @@ def _cancellations_of(line: Line) -> Cancellations:
 
 def handle(at: LineAt, handling: Handling, is_pick: bool) -> None:
     """Add a pick or a shipment, or a reversal of either, whose quantity is below zero."""
-    if handling[3] < 0:
+    if handling[3] < 0 and not at.has_reversals:
         at.has_reversals = True
         at.margins = None
+    sums = _sums_of(at) if at.has_reversals else None
     if is_pick:
         at.picks = at.picks or []  # a list of its own: the empty one is shared
         at.picks.append(handling)
-        at.picked = total(at.picks) if at.has_reversals else at.picked + handling[3]
+        at.picked += handling[3]
     else:
         at.shipments = at.shipments or []
         at.shipments.append(handling)
-        at.shipped = total(at.shipments) if at.has_reversals else at.shipped + handling[3]
+        at.shipped += handling[3]
+    if sums is not None:
+        sums.add(handling, is_pick)
+        at.picked, at.shipped = sum(left_of(sums.picked).values()), sum(left_of(sums.shipped).values())
 
 
-def total(handlings: list[Handling]) -> int:
-    """Sum picks or shipments with their reversals; a lot of which more came back than went counts as 0."""
-    by_lot: dict[str, int] = {}
-    for _, _, lot, quantity in handlings:
+class Sums:
+    """Of a line with reversals at a location: what was picked and shipped by lot, less reversals; in memory alone."""
+
+    __slots__ = ("newest", "picked", "shipped")
+
+    def __init__(self, at: LineAt) -> None:
+        self.newest = FIRST
+        self.picked: dict[str, int] = {}
+        self.shipped: dict[str, int] = {}
+        for handling in at.picks:
+            self.add(handling, True)
+        for handling in at.shipments:
+            self.add(handling, False)
+
+    def add(self, handling: Handling, is_pick: bool) -> None:
+        """Add one, whenever it occurred."""
+        moment, _, lot, quantity = handling
+        by_lot = self.picked if is_pick else self.shipped
         by_lot[lot] = by_lot.get(lot, 0) + quantity
-    return sum([quantity for quantity in by_lot.values() if quantity > 0])
+        self.newest = max(self.newest, moment)
+
+
+def _sums_of(at: LineAt) -> Sums:
+    if at.margins is None:
+        at.margins = Sums(at)
+    sums: Sums = at.margins
+    return sums
+
+
+def left_of(by_lot: dict[str, int]) -> dict[str, int]:
+    """Leave out lots of which no more went than came back."""
+    return {lot: quantity for lot, quantity in by_lot.items() if quantity > 0}
 
 
 def has_reversal(handlings: list[Handling]) -> bool:
@@ -248,7 +278,11 @@ def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, 
         if is_ahead:  # each pick fell on its own lot, and passed over shipments
             handle(at, handling, is_pick)
             return [(lot, occurred_at, quantity)] if is_pick else []
-    if has_reversals:
+    if has_reversals and occurred_at >= _newest(at):  # as mostly: it changes what is taken by then, and nothing before
+        before = _taken(at, occurred_at)
+        handle(at, handling, is_pick)
+        after = _taken(at, occurred_at)
+    elif has_reversals:
         before = _steps_from(at, occurred_at)
         handle(at, handling, is_pick)
         after = _steps_from(at, occurred_at)
@@ -350,6 +384,31 @@ def _lot_steps(picks: list[Handling], shipments: list[Handling]) -> dict[tuple[s
     return steps
 
 
+def _newest(at: LineAt) -> int:
+    if at.has_reversals:
+        return _sums_of(at).newest
+    return max([unit[0] for unit in (*at.picks, *at.shipments)], default=FIRST)
+
+
+def _taken(at: LineAt, moment: int) -> dict[tuple[str, int], int]:
+    """What was taken by lot in all, as one step at a moment."""
+    if at.has_reversals:
+        sums = _sums_of(at)
+        picked, shipped = left_of(sums.picked), left_of(sums.shipped)
+        if at.deducts_at == "shipment":
+            picked = {}
+        elif at.deducts_at == "pick":
+            shipped = {}
+        taken = picked
+        for lot, quantity in _beyond_picks(sum(picked.values()), shipped, at.shipments).items():
+            taken[lot] = taken.get(lot, 0) + quantity
+    else:
+        taken = {}
+        for (lot, _), quantity in deductions(at).items():
+            taken[lot] = taken.get(lot, 0) + quantity
+    return {(lot, moment): quantity for lot, quantity in taken.items()}
+
+
 def _steps_from(at: LineAt, since: int) -> dict[tuple[str, int], int]:
     """The steps of D from a moment on, of a line with reversals: those before it depend on nothing that comes then."""
     picks = [] if at.deducts_at == "shipment" else at.picks
@@ -368,8 +427,7 @@ def _steps_with_reversals(picks: list[Handling], shipments: list[Handling], sinc
     picked_of: dict[str, int] = {}
     shipped_of: dict[str, int] = {}
     taken: dict[str, int] = {}
-    #: shipments up to the moment without reversals: lot, units
-    rest: list[tuple[str, int]] = []
+    rest: list[Handling] = []
     pick = shipment = 0
     moments = sorted({unit[0] for unit in picks} | {unit[0] for unit in shipments})
     # From the last moment before: what was taken by then.
@@ -381,12 +439,10 @@ def _steps_with_reversals(picks: list[Handling], shipments: list[Handling], sinc
         while shipment < len(shipments) and shipments[shipment][0] <= moment:
             _, _, lot, quantity = shipments[shipment]
             shipped_of[lot] = shipped_of.get(lot, 0) + quantity
-            if quantity > 0:
-                rest.append((lot, quantity))
+            rest.append(shipments[shipment])
             shipment += 1
-        now = {lot: quantity for lot, quantity in picked_of.items() if quantity > 0}
-        left_of = {lot: quantity for lot, quantity in shipped_of.items() if quantity > 0}
-        for lot, quantity in _beyond_picks(sum(now.values()), left_of, rest).items():
+        now = left_of(picked_of)
+        for lot, quantity in _beyond_picks(sum(now.values()), left_of(shipped_of), rest).items():
             now[lot] = now.get(lot, 0) + quantity
         for lot in now.keys() | taken.keys() if moment >= since else ():
             change = now.get(lot, 0) - taken.get(lot, 0)
@@ -396,21 +452,21 @@ def _steps_with_reversals(picks: list[Handling], shipments: list[Handling], sinc
     return steps
 
 
-def _beyond_picks(picked: int, left_of: dict[str, int], shipments: list[tuple[str, int]]) -> dict[str, int]:
-    """Give by lot what was shipped beyond so many picked units; `left_of`: what of each lot did not come back."""
-    beyond = sum(left_of.values()) - picked
+def _beyond_picks(picked: int, shipped: dict[str, int], shipments: list[Handling]) -> dict[str, int]:
+    """Give by lot what was shipped beyond so many picked units. `shipped`: what of each lot did not come back."""
+    beyond = sum(shipped.values()) - picked
     if beyond <= 0:
         return {}
     if picked == 0:
-        return left_of
-    if len(left_of) == 1:
-        return dict.fromkeys(left_of, beyond)
+        return shipped
+    if len(shipped) == 1:
+        return dict.fromkeys(shipped, beyond)
     found: dict[str, int] = {}
-    left_of = dict(left_of)
-    for lot, shipped in shipments:
-        quantity = min(shipped, left_of.get(lot, 0))
-        if quantity:
-            left_of[lot] -= quantity
+    left = dict(shipped)
+    for _, _, lot, units in sorted(shipments):
+        quantity = min(units, left.get(lot, 0))
+        if quantity > 0:
+            left[lot] -= quantity
             passed = min(picked, quantity)
             picked -= passed
             if quantity > passed:

@@ -45,6 +45,12 @@ def test_claims_are_listed_oldest_first_and_are_right_after_a_crash(world: Any) 
         world.send("inventory.orders", allocated("SO-A", 2))
         wait_for(world, 12)
         until(lambda: lines(world) == [("SO-A", 3, {"EAST": 2}), ("SO-B", 3, {})], 20, lambda: str(lines(world)))
+        assert (
+            json.loads(read(world, "web", "--json"))["claims"]
+            and not json.loads(read(world, "shop", "--json"))["claims"]
+        )
+        world.redis.hset(f"{world.redis_prefix}claims:{clock(0)}", "somebody", "elses")
+        assert len(lines(world)) == 2
         table = read(world)
         assert table.index("SO-A") < table.index("SO-B") and "EAST" in table and "web" in table
         engine.kill_everything()

@@ -78,7 +78,7 @@ def plain(thing: Any) -> Any:
     if not isinstance(thing, (Item, Cell, Line, LineAt, Cancellations, Rare, Withheld)):
         return thing
     names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
-    skipped = OF_RUN_ALONE | {"recorded", "quarantine_recorded"}
+    skipped = OF_RUN_ALONE | {"recorded", "quarantine_recorded", "margins"}
     return {name: plain(getattr(thing, name)) for name in names if name not in skipped}
 
 

@@ -273,7 +273,11 @@ def test_scales_that_can_be(scale: object) -> None:
         ("channels", {"horizon_days": 181}, "horizon_days: expected an integer of 0 to 180, got 181"),
         ("channels", {"horizon_days": -1}, "horizon_days: expected an integer of 0 to 180, got -1"),
         ("channels", {"min_days_left": -1}, "min_days_left: expected an integer of 0 to 9007199254740991, got -1"),
-        ("channels", {"min_days_left": 2**53}, "min_days_left: expected an integer of 0 to 9007199254740991, got 9007199254740992"),
+        (
+            "channels",
+            {"min_days_left": 2**53},
+            "min_days_left: expected an integer of 0 to 9007199254740991, got 9007199254740992",
+        ),
         ("channels", {"min_days_left": 1.5}, "min_days_left: expected an integer of 0 to 9007199254740991, got 1.5"),
         ("channels", {"listing": "explict"}, 'expected all or explicit, got "explict"; did you mean explicit?'),
         ("channels", {"listing": ["all"]}, "listing: expected all or explicit, got an array"),

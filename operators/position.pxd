@@ -20,7 +20,7 @@ cpdef open_place(Item item, str location)
 cpdef Cell cell_of(Item item, str location, str lot)
 cpdef tuple _moment(Unit unit)
 cpdef Rare rare_of(Item item)
-cdef long long _signed(Unit unit, long long quantity) except? -1
+cpdef long long _signed(Unit unit, long long quantity) except? -1
 cpdef Withheld withheld_of(Item item, str location)
 @cython.locals(quarantined=cython.longlong)
 cdef _move(Item item, Unit unit, long long quantity, Context context)

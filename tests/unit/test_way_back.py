@@ -237,6 +237,18 @@ def test_each_day_is_promised_with_the_lots_that_are_past_their_day_then() -> No
     assert floor.sent[-1].channels[0].by_day == (6, 6, 1, 1)
 
 
+def test_lots_leave_one_after_the_other_beside_what_is_withheld() -> None:
+    floor = Floor(reference_grace=0)
+    floor.takes(topology(web=ChannelFacts(("DC1",), horizon_days=6)), knows())
+    for lot, quantity, days in (("L1", 1, 0), ("L2", 2, 1), ("L3", 4, 2), ("L4", 8, 4)):
+        last = unit(EventType.LOT_DATED, None, location="", lot=lot, best_before=TODAY + days)
+        floor.hears(unit(quantity=quantity, lot=lot), last)
+    floor.hears(unit(quantity=20))
+    assert floor.sent[-1].channels[0].by_day == (35, 34, 32, 28, 28, 20)
+    floor.hears(unit(EventType.STOCK_WITHHELD, 5), unit(EventType.STOCK_WITHHELD, 50, location="DC2"))
+    assert floor.sent[-1].channels[0].by_day == (30, 29, 27, 23, 23, 15)
+
+
 def test_a_breakdown_shows_what_is_left_of_a_dated_lot_by_day() -> None:
     floor = Floor(reference_grace=0, breakdown=True)
     floor.takes(topology(web=ChannelFacts(("DC1",), horizon_days=3)), knows())

@@ -2,7 +2,7 @@ cimport cython
 from operators.rules.admission cimport Windows, is_in_the_future, is_in_time, is_late
 from operators.scan cimport Event, Line, Scanner
 from operators.shapes cimport FastType
-from schemas.units cimport Unit
+from schemas.units cimport Unit, plain_unit
 
 cdef int ORDER_CANCELLED
 

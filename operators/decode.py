@@ -26,7 +26,7 @@ from schemas import codes
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
 from schemas.event_table import EVENTS, REVERSIBLE, EventSpec
 from schemas.events import Shape, parse_version
-from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, unit_name
+from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, plain_unit, unit_name
 from schemas.wire import ABSENT, SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
 
 SECOND: Final = 1_000_000
@@ -156,7 +156,9 @@ class Decoder:
             return None
         if not is_in_time(event.occurred_at, recorded_at, rights.window, self._skew):
             return None
-        unit = Unit(fast.type, event.item, event.source, event.event_id, "", event.occurred_at, recorded_at, origin)
+        unit = plain_unit(
+            fast.type, event.item, event.source, event.event_id, "", event.occurred_at, recorded_at, origin
+        )
         unit.location = event.location
         unit.uom = event.uom
         unit.correlation_id = event.correlation_id
@@ -196,7 +198,7 @@ class Decoder:
                 return False
             if fast.needs_quantity and not least <= line.quantity < ABSENT:
                 return False
-            unit = Unit(
+            unit = plain_unit(
                 fast.type, line.item, event.source, event.event_id, line.line_id, event.occurred_at, recorded_at, origin
             )
             if fast.needs_quantity:

@@ -347,14 +347,15 @@ def note_claim(item: Item, key: tuple[str, str]) -> None:
 
 def settle_line(item: Item, key: tuple[str, str], line: Line, days: Days) -> None:
     """Bring the aggregates up to what the line claims now."""
-    most = lines.reservable(line)
+    delivered, served = lines.totals(line)
+    most = lines.reservable(line, delivered)
     for location, at in line.at.items():
         hard = lines.hard_reserved(at, most)
         if hard != at.claimed:
             place = place_of(item, location)
             place.hard_reserved += hard - at.claimed
             at.claimed = hard
-    soft = lines.soft_allocated(line)
+    soft = lines.soft_allocated(line, served)
     claim = None
     if soft:
         day = days.day_of(line.requested_at) if line.requested_at is not None else None
@@ -365,7 +366,7 @@ def settle_line(item: Item, key: tuple[str, str], line: Line, days: Days) -> Non
         if claim is not None:
             _claim(item, claim, 1)
         line.claimed = claim
-    if lines.claims_above_demand(line) or lines.is_demanded_after_cancellation(line):
+    if lines.claims_above_demand(line, delivered, served) or lines.is_demanded_after_cancellation(line):
         rare_of(item).doubtful[key] = line
     elif item.rare is not None:
         item.rare.doubtful.pop(key, None)

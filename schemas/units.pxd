@@ -1,3 +1,5 @@
+cimport cython
+
 cdef class Unit:
     cdef public int type
     cdef public str item, source, event_id, line_id, location, lot, uom, status, order_id, transfer_id, receipt_id
@@ -6,3 +8,6 @@ cdef class Unit:
     cdef public object origin, quantity, quarantined, eta, expires_at, requested_at, best_before
     cdef public bint reversal
     cdef public tuple verdict
+
+@cython.locals(unit=Unit)
+cpdef Unit plain_unit(int type, str item, str source, str event_id, str line_id, long long occurred_at, long long recorded_at, object origin)

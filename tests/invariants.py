@@ -128,11 +128,15 @@ def parts_add_up(item: Item, where: str) -> None:
     """What is kept for each location is the sum over its lines, transfers and receipts, and so is each day's part."""
     for location, place in item.places.items():
         hard = sum(
-            lines.hard_reserved(line.at[location], lines.reservable(line))
+            lines.hard_reserved(line.at[location], lines.reservable(line, lines.totals(line)[0]))
             for line in item.lines.values()
             if location in line.at
         )
-        soft = sum(lines.soft_allocated(line) for line in item.lines.values() if line.location == location)
+        soft = sum(
+            lines.soft_allocated(line, lines.totals(line)[1])
+            for line in item.lines.values()
+            if line.location == location
+        )
         transit = sum(supply.in_transit(one) for (_, to), one in item.transfers.items() if to == location)
         expected = sum(
             supply.expected(one, position.parts_of(item, key)[0])
@@ -150,6 +154,7 @@ def parts_add_up(item: Item, where: str) -> None:
             assert all(quantity > 0 for quantity in (by_day or {}).values()), f"{where}: {location} {by_day}"
     unlocated: dict[str, int] = {}
     for line in item.lines.values():
-        if not line.location and lines.soft_allocated(line):
-            unlocated[line.channel] = unlocated.get(line.channel, 0) + lines.soft_allocated(line)
+        soft = lines.soft_allocated(line, lines.totals(line)[1])
+        if not line.location and soft:
+            unlocated[line.channel] = unlocated.get(line.channel, 0) + soft
     assert item.unlocated == unlocated, f"{where}: from nowhere yet {item.unlocated}, the lines say {unlocated}"

@@ -54,11 +54,12 @@ def doubtful_lines(found: dict[Key, dict[str, int]], item: Item) -> None:
         return
     for key, line in item.rare.doubtful.items():
         reference = " ".join(key)
-        if lines.claims_above_demand(line):
+        delivered, served = lines.totals(line)
+        if lines.claims_above_demand(line, delivered, served):
             found["claims_above_demand", "", reference] = {
                 "wanted": lines.wanted(line),
-                "claimed": lines.reserved_or_delivered(line),
-                "delivered": lines.delivered(line),
+                "claimed": served,
+                "delivered": delivered,
             }
         if lines.is_demanded_after_cancellation(line):
             found["demand_after_cancellation", "", reference] = {"demand": line.demand}

@@ -6,18 +6,15 @@ cdef long long NO_LIMIT
 cpdef long long deducted(LineAt at) except? -1
 @cython.locals(left=cython.longlong)
 cpdef long long wanted(Line line) except? -1
-@cython.locals(at=LineAt, taken=cython.longlong)
-cpdef long long delivered(Line line) except? -1
-@cython.locals(at=LineAt, total=cython.longlong, reserved=cython.longlong, taken=cython.longlong)
-cpdef long long reserved_or_delivered(Line line) except? -1
+@cython.locals(at=LineAt, delivered=cython.longlong, served=cython.longlong, reserved=cython.longlong, taken=cython.longlong)
+cpdef (long long, long long) totals(Line line)
 @cython.locals(left=cython.longlong)
-cpdef long long reservable(Line line) except? -1
+cpdef long long reservable(Line line, long long delivered) except? -1
 @cython.locals(left=cython.longlong)
 cpdef long long hard_reserved(LineAt at, long long most) except? -1
 @cython.locals(left=cython.longlong)
-cpdef long long soft_allocated(Line line) except? -1
-@cython.locals(claimed=cython.longlong)
-cpdef bint claims_above_demand(Line line) except -1
+cpdef long long soft_allocated(Line line, long long served) except? -1
+cpdef bint claims_above_demand(Line line, long long delivered, long long served) except -1
 cpdef bint is_demanded_after_cancellation(Line line) except -1
 cpdef place(Line line, tuple word, long long demand, str location, str channel, object expires_at, object requested_at, long long now)
 cpdef handle(LineAt at, tuple handling, bint is_pick)

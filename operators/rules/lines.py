@@ -25,11 +25,9 @@ FIRST = -(1 << 62)
 def deducted(at: LineAt) -> int:
     """D(infinity): the units this line took from on_hand at this location."""
     picked, shipped = at.picked, at.shipped
-    if at.deducts_at == "pick":
-        return picked
-    if at.deducts_at == "shipment":
-        return shipped
-    return picked if picked > shipped else shipped
+    if at.deducts_at == "first":
+        return picked if picked > shipped else shipped
+    return picked if at.deducts_at == "pick" else shipped
 
 
 def wanted(line: Line) -> int:
@@ -40,30 +38,26 @@ def wanted(line: Line) -> int:
     return left if left > 0 else 0
 
 
-def delivered(line: Line) -> int:
-    """Sum of D over locations."""
-    taken = 0
-    for at in line.at.values():
-        taken += deducted(at)
-    return taken
-
-
-def reserved_or_delivered(line: Line) -> int:
-    """Sum of max(A - R, D) over locations."""
-    total = 0
+def totals(line: Line) -> tuple[int, int]:
+    """Over locations, what was delivered: sum of D; and what was reserved or delivered: sum of max(A - R, D)."""
+    delivered = served = 0
     for at in line.at.values():
         reserved, taken = at.allocated - at.released, deducted(at)
-        total += reserved if reserved > taken else taken
-    return total
+        delivered += taken
+        served += reserved if reserved > taken else taken
+    return delivered, served
 
 
-def reservable(line: Line) -> int:
-    """How much may stay reserved at any one location: what is wanted and was delivered nowhere yet."""
+def reservable(line: Line, delivered: int) -> int:
+    """How much may stay reserved at any one location: what is wanted and was delivered nowhere yet.
+
+    `delivered`, and `served` of the next ones: its `totals`.
+    """
     if line.cancelled:
         return 0
     if line.placed is None:
         return NO_LIMIT
-    left = wanted(line) - delivered(line)
+    left = wanted(line) - delivered
     return left if left > 0 else 0
 
 
@@ -75,20 +69,19 @@ def hard_reserved(at: LineAt, most: int) -> int:
     return left if left > 0 else 0
 
 
-def soft_allocated(line: Line) -> int:
+def soft_allocated(line: Line, served: int) -> int:
     """Units wanted that no location has reserved or given yet."""
     if line.cancelled or line.lapsed:
         return 0
-    left = wanted(line) - reserved_or_delivered(line)
+    left = wanted(line) - served
     return left if left > 0 else 0
 
 
-def claims_above_demand(line: Line) -> bool:
+def claims_above_demand(line: Line, delivered: int, served: int) -> bool:
     """Is more reserved or delivered than is wanted, so that somebody should say what is right?"""
-    if line.placed is None or line.cancelled:
+    if served <= delivered or line.placed is None or line.cancelled:
         return False
-    claimed = reserved_or_delivered(line)
-    return claimed > wanted(line) and claimed > delivered(line)
+    return served > wanted(line)
 
 
 def is_demanded_after_cancellation(line: Line) -> bool:
@@ -100,9 +93,10 @@ def is_demanded_after_cancellation(line: Line) -> bool:
 
 def is_closed(line: Line) -> bool:
     """Nothing left to claim, now or (if it lapsed) ever again."""
-    if soft_allocated(line):
+    delivered, served = totals(line)
+    if soft_allocated(line, served):
         return False
-    most = reservable(line)
+    most = reservable(line, delivered)
     return all(hard_reserved(at, most) == 0 for at in line.at.values())
 
 
@@ -234,13 +228,9 @@ def has_reversal(handlings: list[Handling]) -> bool:
 
 def takes_nothing(at: LineAt, handling: Handling, is_pick: bool) -> bool:
     """True where a new handling surely changes no deduction: the usual shipment of what was picked before it."""
-    if is_pick:
-        return at.deducts_at == "shipment"
-    if at.deducts_at == "pick":
-        return True
-    if at.has_reversals or handling[3] < 0:
-        return False
-    if at.deducts_at == "shipment" or len(at.picks) != 1 or at.shipments:
+    if at.deducts_at != "first":
+        return is_pick == (at.deducts_at == "shipment")
+    if is_pick or at.has_reversals or len(at.picks) != 1 or at.shipments or handling[3] < 0:
         return False
     occurred_at, _, lot, quantity = at.picks[0]
     return handling[0] >= occurred_at and handling[2] == lot and handling[3] <= quantity
@@ -250,9 +240,9 @@ def stands_alone(at: LineAt, handling: Handling, is_pick: bool) -> bool:
     """True where a new handling is deducted as it stands: nothing of the other kind is there, or counts."""
     if at.has_reversals or handling[3] < 0:
         return False  # how much of it counts depends on what it takes back, and on what is taken back
-    if is_pick:
-        return at.deducts_at == "pick" or (at.deducts_at == "first" and not at.shipments)
-    return at.deducts_at == "shipment" or (at.deducts_at == "first" and not at.picks)
+    if at.deducts_at == "first":
+        return not (at.shipments if is_pick else at.picks)
+    return is_pick == (at.deducts_at == "pick")
 
 
 def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, int]]:

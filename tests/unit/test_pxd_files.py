@@ -26,8 +26,8 @@ PAIRS = sorted(
 #: What may be of 32 bits: the numbers of types, lanes, kinds and scales, none above a few hundred.
 SMALL = {"type", "lane", "scale", "number", "_kind"}
 
-#: A type of C, with a memory view's brackets; some have two or three words.
-KIND = r"(?:unsigned )?(?:long long|[\w.]+)(?:\[[^\]]*\])?"
+#: A type of C, with a memory view's brackets; some have two or three words. Or a tuple of numbers.
+KIND = r"(?:\([\w, ]+\)|(?:unsigned )?(?:long long|[\w.]+)(?:\[[^\]]*\])?)"
 DECLARED = re.compile(rf"^cdef (?:public |readonly )?(?P<kind>{KIND}) (?P<names>\w+(?:, *\w+)*)$")
 FUNCTION = re.compile(rf"^(?:cpdef|cdef) (?:inline )?(?:{KIND} )?(?P<name>\w+)\((?P<parameters>.*?)\)")
 

@@ -162,7 +162,7 @@ def switch_off(guarantee: str, trap: Trap) -> None:
     switches[guarantee]()
     if guarantee:
         # A replay that is taken in one bite has no numbers between the old and the new that could be seen to go back.
-        consumer.POLL_MAX, consumer.POLLS_MAX = 20, 1
+        consumer.POLL_MAX, consumer.POLLS_EACH = 20, 1
 
 
 def _no_fence() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
+from confluent_kafka import Consumer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.progress import PartProgress
 from flows.runtime.run import Run, Shared, now
 from flows.settings import load_settings
+from flows.sources.consumer import POLL_MAX, POLLS_EACH, EventReader
 from flows.sources.events import LOOK_EVERY, POLL_EVERY, POLL_EVERY_IDLE, EventPart, SharedReader
 from flows.sources.words import ToShard
 from schemas.messages import Republish, SourcesSeen, UnitBatch
@@ -321,3 +323,47 @@ def test_a_dataflow_that_fails_commits_what_a_snapshot_said_and_not_what_was_rea
     process.read()
     process.others[0].close()
     assert process.log.committed["inventory.orders", 1] == 5
+
+
+# --- how much is taken at once
+
+
+class Backlog:
+    """A client of Kafka that has more each time it is asked."""
+
+    def __init__(self, messages: int) -> None:
+        self.left = messages
+
+    def consume(self, most: int, timeout: float) -> list[Waiting]:
+        taken = min(most, self.left)
+        self.left -= taken
+        return [Waiting()] * taken
+
+
+class Waiting:
+    """A message of which only where it comes from is asked."""
+
+    def topic(self) -> str:
+        return "inventory.orders"
+
+    def partition(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_of_a_backlog_so_many_polls_are_taken_at_once_for_each_partition(partitions: int) -> None:
+    reader = EventReader(cast(Run, None))
+    reader._queues = {("inventory.orders", number): [] for number in range(partitions)}
+    backlog = Backlog(1_000_000)
+    reader._consumer = cast(Consumer, backlog)
+
+    assert reader.poll() == (POLL_MAX * POLLS_EACH * partitions, True)
+
+
+def test_what_does_not_fill_a_poll_is_all_there_is_for_now() -> None:
+    reader = EventReader(cast(Run, None))
+    reader._queues = {("inventory.orders", 0): []}
+    reader._consumer = cast(Consumer, Backlog(POLL_MAX + 1))
+
+    assert reader.poll() == (POLL_MAX + 1, True)
+    assert reader.poll() == (0, False)

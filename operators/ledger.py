@@ -6,7 +6,8 @@ a chain of *layers*; each holds the records that changed since the one before, a
 except that an `m` record says how much of the journals so far stays and what is added: a journal of a day is not
 written again for every movement. Records are decoded when an item is first touched. These shapes are a storage format:
 FORMAT rises with every change that older code cannot read; FORMATS are those that this code reads. 2 has digests with
-the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`.
+the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`;
+in 4 a snapshot names where the layers lie that are not sealed, and no longer holds them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from operators.rules import lines, native
 from operators.rules.days import Days
 from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
 
-FORMAT = 3
-FORMATS = (1, 2, 3)
+FORMAT = 4
+FORMATS = (1, 2, 3, 4)
+#: The first format whose state stands under the rules of today: items of an older one are all looked at again.
+RULES_OF_TODAY = 3
 #: between the kind and the names in a record's key; no code or id can hold it
 SEPARATOR = "\x1f"
 #: the kind of a journal's record

@@ -58,7 +58,7 @@ PARKED_MAX = 1_000
 #: Bytes of the messages that they came with, keys included, for all shards together: while they wait, they stand in
 #: each snapshot. A message that names items of many shards waits in each of them.
 PARKED_BYTES_MAX = 16 * 1024 * 1024
-#: Unsealed bytes after which a shard's layers go to a segment file. 64 shards at half of it: 2 MB an epoch.
+#: Unsealed bytes after which a shard's layers go to a segment file. They are in memory until then.
 SEAL_FROM = 64 * 1024
 #: The head of a layer in MessagePack: an array of three.
 LAYER = b"\x93"
@@ -89,6 +89,12 @@ _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes
 _encode = msgspec.msgpack.Encoder().encode
 
 
+#: Where a layer lies that is not sealed yet: file, offset, bytes, checksum.
+Kept = tuple[str, int, int, int]
+#: A layer that lies nowhere yet, or where this run does not write.
+NOWHERE: Kept = ("", 0, 0, 0)
+
+
 class Ticket(Protocol):
     """A segment being written; `result` is None until it is safe on disk, and raises if that failed."""
 
@@ -96,8 +102,16 @@ class Ticket(Protocol):
 
 
 class Segments(Protocol):
-    """Where sealed layers are kept: immutable, checksummed files of one shard."""
+    """Where layers are kept: at first with those of all shards, then sealed, in immutable, checksummed files of one.
 
+    `keep`: safe when the epoch's snapshots are taken. `is_recent`: else it has to be kept again. `use`: what the next
+    snapshot of a shard names.
+    """
+
+    def keep(self, layer: bytes) -> Kept: ...
+    def read_kept(self, kept: Kept) -> bytes: ...
+    def is_recent(self, kept: Kept) -> bool: ...
+    def use(self, shard: int, kept: Iterable[Kept]) -> None: ...
     def seal(self, shard: int, layers: list[bytes]) -> Ticket: ...
     def merge(self, shard: int, segments: list[tuple[str, int, int]], ids_floor: int, is_oldest: bool) -> Ticket: ...
     def read(self, shard: int, segment: tuple[str, int, int]) -> list[bytes]: ...
@@ -196,10 +210,11 @@ class Shard:
         # what of the state is on disk
         self._sealed: list[tuple[str, int, int]] = []
         self._layers: list[bytes] = []
+        self._kept: list[Kept] = []
         self._layers_size = 0
         #: buckets of ids below this one are forgotten, also those that sealed layers still hold
         self._ids_floor = 0
-        self._sealing: tuple[Ticket, list[bytes]] | None = None
+        self._sealing: tuple[Ticket, list[bytes], list[Kept]] | None = None
         self._merging: tuple[Ticket, int, int] | None = None
         self._retiring: list[tuple[int, list[tuple[str, int, int]]]] = []
         self._snapshots = 0
@@ -745,12 +760,25 @@ class Shard:
                 self._journal_horizon,
                 self._ids_floor,
                 self._sealed,
-                [*self._sealing[1], *self._layers] if self._sealing is not None else self._layers,
+                self._kept_layers(),
                 self._parked_values(),
                 self._has_dates,
                 self.config.time_zone if self._has_told_claims and self.config.has_claims else "",
             )
         )
+
+    def _kept_layers(self) -> list[Kept]:
+        """Give where the layers lie that no sealed file holds; those that lie where nobody writes any more, again."""
+        unsealed = [] if self._sealing is None else [self._sealing[1:]]
+        unsealed.append((self._layers, self._kept))
+        named: list[Kept] = []
+        for layers, kept in unsealed:
+            for index, place in enumerate(kept):
+                if not self._segments.is_recent(place):
+                    kept[index] = self._segments.keep(layers[index])
+            named += kept
+        self._segments.use(self.number, named)
+        return named
 
     def _parked_values(self) -> list[tuple[int, tuple[Any, ...]]]:
         """What is written of the units that wait: (deadline, values), the bytes of a message with its first unit."""
@@ -762,10 +790,11 @@ class Shard:
         layer = self._new_layer()
         if layer is not None:
             self._layers.append(layer)
+            self._kept.append(self._segments.keep(layer))
             self._layers_size += len(layer)
         if self._layers_size >= SEAL_FROM and self._sealing is None:
-            self._sealing = (self._segments.seal(self.number, self._layers), self._layers)
-            self._layers, self._layers_size = [], 0
+            self._sealing = (self._segments.seal(self.number, self._layers), self._layers, self._kept)
+            self._layers, self._kept, self._layers_size = [], [], 0
 
     def _new_layer(self) -> bytes | None:
         """What changed since the last snapshot; None if nothing did."""
@@ -820,7 +849,7 @@ class Shard:
             self._journal_horizon,
             self._ids_floor,
             sealed,
-            inline,
+            unsealed,
             parked,
             *rest,
         ) = msgspec.msgpack.decode(raw)
@@ -831,7 +860,7 @@ class Shard:
                 "folder in state.dir and start with --from-scratch"
             )
         # What an older format holds stands under the rules of today at once: all items are looked at again.
-        self._evaluated = (evaluated[0] if version == ledger.FORMAT else 0, evaluated[1])
+        self._evaluated = (evaluated[0] if version >= ledger.RULES_OF_TODAY else 0, evaluated[1])
         self._has_dates, told_in = rest if rest else (False, "")
         self._has_told_claims = told_in == self.config.time_zone  # a claim names its day
         self._may_hold_older_claims = bool(rest)
@@ -841,9 +870,13 @@ class Shard:
         for segment in self._sealed:
             for layer in self._segments.read(self.number, segment):
                 self._load(layer, wakes)
-        for layer in inline:
+        # A snapshot of an older format holds them itself.
+        self._layers = [
+            layer if isinstance(layer, bytes) else self._segments.read_kept(tuple(layer)) for layer in unsealed
+        ]
+        for layer in self._layers:
             self._load(layer, wakes)
-        self._layers, self._layers_size = inline, sum(len(layer) for layer in inline)
+        self._kept, self._layers_size = [NOWHERE] * len(self._layers), sum(len(layer) for layer in self._layers)
         for (deadline, _), unit in zip(parked, units_from([values for _, values in parked]), strict=True):
             self._keep(deadline, unit)
         self._cold_wakes = [(due, code) for code, due in wakes.items() if due is not None]

@@ -38,11 +38,27 @@ class _Ticket:
 
 
 class MemorySegments:
-    """Sealed layers in memory; what was retired is gone, so that a snapshot that still names it fails."""
+    """Layers in memory; what was retired is gone, so that a snapshot that still names it fails."""
 
     def __init__(self) -> None:
         self.files: dict[str, list[bytes]] = {}
+        #: those that are not sealed, by where they lie
+        self.kept: dict[tuple[str, int, int, int], bytes] = {}
         self._numbers = itertools.count()
+
+    def keep(self, layer: bytes) -> tuple[str, int, int, int]:
+        kept = ("kept", next(self._numbers), len(layer), 0)
+        self.kept[kept] = layer
+        return kept
+
+    def read_kept(self, kept: tuple[str, int, int, int]) -> bytes:
+        return self.kept[kept]
+
+    def is_recent(self, kept: tuple[str, int, int, int]) -> bool:
+        return kept in self.kept
+
+    def use(self, shard: int, kept: Iterable[tuple[str, int, int, int]]) -> None:
+        """A snapshot may be taken up again by a test at any time: nothing is forgotten."""
 
     def seal(self, shard: int, layers: list[bytes]) -> _Ticket:
         name = f"{next(self._numbers)}"

@@ -18,6 +18,7 @@ from flows.monitoring.metrics import Metrics
 from flows.publishing.publisher import Publisher
 from flows.runtime.configs import shard_config
 from flows.runtime.early_layers import EarlyLayers
+from flows.runtime.epoch_end import EpochEnd
 from flows.runtime.run import Run, Shared, desk_key, shard_key
 from flows.sources.events import SharedReader
 from flows.sources.inputs import InputSource
@@ -44,6 +45,7 @@ class Worker:
         self.publisher = Publisher(shared, self.metrics)
         self.segments = SegmentFiles(settings.state.dir / SEGMENTS, run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
+        self.epoch_end = EpochEnd(self.segments.sync)
         self.early = EarlyLayers(settings.state.epoch_interval)
         self.config = shard_config(settings)
         self.flow = self._build()
@@ -83,6 +85,7 @@ class Worker:
                 self.publisher.published,
                 self.metrics,
                 self.early,
+                self.epoch_end,
                 resume,
             )
         for name in ("on_batch", "on_notify", "on_eof", "snapshot"):

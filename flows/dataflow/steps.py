@@ -12,6 +12,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.monitoring.metrics import Metrics
 from flows.publishing.publisher import Publisher
 from flows.runtime.early_layers import EarlyLayers
+from flows.runtime.epoch_end import EpochEnd
 from flows.runtime.run import KnownCodes, Run, desk_key, now, shard_key
 from operators.reference import unpack_topology
 from operators.route import DESKS
@@ -40,9 +41,10 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
         published: Callable[[int], dict[str, int]],
         metrics: Metrics,
         early: EarlyLayers,
+        epoch_end: EpochEnd,
         resume: bytes | None,
     ) -> None:
-        self._metrics, self._early = metrics, early
+        self._metrics, self._early, self._epoch_end = metrics, early, epoch_end
         self._config, self._segments, self._horizon = config, segments, horizon
         self._published = published
         self._is_final = run.until_caught_up
@@ -67,18 +69,23 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
             # The topology is the first word to each shard: in the first epoch, before any event.
             first = next(value for value in values if type(value) is TopologyRecord)
             shard = self._shard = self._build(first.shard, None)
+        self._epoch_end.reach(shard.number)
         outcome = shard.process(values)
         return NOTHING if outcome is None else ((outcome,), False)
 
     def on_notify(self) -> Said:
         """Do what time brings."""
         assert self._shard is not None
+        self._epoch_end.reach(self._shard.number)
         outcome = self._shard.wake()
         return NOTHING if outcome is None else ((outcome,), False)
 
     def on_eof(self) -> Said:
         """When catching up, the end of input decides what still waits; when stopped, it goes on waiting."""
-        if self._shard is None or not self._is_final:
+        if self._shard is None:
+            return NOTHING
+        self._epoch_end.reach(self._shard.number)
+        if not self._is_final:
             return NOTHING
         outcome = self._shard.finish()
         return NOTHING if outcome is None else ((outcome,), False)
@@ -94,6 +101,7 @@ class ShardStep(StatefulBatchLogic[Inbound, Outcome, bytes]):
         """Give bytes: what is handed over is pickled later, in another operator."""
         assert self._shard is not None
         state = self._shard.snapshot()
+        self._epoch_end.answer(self._shard.number)
         self._metrics.snapshot_bytes += len(state)
         return state
 

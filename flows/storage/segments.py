@@ -16,10 +16,13 @@ from pathlib import Path
 import msgspec
 
 from flows.storage.folder import RESTORE
+from flows.storage.layers import Kept, LayerError, LayerFiles
 from operators.ids import bucket_of
 from operators.ledger import join_records
 
 Segment = tuple[str, int, int]
+#: the folder of what is not sealed yet, beside those of the shards
+LAYERS = "layers"
 _layer = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes], dict[str, int | None]])
 _records = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _file = msgspec.msgpack.Decoder(list[bytes])
@@ -53,6 +56,18 @@ class SegmentFiles:
         #: what could not be read
         self.failure: SegmentError | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="segments")
+        self._layers = LayerFiles(folder / LAYERS, token, worker)
+        #: see `LayerFiles`; `sync`: an epoch ends
+        self.keep, self.is_recent, self.use = self._layers.keep, self._layers.is_recent, self._layers.use
+        self.sync = self._layers.sync
+
+    def read_kept(self, kept: Kept) -> bytes:
+        """Read a layer that was not sealed yet, checked."""
+        try:
+            return self._layers.read(kept)
+        except LayerError as error:
+            self.failure = SegmentError(str(error))
+            raise self.failure from error
 
     def seal(self, shard: int, layers: list[bytes]) -> FileTicket:
         """Write layers, oldest first, as one file; `result` names it when it is safe."""
@@ -101,6 +116,7 @@ class SegmentFiles:
     def close(self) -> None:
         """Wait for what is being written."""
         self._thread.shutdown(wait=True)
+        self._layers.close()
 
     def _name(self) -> str:
         self._counter += 1

@@ -19,6 +19,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from flows.dataflow.steps import Listener, ShardStep, SourcesStep
 from flows.monitoring.metrics import Metrics
 from flows.runtime.early_layers import EarlyLayers
+from flows.runtime.epoch_end import EpochEnd
 from flows.runtime.run import KnownCodes, Run, shard_key
 from flows.storage.segments import SegmentFiles
 from operators.decode import CodeSets, Decoder, DecoderConfig
@@ -40,6 +41,7 @@ class Floor:
 
     def __init__(self, folder: Path, run: Run | None = None) -> None:
         self.folder = folder
+        self.runs = 0  # each begins files of its own
         self.run = run or Run(None, until_caught_up=True)  # type: ignore[arg-type]  # the steps ask for one flag
         self.config = ShardConfig(shards=SHARDS, dedup_window=24 * HOUR)
         self.tables = ReferenceTables()
@@ -91,7 +93,9 @@ class Floor:
         """The shard step between a source and a sink of Bytewax's own."""
         flow = Dataflow("test")
         up = op.input("inputs", flow, Story(self.topology(), words))
-        segments = SegmentFiles(self.folder / "segments", 1)
+        self.runs += 1
+        segments = SegmentFiles(self.folder / "segments", self.runs)
+        epoch_end = EpochEnd(segments.sync)
         outcomes = op.stateful_batch(
             "shard",
             up,
@@ -103,6 +107,7 @@ class Floor:
                 lambda shard: self.published.get(shard, {}),
                 Metrics(),
                 EarlyLayers(1_000_000),
+                epoch_end,
                 resume,
             ),
         )

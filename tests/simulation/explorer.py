@@ -17,6 +17,7 @@ from flows.settings import load_settings
 from operators.reference import ReferenceTables, unpack_topology
 from operators.shard import ShardConfig
 from schemas.units import EventType, Origin, Unit
+from tests.engine import MemorySegments
 from tests.simulation.instance import Instance, Parts, Snapshot
 from tests.simulation.servers import Log, MemoryRedis
 
@@ -45,6 +46,8 @@ class World:
         self.now = START
         self.settings, self.tables, self.facts = _common()
         self.topology = unpack_topology(self.tables)
+        #: layers of state: the snapshot that names them is taken in the same moment
+        self.segments = MemorySegments()
         self.shard_config = ShardConfig(shards=self.settings.shards, dedup_window=10**15, reference_grace=0)
         self.items = ITEMS
         self.redis = MemoryRedis(**redis)

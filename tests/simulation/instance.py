@@ -30,7 +30,7 @@ class Killed(BaseException):
 
 
 class Silence:
-    """Takes any call and says nothing: metrics, and segments that this little state never needs."""
+    """Takes any call and says nothing: metrics."""
 
     snapshot_bytes = redis_losses = redis_retries = 0
 
@@ -193,7 +193,7 @@ class Instance:
         self.shards: dict[int, Shard] = {}
         for number in range(world.settings.shards):
             raw = resumed.shards.get(number)
-            shard = Shard(number, world.shard_config, Silence(), world.clock, self.progress, raw)  # type: ignore[arg-type]
+            shard = Shard(number, world.shard_config, world.segments, world.clock, self.progress, raw)
             shard.replay(self.publisher.published(number))
             self.shards[number] = shard
             records: list[Inbound] = [TopologyRecord(world.tables, number)]

@@ -364,7 +364,7 @@ def test_these_records_are_format_3_and_were_format_1s() -> None:
     house.item.published = {"web": (5, (5, 6))}
     house.item.open_exceptions = {("oversold", "DC1", ""): 11}
     house.item.has_new_policies = True
-    assert FORMAT == 3
+    assert FORMAT == 4
     assert house.snapshot() == {
         "c DC1 L1": [9, 2, [5, "e01", "wms"], [5, "e01", "wms"], None],
         "c DC1 ": [-4, 0, None, None, [0] * 7],

@@ -59,7 +59,7 @@ PARKED_MAX = 1_000
 #: each snapshot. A message that names items of many shards waits in each of them.
 PARKED_BYTES_MAX = 16 * 1024 * 1024
 #: Unsealed bytes after which a shard's layers go to a segment file. They are in memory until then.
-SEAL_FROM = 64 * 1024
+SEAL_FROM = 256 * 1024
 #: The head of a layer in MessagePack: an array of three.
 LAYER = b"\x93"
 #: Segment files after which a shard's newest are merged into one.

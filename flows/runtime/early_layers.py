@@ -13,7 +13,7 @@ from operators.shard import Shard
 
 #: From which part of an epoch on, and until when all shards should be through: an item that changes in between is
 #: encoded twice, one that changes afterwards makes the source wait.
-FIRST, LAST = 0.6, 0.95
+FIRST, LAST = 0.85, 0.98
 #: Shards in one pause: each is 0.1 to 0.5 ms in which no event is read.
 AT_ONCE = 2
 #: Between two such, at least: a source that polls more often asks each time.

@@ -443,7 +443,7 @@ def segments_damaged(arena: Arena, dice: random.Random) -> Told:
 
 
 def _segments(state: Path) -> Iterator[Path]:
-    return (file for file in (state / "segments").rglob("*.seg") if file.stat().st_size)
+    return (file for file in (state / "segments").rglob("*.[sl][ea][gy]") if file.stat().st_size)
 
 
 def _flip(file: Path, dice: random.Random) -> None:

@@ -28,6 +28,8 @@ KILLED_AT = (
     "after the flush",
     "after a shard's snapshot",
     "after the commit",
+    "layers not synced",
+    "layers synced",
     "segment not synced",
     "after a shard resumes",
     "before Kafka's tail",

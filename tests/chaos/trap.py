@@ -11,6 +11,7 @@ import mmap
 import os
 import signal
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ POINTS = {
     "before a shard's snapshot": "inside the snapshot",
     "after a shard's snapshot": "inside the snapshot",
     "after the commit": "the epoch is on disk",
+    "layers not synced": "inside the snapshot: layers written, and lost as by a power failure; the epoch not committed",
+    "layers synced": "inside the snapshot: layers safe, the epoch not committed",
     "segment not synced": "a segment's bytes written, not safe, not named",
     "segment not in its folder": "a segment renamed, its folder not synced",
     "before a shard resumes": "inside the resume",
@@ -95,8 +98,8 @@ class Trap:
 
     # --- the engine's side -------------------------------------------------------------------------------------------
 
-    def passes(self, point: str) -> None:
-        """Come by this point; die here if it was so wished."""
+    def passes(self, point: str, dying: Callable[[], None] = lambda: None) -> None:
+        """Come by this point; die here if it was so wished, after `dying`."""
         page = self._page
         if not page[0] or page[1] != NAMES.index(point):
             return
@@ -110,6 +113,7 @@ class Trap:
                 page[: _PAGE.size] = _PAGE.pack(1, number, target, left - 1)
                 return
             page[0] = 0
+            dying()
             os.write(self._hits, f"{point}\t{TARGETS[target]}\t{os.getpid()}\n".encode())
             _kill(TARGETS[target], point in OF_SUPERVISOR)
         finally:

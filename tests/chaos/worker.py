@@ -55,7 +55,10 @@ def set_traps(trap: Trap) -> None:
     from flows.publishing.tail import updates_since
     from flows.readmodel import store
     from flows.sources import consumer
-    from flows.storage import segments
+    from flows.storage import layers, segments
+    from operators import shard
+
+    shard.SEAL_FROM = 32 * 1024  # a round is short, and segments are to be sealed in it
 
     def at(point: str) -> Callable[[], None]:
         return lambda: trap.passes(point)
@@ -94,6 +97,7 @@ def set_traps(trap: Trap) -> None:
     wrap(steps.ShardStep, "snapshot", at("before a shard's snapshot"), at("after a shard's snapshot"))
     wrap(consumer.EventReader, "commit", at("after the commit"), None)
     segments.os = SyncsSeen(trap)  # type: ignore[assignment]
+    layers.os = LayerSyncsSeen(trap)  # type: ignore[assignment]
     # the resume
     _wrap_resume(steps.ShardStep, "resume", at("before a shard resumes"), at("after a shard resumes"))
     _wrap_resume(steps.PublishPart, "state", at("before a sink resumes"), None)
@@ -127,6 +131,25 @@ class SyncsSeen:
         is_folder = Path(f"/proc/self/fd/{descriptor}").is_dir()
         self._trap.passes("segment not in its folder" if is_folder else "segment not synced")
         os.fsync(descriptor)
+
+
+class LayerSyncsSeen:
+    """The `os` of the layers: who dies before a sync takes along what the disk would not have after a power failure."""
+
+    def __init__(self, trap: Trap) -> None:
+        self._trap = trap
+        #: file -> how long it was at its last sync
+        self._safe: dict[int, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def fdatasync(self, descriptor: int) -> None:
+        file = os.fstat(descriptor).st_ino
+        self._trap.passes("layers not synced", lambda: os.ftruncate(descriptor, self._safe.get(file, 0)))
+        os.fdatasync(descriptor)
+        self._safe[file] = os.fstat(descriptor).st_size
+        self._trap.passes("layers synced")
 
 
 def _wrap_resume(step: Any, name: str, before: Callable[[], None], after: Callable[[], None] | None) -> None:

@@ -342,15 +342,19 @@ def test_a_damaged_recovery_store_is_said_and_ends_the_engine(world: Any) -> Non
     assert promised(world) == 5
 
 
+#: Events of one shard that are more than `SEAL_FROM` bytes of layers.
+SEALED_AFTER = 12_000
+
+
 def test_state_is_for_the_engines_user_alone(world: Any) -> None:
     open_shop(world, partitions=1)
-    for _ in range(3000):  # so that a segment is sealed
+    for _ in range(SEALED_AFTER):
         world.send("inventory.warehouse", received(0, 1))
     world.flush()
     world.state_dir.mkdir(mode=0o755)
     (world.state_dir / "recovery").mkdir(mode=0o755)
     with Engine(world, **FEW | {"shards": 1}) as engine:
-        wait_for(world, 3000)
+        wait_for(world, SEALED_AFTER)
         until(lambda: list(world.state_dir.glob("segments/*/*.seg")), 40, engine.text)
         assert engine.stop() == 0, engine.text()
     assert not loose(world.state_dir)
@@ -397,21 +401,28 @@ def test_a_worker_that_dies_says_why_in_one_line(world: Any, workers: int, monke
     assert any("a planted fault" in path.read_text(errors="replace") for path in kept), kept
 
 
-def test_a_damaged_segment_is_said_first_and_ends_the_engine(world: Any) -> None:
+def test_a_damaged_file_of_layers_is_said_first_and_ends_the_engine(world: Any) -> None:
     open_shop(world, partitions=1)
-    for _ in range(3000):
+    for _ in range(SEALED_AFTER):
         world.send("inventory.warehouse", received(0, 1))
     world.flush()
     with Engine(world, **FEW | {"shards": 1}) as engine:
         until(lambda: list(world.state_dir.glob("segments/*/*.seg")), 60, engine.text)
-        wait_for(world, 3000)
+        wait_for(world, SEALED_AFTER)
+        world.send("inventory.warehouse", received(0, 1))  # what is not sealed yet
+        world.flush()
+        wait_for(world, SEALED_AFTER + 1)
         assert engine.stop() == 0, engine.text()
-    segment = max(world.state_dir.glob("segments/*/*.seg"))
-    for damage in (lambda: os.truncate(segment, segment.stat().st_size - 1), segment.unlink):
-        damage()
-        said = refused(world, code=1, shards=1)
-        assert f"state file {segment} " in said.splitlines()[1], said
-        assert len(said.splitlines()) <= 3, said
+    for kind in ("layers/*.lay", "*/*.seg"):
+        file = max(world.state_dir.glob(f"segments/{kind}"))
+        whole = file.read_bytes()
+        for damage in (lambda file=file: os.truncate(file, file.stat().st_size - 1), file.unlink):
+            damage()
+            said = refused(world, code=1, shards=1)
+            assert f"state file {file} " in said.splitlines()[1], said
+            assert len(said.splitlines()) <= 3, said
+        file.write_bytes(whole)
+    run_once(world, shards=1)
 
 
 def loose(folder: Path) -> set[str]:

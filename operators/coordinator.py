@@ -122,7 +122,9 @@ class Words:
 class Coordinator:
     """One a run."""
 
-    def __init__(self, config: CoordinatorConfig, clock: Callable[[], int], run: int, resume: bytes | None = None) -> None:
+    def __init__(
+        self, config: CoordinatorConfig, clock: Callable[[], int], run: int, resume: bytes | None = None
+    ) -> None:
         self._config, self._clock, self.run = config, clock, run
         self.rules: dict[str, ReconciliationFacts] = {}
         self.statements: dict[Key, Statement] = {}
@@ -350,8 +352,8 @@ class Coordinator:
         found.state, found.counts = DECIDED, counts
         found.duplicates = found.conflicts = 0
         found.refused = set()
-        for known in (self._tallies, self._kept_at):
-            known.pop(found.key, None)  # type: ignore[attr-defined]
+        self._tallies.pop(found.key, None)
+        self._kept_at.pop(found.key, None)
         self._asked.discard(found.key)
         self._changed.add(found.key)
         if found.verdict == ACCEPTED and found.is_whole:

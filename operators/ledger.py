@@ -24,8 +24,8 @@ import msgspec
 from operators import position
 from operators.rules import lines, native
 from operators.rules.days import Days
-from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Pasts, Place, Receipt, Transfer
 from schemas.reconciled import Judged, Standing
+from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Pasts, Place, Receipt, Transfer
 
 FORMAT = 4
 FORMATS = (1, 2, 3, 4)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from operators.rules import lines, lots, past
 from operators.rules.days import Days
 from schemas.state import Cell, Item, Place
+from schemas.variances import OWN_SOURCE
 
-#: whose withholding a statement knows nothing of
-OWN_SOURCE = "reconciliation"
 NO_LOTS: dict[str, Cell] = {}
 
 

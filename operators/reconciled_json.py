@@ -13,9 +13,7 @@ from operators.rules.holds import Count
 from operators.rules.statements import decimal_text, explained_percent
 from schemas.reconciled import ATP, Standing
 from schemas.times import time_text
-
-#: whose events they are
-SOURCE = "reconciliation"
+from schemas.variances import OWN_SOURCE
 
 
 def variance_json(item: str, one: Standing) -> bytes:
@@ -99,7 +97,7 @@ def hold_event(item: str, location: str, quantity: int, moment: int, scale: int)
         {
             "event_id": "hold-" + hashlib.sha256(f"{item}:{location}:{moment}".encode()).hexdigest()[:32],
             "type": "stock_withheld",
-            "source": SOURCE,
+            "source": OWN_SOURCE,
             "occurred_at": time_text(moment),
             "item": item,
             "location": location,
@@ -116,7 +114,7 @@ def count_event(
     message: dict[str, Any] = {
         "event_id": event_id,
         "type": "stock_counted",
-        "source": SOURCE,
+        "source": OWN_SOURCE,
         "occurred_at": time_text(occurred_at),
         "item": item,
         "location": one.place,

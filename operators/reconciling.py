@@ -20,14 +20,14 @@ import msgspec
 from operators import ours, position
 from operators.evaluate import measure_of
 from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
-from operators.reference import unpack_reconciliation
 from operators.reconciled_json import count_event, hold_event, variance_json
+from operators.reference import unpack_reconciliation
 from operators.rules import causes, holds, lines, lots, supply, variances
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
 from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
-from operators.rules.statements import added_causes, agrees, row_id, variance_key
+from operators.rules.statements import added_causes, agrees
 from operators.rules.topology import children, expand
 from schemas.messages import ExceptionNote
 from schemas.reconciled import (
@@ -47,6 +47,7 @@ from schemas.stated import Stated
 from schemas.statements import MEASURES
 from schemas.topics import TALLIES, VARIANCES, WAREHOUSE
 from schemas.units import Refusal
+from schemas.variances import OWN_SOURCE, row_id, variance_key
 
 #: Items of a statement that a shard looks at in one turn: about 2 ms.
 ITEMS_AT_ONCE = 20
@@ -66,6 +67,7 @@ class Host(Protocol):
     items: dict[str, Any]
     ids: RememberedIds
     policies: Any
+    counts: dict[tuple[str, str, str], int]
     _windows: Windows
     _days: Days
     _journal_horizon: int
@@ -241,8 +243,7 @@ class Reconciler:
                 f"row: expected what was first said of {row.item} at {row.place} in {row.statement_id}, got other "
                 "content: the first stands, and the statement contradicts itself"
             )
-            self._shard._refusals.append(Refusal(row.origin, "conflict", message, None, row.source, row.type))
-            return None
+            return self._refused(row, "conflict", message)
         until = row.as_of + self._shard._windows.of(row.source)
         self._shard.ids.remember(identity, content, until)
         if row.lot:
@@ -254,7 +255,12 @@ class Reconciler:
 
     def _refuse(self, found: Open, identity: int, row: Stated, code: str, message: str) -> None:
         found.refused.add(identity)
+        self._refused(row, code, message)
+
+    def _refused(self, row: Stated, code: str, message: str) -> None:
         self._shard._refusals.append(Refusal(row.origin, code, message, None, row.source, row.type))
+        key = (code, row.type, row.source)
+        self._shard.counts[key] = self._shard.counts.get(key, 0) + 1
 
     def _judge(self, found: Open, item: Item, row: Stated, theirs: dict[str, int]) -> None:
         facts = self._rules.get(row.source, DEFAULTS)
@@ -533,16 +539,14 @@ class Reconciler:
             self._say_count(item, wanted[0], count, wanted[0].id, wanted[0].as_of, "")
         return changed
 
-    def _count_of(
-        self, item: Item, row: list[Standing], wanted: set[str], *, by_person: bool
-    ) -> holds.Count | None:
+    def _count_of(self, item: Item, row: list[Standing], wanted: set[str], *, by_person: bool) -> holds.Count | None:
         first = row[0]
         place, lot, as_of = first.place, first.lot, first.as_of
         on_hand = self._ours(item, place, lot, "on_hand", as_of)
         quarantined = self._ours(item, place, lot, "quarantined", as_of)
         if on_hand is None or quarantined is None:
             return None
-        window = self._shard._windows.of(ours.OWN_SOURCE)
+        window = self._shard._windows.of(OWN_SOURCE)
         horizon = self._shard._journal_horizon
         differing = {one.measure: one.cause for one in row if one.state not in ("resolved", "corrected", "accepted")}
         correctable = holds.Correctable(
@@ -576,21 +580,19 @@ class Reconciler:
                     changed.append((key, followed))
         for key, followed in changed:
             self._put(item, key, followed)
-        own = any(ours.OWN_SOURCE in known.words for known in item.rare.withheld.values())
+        own = any(OWN_SOURCE in known.words for known in item.rare.withheld.values())
         if changed or own:
             self._write(item, [followed for _, followed in changed])
 
     def _followed(self, item: Item, standing: Standing) -> Standing:
-        """Give a live variance with ours as it is known now; resolved where it agrees, or its cell was counted since."""
+        """Give a live variance with ours as it is known now: resolved where it agrees, or was counted since."""
         if not standing.is_live:
             return standing
         now = self._ours(item, standing.place, standing.lot, standing.measure, standing.as_of)
         if now is not None and now != standing.ours and standing.measure != ATP:
             standing = replaced(standing, ours=now)
         step = None
-        if agrees(
-            standing.theirs, standing.ours, Fraction(standing.tolerance), Fraction(standing.tolerance_percent)
-        ):
+        if agrees(standing.theirs, standing.ours, Fraction(standing.tolerance), Fraction(standing.tolerance_percent)):
             step = "becomes_equal"
         elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
             item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
@@ -639,7 +641,9 @@ class Reconciler:
             return
         now = max(self._shard.clock(), word_at + 1)
         self._asked[key] = wanted
-        self._said.append(Reported(WAREHOUSE, item.code, hold_event(item.code, location, wanted, now, measure_of(item).scale)))
+        self._said.append(
+            Reported(WAREHOUSE, item.code, hold_event(item.code, location, wanted, now, measure_of(item).scale))
+        )
         if wanted and key not in self._held:
             self._held[key] = (now, 0)
         elif not wanted and key in self._held:
@@ -666,8 +670,6 @@ class Reconciler:
             if refusal is not None:
                 return self._refuse_decision(said, *refusal)
         decided = replaced(known, state=state, decided_by=said.decided_by, reason=said.reason, held_since=0)
-        if said.decision == "undo":
-            decided = self._followed(item, replaced(decided, action="report"))
         self._put(item, said.key, decided)
         self._write(item, [decided])
         self._shard._note(item)
@@ -679,8 +681,11 @@ class Reconciler:
     def _count_by_person(self, item: Item, known: Standing, said: Decided) -> tuple[str, str] | None:
         """Write the count that a person decided on; (code, sentence) where it cannot be."""
         if known.measure not in causes.PHYSICAL:
-            return "bad_value", f"key: expected one of on_hand or quarantined, which can be counted, got {known.measure}"
-        window = self._shard._windows.of(ours.OWN_SOURCE)
+            return (
+                "bad_value",
+                f"key: expected one of on_hand or quarantined, which can be counted, got {known.measure}",
+            )
+        window = self._shard._windows.of(OWN_SOURCE)
         if self._shard.clock() - known.as_of > window:
             return "late", (
                 "as_of: the count would be late, and refused: count what is there now, and send a stock_counted"
@@ -765,7 +770,8 @@ def is_known(ids: RememberedIds, identity: int) -> bool:
 
 def _scaled(tolerance: Fraction, item: Item) -> Fraction:
     scale: int = measure_of(item).scale
-    return Fraction(tolerance) * 10**scale
+    scaled: Fraction = tolerance * 10**scale
+    return scaled
 
 
 def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:

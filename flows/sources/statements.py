@@ -9,7 +9,6 @@ What shards find comes back through inventory.statements.tallies, from this run 
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -106,6 +105,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         self._ready_until = 0
         self._rules = b""
         self._is_busy = False
+        shared.has_statements = shared.run.until_caught_up
 
     def _open(self) -> dict[str, int]:
         """Begin to read; gives where the partitions ended when the run began."""
@@ -198,8 +198,8 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
     def _read_head(self, rows: dict[int, list[Stated]], out: list[Word]) -> int:
         try:
             messages: list[Any] = self._head.consume(READ_AT_ONCE, 0)
-        except KafkaException as error:
-            raise KafkaProblem(f"topics of statements cannot be read: {error}") from error
+        except KafkaException as problem:
+            raise KafkaProblem(f"topics of statements cannot be read: {problem}") from problem
         decided: dict[int, list[Decided]] = {}
         for message in messages:
             topic, error = message.topic(), message.error()
@@ -320,8 +320,8 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         assert self._again is not None
         try:
             messages: list[Any] = self._again.consume(READ_AT_ONCE, 0)
-        except KafkaException as error:
-            raise KafkaProblem(f"topics of statements cannot be read: {error}") from error
+        except KafkaException as problem:
+            raise KafkaProblem(f"topics of statements cannot be read: {problem}") from problem
         found = self._reading
         for message in messages:
             error = message.error()

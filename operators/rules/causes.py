@@ -116,7 +116,7 @@ def _difference(row: Judged, measure: str) -> int:
 
 
 def _is_moved(differences: list[int], own: int) -> bool:
-    """Has another one exactly the opposite difference, or do all together add up to 0? `differences`: own among them."""
+    """Has another one exactly the opposite difference, or do all add up to 0? `differences`: own among them."""
     return len(differences) > 1 and (-own in differences or sum(differences) == 0)
 
 

@@ -6,7 +6,6 @@ Rule 2: a statement that is not whole, contradicts itself or is absurd changes n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -32,16 +31,6 @@ def agrees(theirs: int, ours: int, tolerance: int | Fraction, tolerance_percent:
     """Is |theirs - ours| at most the larger of the tolerance and |ours| x percent / 100? Exact, never rounded."""
     difference = abs(theirs - ours)
     return difference <= tolerance or 100 * difference <= abs(ours) * tolerance_percent
-
-
-def row_id(source: str, statement_id: str, item: str, place: str, lot: str) -> str:
-    """Give a variance's id: 32 hex digits of SHA-256, the same for all measures of a row."""
-    return hashlib.sha256(f"{source}:{statement_id}:{item}:{place}:{lot}".encode()).hexdigest()[:32]
-
-
-def variance_key(source: str, item: str, place: str, lot: str, measure: str) -> str:
-    """Give the key under which a variance stands; an absent lot is empty."""
-    return f"{source}:{item}:{place}:{lot}:{measure}"
 
 
 def reasons_against(

@@ -25,7 +25,7 @@ STEPS: dict[str, dict[str, str]] = {
     "correct": {OPEN: CORRECTED, HELD: CORRECTED},
     "accept": {OPEN: ACCEPTED, HELD: ACCEPTED},
     "reject": {OPEN: REJECTED, HELD: REJECTED},
-    "undo": {CORRECTED: OPEN},
+    "undo": {CORRECTED: REJECTED},  # ours stands again: as of as_of it is theirs that was counted
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from schemas.times import time_text
-from tests.reconciling import Reconciling
+from tests.reconciling_engine import Reconciling
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

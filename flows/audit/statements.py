@@ -107,6 +107,18 @@ class Reconciliation:
 
     # What is due.
 
+    def moments(self) -> set[int]:
+        """Give when something becomes due by the passing of time alone."""
+        found = set()
+        for statement in self.statements.values():
+            if statement.verdict_at is None:
+                settle = self._settle(statement.source)
+                found |= {max(row.logged_at, row.stated.as_of + settle) for row in statement.rows.values()}
+                found.add(statement.as_of + self._window(statement.source) + 1)
+                if statement.ended_at is not None:
+                    found.add(statement.ended_at + settle)
+        return found
+
     def judge(self, now: int) -> list[Statement]:
         """Judge the rows and give the statements whose verdict falls; then say how every open variance stands."""
         fell = []

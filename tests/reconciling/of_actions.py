@@ -1,4 +1,4 @@
-"""Stories about variances: how they stand after statements, units and counts that follow, and what is done about them."""
+"""Stories about variances: how they stand after what follows, and what is done about them."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ class Story:
     `statuses`: by "source:statement_id" what its status says, as far as it is named. `variances`: by key what it says,
     as far as it is named; of each key whose variance is not mentioned there must be none, unless the story does not
     speak of variances at all (None). `withheld`: by "item:location" what source reconciliation withholds in the end,
-    0 where it is not named. `corrections`: the counts that were written, in any order. `refused`: the code by position in
-    `told` (-1 is the last); nothing else is refused. `complaints`: the open statement_rejected exceptions.
+    0 where it is not named. `corrections`: the counts that were written, in any order. `refused`: the code by position
+    in `told` (-1 is the last); nothing else is refused. `complaints`: the open statement_rejected exceptions.
     """
 
     sentence: str

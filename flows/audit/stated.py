@@ -13,7 +13,7 @@ from typing import Any
 
 from flows.audit.intake import MAX_BYTES, Refusal
 from flows.audit.model import Model
-from flows.audit.reading import LIMIT, Fields, Refused, TooFine, integer, number, read_object, take
+from flows.audit.reading import LIMIT, Fields, Refused, TooFine, flag, integer, number, read_object, take
 
 STATEMENTS = "inventory.statements"
 RECONCILER = "reconciliation"
@@ -94,6 +94,9 @@ def _understood(record: Fields, model: Model) -> Stated:
     as_of = take(record, "occurred_at", required=True)
     statement_id = take(record, "statement_id", required=True)
     take(record, "correlation_id")
+    uom = take(record, "uom")
+    if flag(record, "reversal", False):  # what was stated is not taken back: the next statement says it anew
+        raise Refused("bad_value")
     if kind == "statement_started":
         return Stated(kind, source, statement_id, as_of, **_scope(record, model), rows=_rows(record))
     if kind == "statement_ended":
@@ -106,7 +109,6 @@ def _understood(record: Fields, model: Model) -> Stated:
         names, lot, place = (PROMISE,), None, take(record, "channel", required=True)
     else:
         place = take(record, "location", required=True)
-    uom = take(record, "uom")
     if not any(name in record for name in names):
         raise Refused("missing_field")
     if item not in model.items:
@@ -120,7 +122,12 @@ def _understood(record: Fields, model: Model) -> Stated:
 
 
 def _rows(record: Fields) -> int | None:
-    return integer(record, "rows", 0, 0) if "rows" in record else None
+    if "rows" not in record:
+        return None
+    rows = number(record["rows"])
+    if rows.denominator != 1 or not 0 <= rows < LIMIT:
+        raise Refused("bad_value")
+    return int(rows)
 
 
 def _scope(record: Fields, model: Model) -> dict[str, Any]:

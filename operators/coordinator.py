@@ -19,10 +19,11 @@ import msgspec
 
 from operators.reconciled_json import status_json
 from operators.rules.admission import Windows
+from operators.rules.causes import DAY
 from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts
 from operators.rules.statements import added_causes, reasons_against
 from schemas.messages import ExceptionNote
-from schemas.reconciled import CloseStatement, Reported, Tally, VerdictFell
+from schemas.reconciled import CloseStatement, Reported, Tally, UnitsFound, VerdictFell
 from schemas.stated import Stated
 from schemas.topics import STATUSES
 from schemas.units import Refusal
@@ -106,17 +107,29 @@ class CoordinatorConfig:
         return self.settles.get(source, self.settle)
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Units to be read again: of these items, with an occurred_at between the two moments."""
+
+    source: str
+    statement_id: str
+    items: set[str]
+    since: int
+    until: int
+
+
 @dataclass(slots=True)
 class Words:
-    """What is to be said: to every shard, and to Kafka."""
+    """What is to be said: to every shard, to whoever reads units again, and to Kafka."""
 
-    to_shards: list[CloseStatement | VerdictFell] = field(default_factory=list)
+    to_shards: list[CloseStatement | UnitsFound | VerdictFell] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
     reported: list[Reported] = field(default_factory=list)
     notes: list[ExceptionNote] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.to_shards or self.reported or self.notes or self.refusals)
+        return bool(self.to_shards or self.searches or self.reported or self.notes or self.refusals)
 
 
 class Coordinator:
@@ -137,8 +150,9 @@ class Coordinator:
         # of this run alone
         self._tallies: dict[Key, dict[int, Tally]] = {}
         self._changed: set[Key] = set()
-        #: those that were closed in this run; after how many epochs all of it is kept
-        self._asked: set[Key] = set()
+        #: round of closing that was asked for in this run; whether units were; after how many epochs all of it is kept
+        self._asked: dict[Key, int] = {}
+        self._searched: set[Key] = set()
         self._kept_at: dict[Key, int] = {}
         self._epochs = self._finished = 0
         self._words = Words()
@@ -306,25 +320,49 @@ class Coordinator:
     def _close(self, found: Statement) -> None:
         key = found.key
         if key not in self._asked:
-            self._asked.add(key)
-            self._words.to_shards.append(
-                CloseStatement(
-                    *key,
-                    found.as_of,
-                    found.ended_at or found.as_of,
-                    found.locations,
-                    found.is_whole and found.started_at is not None and found.ended_at is not None,
-                    self.run,
-                )
-            )
+            self._ask(found, 1)
             return
         tallies = self._tallies.get(key, {})
+        if key not in self._searched:
+            asked = self._asked[key]
+            if sum(one.round == asked for one in tallies.values()) < self._config.shards:
+                return
+            if asked == 1 and found.is_whole and self._may_miss(found):
+                self._ask(found, 2)
+            else:
+                self._search(found, list(tallies.values()))
+            return
         if sum(one.is_closed for one in tallies.values()) < self._config.shards:
             return
         # What the shards found must be in a finished epoch: the next one that begins now.
         kept_at = self._kept_at.setdefault(key, self._epochs + 1)
         if self._finished >= kept_at:
             self._decide(found)
+
+    def _ask(self, found: Statement, number: int) -> None:
+        self._asked[found.key] = number
+        ended_at = found.ended_at or found.as_of
+        message = CloseStatement(*found.key, found.as_of, ended_at, found.locations, number > 1, number)
+        self._words.to_shards.append(message)
+
+    def _may_miss(self, found: Statement) -> bool:
+        """Is what was not stated 0? Only where all that was announced is there, and something was taken."""
+        if found.started_at is None or found.ended_at is None:
+            return False
+        counts = self._counts(found)
+        said = [rows for rows in (found.start_rows, found.end_rows) if rows is not None]
+        return counts["seen"] >= max(said, default=0) and counts["seen"] > counts["refused"]
+
+    def _search(self, found: Statement, tallies: list[Tally]) -> None:
+        """Have units read again that may explain what differs, or go on without where nothing needs them."""
+        self._searched.add(found.key)
+        items = {code for tally in tallies for code in tally.wanted}
+        spans = [tally.span for tally in tallies if tally.wanted]
+        if items:
+            since, until = min(span[0] for span in spans) - DAY, max(span[1] for span in spans) + DAY
+            self._words.searches.append(Search(*found.key, items, since, until))
+        else:
+            self._words.to_shards.append(UnitsFound(*found.key, [], True))
 
     def _decide(self, found: Statement) -> None:
         counts = self._counts(found)
@@ -354,7 +392,8 @@ class Coordinator:
         found.refused = set()
         self._tallies.pop(found.key, None)
         self._kept_at.pop(found.key, None)
-        self._asked.discard(found.key)
+        self._asked.pop(found.key, None)
+        self._searched.discard(found.key)
         self._changed.add(found.key)
         if found.verdict == ACCEPTED and found.is_whole:
             last = self._last.setdefault(found.scope, [])

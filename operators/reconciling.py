@@ -10,7 +10,7 @@ Work on a whole statement goes item by item, some at each of the shard's turns: 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ours, position
+from operators.effects import Applied, effects_of
 from operators.evaluate import measure_of
 from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
 from operators.reconciled_json import count_event, hold_event, variance_json
@@ -27,6 +28,7 @@ from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
 from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
+from operators.rules.rounding import round_safely
 from operators.rules.statements import added_causes, agrees
 from operators.rules.topology import children, expand
 from schemas.messages import ExceptionNote
@@ -40,13 +42,14 @@ from schemas.reconciled import (
     Rules,
     Standing,
     Tally,
+    UnitsFound,
     VerdictFell,
 )
 from schemas.state import Item
 from schemas.stated import Stated
 from schemas.statements import MEASURES
 from schemas.topics import TALLIES, VARIANCES, WAREHOUSE
-from schemas.units import Refusal
+from schemas.units import Refusal, Unit, unit_from
 from schemas.variances import OWN_SOURCE, row_id, variance_key
 
 #: Items of a statement that a shard looks at in one turn: about 2 ms.
@@ -118,6 +121,8 @@ class Reconciler:
         #: of this run alone: statements of which a tally is to be told
         self._untold: set[tuple[str, str]] = set()
         self._closing: dict[tuple[str, str], CloseStatement] = {}
+        #: units of items in variance of statements that are being closed
+        self._units: dict[tuple[str, str], dict[str, list[Applied]]] = {}
         self._work: deque[Step] = deque()
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
@@ -139,6 +144,8 @@ class Reconciler:
             self._rules = unpack_reconciliation(message.packed)
         elif type(message) is CloseStatement:
             self._begin_close(message)
+        elif type(message) is UnitsFound:
+            self._take_units(message)
         elif type(message) is VerdictFell:
             self._begin_verdict(message)
         elif type(message) is Decided:
@@ -153,6 +160,8 @@ class Reconciler:
                 continue
             if kind == "absent":
                 self._find_absent(key, code)
+            elif kind == "searched":
+                self._finish_search(key)
             elif kind == "cause":
                 self._name_causes(key, code)
             elif kind == "closed":
@@ -322,21 +331,83 @@ class Reconciler:
         if found.verdict is not None:
             return
         tally = found.tally
-        tally.is_closed, tally.absent, tally.causes, tally.units, tally.explained = False, 0, {}, "0", "0"
+        tally.is_closed = False
         self._closing[key] = message
+        self._units[key] = {}
         if message.is_whole:
-            self._work.extend(("absent", key, code) for code in self._shard.items)
-        else:
-            self._work.extend(("cause", key, code) for code in sorted(found.items))
-        self._work.append(("closed", key, ""))
+            self._work.extend(("absent", key, code) for code in list(self._shard.items))
+        self._work.append(("searched", key, ""))
 
     def _find_absent(self, key: tuple[str, str], code: str) -> None:
-        item, message, found = self._shard.find(code), self._closing[key], self._open[key]
-        if item is not None and item.policy is not None:
-            for judged in self._absent_rows(item, message):
-                self._keep(found, item, judged)
-            if code in found.items:
-                self._name_causes(key, code)
+        item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
+        if message is None or item is None or item.policy is None:
+            return
+        for before in [row for row in self._rows_of(item, key) if row.is_absent]:
+            position.rare_of(item).judged.pop(judged_key(before))
+            position.mark(item, "p", judged_key(before), "")
+        for judged in self._absent_rows(item, message):
+            self._keep(found, item, judged)
+
+    def _finish_search(self, key: tuple[str, str]) -> None:
+        """Tell of which items units are wanted: of those that figures alone do not explain."""
+        found = self._open[key]
+        if key not in self._closing:
+            return
+        wanted: list[str] = []
+        moments: list[int] = []
+        for code in sorted(found.items):
+            item = self._shard.find(code)
+            rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
+            if item is not None and any(self._is_open_question(item, row, rows) for row in rows):
+                wanted.append(code)
+                moments += [row.as_of for row in rows]
+        tally = found.tally
+        tally.round, tally.wanted = self._closing[key].round, wanted
+        tally.span = (min(moments), max(moments)) if moments else (0, 0)
+        self._untold.add(key)
+
+    def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
+        facts = self._rules.get(row.source, DEFAULTS)
+        return any(
+            name in causes.PHYSICAL
+            and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts, ()))[0]
+            not in causes.BY_FIGURES
+            for name in row.differing
+        )
+
+    def _take_units(self, message: UnitsFound) -> None:
+        key = (message.source, message.statement_id)
+        units = self._units.get(key)
+        found = self._open.get(key)
+        if units is None or found is None or found.verdict is not None:
+            return
+        for values in message.units:
+            unit = unit_from(values)
+            applied = self._applied(unit)
+            if applied is not None:
+                units.setdefault(unit.item, []).append(applied)
+        if message.is_last:
+            tally = found.tally
+            tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
+            tally.wanted = []
+            self._work.extend(("cause", key, code) for code in sorted(found.items))
+            self._work.append(("closed", key, ""))
+
+    def _applied(self, unit: Unit) -> Applied | None:
+        """Give a unit that was read again with its quantities converted; None where it was not applied."""
+        item = self._shard.find(unit.item)
+        if item is None or item.policy is None or unit.verdict is not None:
+            return None
+        measure = measure_of(item)
+        try:
+            quantity = measure.convert(unit.quantity, unit.uom, "quantity") if unit.quantity is not None else 0
+            second = measure.convert(unit.quarantined, unit.uom, "") if unit.quarantined is not None else None
+        except QuantityError as error:
+            if error.code != "quantity_not_exact" or not measure.is_safe:
+                return None
+            quantity, second = round_safely(unit, measure)
+        identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
+        return (unit, quantity, second) if is_known(self._shard.ids, identity) else None
 
     def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
         source, statement = message.source, message.statement_id
@@ -386,7 +457,8 @@ class Reconciler:
         facts = self._rules.get(key[0], DEFAULTS)
         for row in differing:
             for name in row.differing:
-                around = self._surroundings(item, row, name, differing, facts)
+                effects = self._effects(item, row, name)
+                around = self._surroundings(item, row, name, differing, facts, effects)
                 row.causes[name], row.evidence[name] = causes.cause_of(row, name, around)
                 added_causes(tally.causes, {name: {row.causes[name]: 1}})
                 size = Fraction(abs(row.theirs[name] - row.ours[name]), 10**scale)
@@ -403,7 +475,13 @@ class Reconciler:
         return [row for row in item.rare.judged.values() if (row.source, row.statement_id) == key]
 
     def _surroundings(
-        self, item: Item, row: Judged, name: str, siblings: list[Judged], facts: ReconciliationFacts
+        self,
+        item: Item,
+        row: Judged,
+        name: str,
+        siblings: list[Judged],
+        facts: ReconciliationFacts,
+        effects: Sequence[causes.Effect],
     ) -> causes.Surroundings:
         measure = measure_of(item)
         worths = [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
@@ -414,20 +492,42 @@ class Reconciler:
         return causes.Surroundings(
             worths,
             siblings,
-            self._effects(item, row, name),
+            effects,
             frozenset(coming - {0}),
             frozenset(claimed - {0}),
+            self._was(item, row, name, effects),
             False,
             _scaled(facts.tolerance, item),
             Fraction(facts.tolerance_percent),
         )
 
+    def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
+        """What ours was a day before, and after each unit of that day: quantity -> the last such moment."""
+        begin = row.as_of - causes.DAY
+        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+        if name not in causes.PHYSICAL or not (units or effects):
+            return {}
+        moments = sorted({begin, *(unit.occurred_at for unit, _, _ in units if begin < unit.occurred_at <= row.as_of)})
+        found = {}
+        for moment in moments:
+            known = self._ours(item, row.place, row.lot, name, moment)
+            if known is not None:
+                found[known] = moment
+        return found
+
     def _effects(self, item: Item, row: Judged, name: str) -> list[causes.Effect]:
-        """What units did to the measure there: from the journals, which know when and how much."""
-        return [causes.Effect(at, change) for at, change in ours.changes(item, row.place, row.lot, name)]
+        """What units did to the measure there; without repeats, which are read again as well."""
+        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+        first: dict[tuple[str, str, str], Applied] = {}
+        for applied in sorted(units, key=_logged):
+            unit = applied[0]
+            first.setdefault((unit.source, unit.event_id, unit.line_id), applied)
+        horizon, days = self._shard._journal_horizon, self._shard._days
+        return effects_of(item, row, name, first.values(), horizon, days)
 
     def _finish_close(self, key: tuple[str, str]) -> None:
         self._closing.pop(key, None)
+        self._units.pop(key, None)
         self._open[key].tally.is_closed = True
         self._untold.add(key)
 
@@ -440,6 +540,7 @@ class Reconciler:
             return
         found.verdict = message
         self._closing.pop(key, None)
+        self._units.pop(key, None)
         self._work.extend(("apply", key, code) for code in sorted(found.items))
         self._work.append(("end", key, ""))
 
@@ -766,6 +867,10 @@ def lots_marker(source: str, statement_id: str, item: str, place: str) -> int:
 def is_known(ids: RememberedIds, identity: int) -> bool:
     """Is a fingerprint remembered, whatever was said with it?"""
     return ids.recognize(identity, 0) in (DUPLICATE, CONFLICT)
+
+
+def _logged(applied: Applied) -> tuple[int, int]:
+    return (applied[0].recorded_at, applied[0].origin.offset)
 
 
 def _scaled(tolerance: Fraction, item: Item) -> Fraction:

@@ -9,6 +9,8 @@ Quantities are integers in base UoM x 10^scale, times UTC microseconds. Arrays h
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from schemas.stated import Stated
@@ -114,9 +116,21 @@ class CloseStatement(msgspec.Struct, array_like=True, tag=7):
     ended_at: int
     #: codes that the start named; None: all locations
     locations: list[str] | None
-    #: items `all`: what is not stated is 0
+    #: what is not stated is 0
     is_whole: bool
-    run: int
+    #: 1: all rows are judged, count them; 2: all that was announced is there, so find what was not stated
+    round: int
+
+
+class UnitsFound(msgspec.Struct, array_like=True, tag=11):
+    """Units of items in variance, read again: of the day before and after the statement's moment."""
+
+    source: str
+    statement_id: str
+    #: as `Unit.values` gives each
+    units: list[Any]
+    #: all of them are there: causes can be named
+    is_last: bool
 
 
 class VerdictFell(msgspec.Struct, array_like=True, tag=8):
@@ -154,6 +168,11 @@ class Tally(msgspec.Struct, array_like=True):
     refused: int = 0
     duplicates: int = 0
     conflicts: int = 0
+    #: which round of closing it answers: causes of rows of these items wait for their units
+    round: int = 0
+    wanted: list[str] = []
+    #: as_of of the first and of the last of their rows
+    span: tuple[int, int] = (0, 0)
     #: what follows is there once it was closed
     is_closed: bool = False
     absent: int = 0

@@ -1,4 +1,4 @@
-"""Statements through the engine's own rules on an injected clock, without servers: what the dataflow does, in order.
+"""Statements through the engine's own rules on an injected clock, without servers: what the dataflow does.
 
     stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it writes
 
@@ -19,10 +19,10 @@ from operators.reference import unpack_reconciliation
 from operators.rules.admission import Windows
 from operators.rules.statements import due_at
 from operators.statement_decode import StatementDecoder
-from schemas.messages import Inbound, Outcome
-from schemas.reconciled import Decided, Reported, Rows, Rules, Tally
+from schemas.messages import Inbound, Outcome, UnitBatch
+from schemas.reconciled import Decided, Reported, Rows, Rules, Tally, UnitsFound
 from schemas.stated import Stated
-from schemas.units import Origin, Refusal
+from schemas.units import Origin, Refusal, Unit
 from tests.engine import Engine
 
 SECOND = 1_000_000
@@ -44,6 +44,8 @@ class Reconciling(Engine):
         self.written: list[Reported] = []
         self.letters: list[Refusal] = []
         self.tallied: list[Reported] = []
+        #: every unit that ever came, as Kafka keeps it
+        self.units: list[Unit] = []
         super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, settle_us)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
@@ -127,6 +129,11 @@ class Reconciling(Engine):
             self.letters += words.refusals
             self._heard(words.reported)
             messages: list[Inbound] = list(words.to_shards)
+            for search in words.searches:
+                units = [unit for unit in self.units if unit.item in search.items]
+                units = [unit for unit in units if search.since < unit.occurred_at <= search.until]
+                values = [unit.values() for unit in units]
+                messages.append(UnitsFound(search.source, search.statement_id, values, True))
             self._said(Outcome(0, {}, [], [], words.notes))
             if messages:
                 self._take(messages)
@@ -148,6 +155,12 @@ class Reconciling(Engine):
         rules = self.coordinator.rules
         self.coordinator = Coordinator(self.coordinating, lambda: self.clock, 0, raw)
         self.coordinator.rules = rules
+
+    def _take(self, messages: list[Inbound]) -> list[Refusal]:
+        for message in messages:
+            if isinstance(message, UnitBatch):
+                self.units += message.units
+        return super()._take(messages)
 
     def _said(self, outcome: Outcome | None) -> list[Refusal]:
         refusals = super()._said(outcome)

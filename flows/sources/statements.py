@@ -24,6 +24,7 @@ from flows.kafka.parts import part_name, place_of
 from flows.log import get_log
 from flows.runtime.configs import coordinator_config, decoder_config
 from flows.runtime.run import Shared, now
+from flows.sources.history import History
 from flows.sources.words import Word, to_shard, to_sink
 from operators.coordinator import Coordinator, name_of
 from operators.decisions import read_decision
@@ -32,7 +33,7 @@ from operators.route import shard_of
 from operators.rules.statements import due_at
 from operators.statement_decode import StatementDecoder
 from schemas.messages import Outcome, UnitBatch
-from schemas.reconciled import Decided, Rows, Tally
+from schemas.reconciled import Decided, Rows, Tally, UnitsFound
 from schemas.stated import Stated
 from schemas.topics import DECISIONS, STATEMENTS, TALLIES
 from schemas.units import Origin, Refusal
@@ -104,6 +105,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         #: everything that was due by then may be handed on
         self._ready_until = 0
         self._rules = b""
+        self._history = History(shared.run, shared.known)
         self._is_busy = False
         shared.has_statements = shared.run.until_caught_up
 
@@ -147,10 +149,13 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         self._look_at_fence()
         count += self._read_again(rows)
         out.extend(to_shard(shard, Rows(found)) for shard, found in rows.items())
+        self._take_history(out)
         words = self.coordinator.step(self._ready_until if not self._has_due(self._ready_until) else 0)
         shards = self._run.settings.shards
         for word in words.to_shards:
             out.extend(to_shard(shard, word) for shard in range(shards))
+        for search in words.searches:
+            self._history.search(search, self._read_ends())
         if words.reported or words.notes:
             out.append(to_sink(Outcome(0, {}, [], [], words.notes, reconciled=words.reported)))
         if words.refusals:
@@ -174,9 +179,30 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
     def close(self) -> None:
         """Let go of the topics."""
+        self._history.close()
+        self._fence.close()
         self._head.close()
         if self._again is not None:
             self._again.close()
+
+    def _read_ends(self) -> dict[str, int]:
+        """Give how far the events' partitions are read, in finished epochs."""
+        rows = self._progress.rows()
+        return {part: rows[part].position for part in self._run.ends if part in rows}
+
+    def _take_history(self, out: list[Word]) -> None:
+        """Hand on units that were read again."""
+        found = self._history.take()
+        if found is None:
+            return
+        key = (found.search.source, found.search.statement_id)
+        shards = self._run.settings.shards
+        by_shard: dict[int, list[Any]] = {}
+        for unit in found.units:
+            by_shard.setdefault(shard_of(unit.item, shards), []).append(unit.values())
+        out.extend(to_shard(shard, UnitsFound(*key, units, False)) for shard, units in by_shard.items())
+        if found.is_last:
+            out.extend(to_shard(shard, UnitsFound(*key, [], True)) for shard in range(shards))
 
     def _is_through(self) -> bool:
         """Is all done that was due: of what was there when the run began, and of what follows from it?"""

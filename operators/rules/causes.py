@@ -6,7 +6,7 @@ Rule 2: what an effect cannot be known of explains nothing: a cause is never gue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -17,6 +17,8 @@ DAY = 86_400_000_000
 #: how many units a variance names at most
 EVIDENCE_MAX = 8
 UNKNOWN = "unknown"
+#: causes that no unit is needed for
+BY_FIGURES = frozenset({"unit", "sign", "lots", "statuses", "locations"})
 #: measures that units have effects on
 PHYSICAL = ("on_hand", "quarantined")
 
@@ -49,6 +51,8 @@ class Surroundings:
     effects: Sequence[Effect] = ()
     coming: frozenset[int] = frozenset()
     claimed: frozenset[int] = frozenset()
+    #: what ours was at moments of the day up to as_of -> the last such moment
+    was: Mapping[int, int] = field(default_factory=dict)
     #: theirs is the promise that was sent before the last one
     is_before_last: bool = False
     tolerance: Fraction = field(default_factory=Fraction)
@@ -97,11 +101,8 @@ def _of_units(row: Judged, difference: int, theirs: int, ours: int, around: Surr
     here = [effect for effect in after if effect.change == difference]
     if here or difference in around.coming or -difference in around.claimed:
         return "missing_here", _named(here)
-    was = ours
-    for effect in sorted(day, key=lambda one: one.occurred_at, reverse=True):
-        was -= effect.change
-        if was == theirs:
-            return "stale", _named([one for one in day if one.occurred_at >= effect.occurred_at])
+    if theirs in around.was:
+        return "stale", _named([one for one in day if one.occurred_at > around.was[theirs]])
     return UNKNOWN, []
 
 

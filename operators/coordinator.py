@@ -44,6 +44,8 @@ class Statement(msgspec.Struct, array_like=True):
     statement_id: str
     #: as_of of the first message that was heard; of the start, once that is there
     as_of: int
+    #: as_of of the first message, for good
+    born: int
     state: str = PENDING
     started_at: int | None = None
     ended_at: int | None = None
@@ -60,6 +62,7 @@ class Statement(msgspec.Struct, array_like=True):
     conflicts: int = 0
     #: rows read that are not due yet
     waiting: int = 0
+    decided_at: int = 0
     verdict: str = ""
     reasons: list[str] = []
     #: of the decided: what the shards had found, in all
@@ -109,11 +112,13 @@ class CoordinatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Units to be read again: of these items, with an occurred_at between the two moments."""
+    """What is to be read again: units of these items with an occurred_at between the two moments, and promises."""
 
     source: str
     statement_id: str
     items: set[str]
+    #: "item:channel": what was sent for these in that time
+    promises: set[str]
     since: int
     until: int
 
@@ -187,6 +192,10 @@ class Coordinator:
         if found.state == PENDING:
             found.waiting = max(0, found.waiting + rows)
 
+    def born(self, row: Stated) -> int:
+        """Give what tells the statement of an admitted row from one of before with the same id."""
+        return self.statements[row.source, row.statement_id].born
+
     def admits(self, row: Stated) -> bool:
         """Is a row, now due, to be judged? Of a statement that is closed or decided it is a duplicate or a conflict."""
         found = self._of(row)
@@ -220,7 +229,7 @@ class Coordinator:
         found = self._known(said.source, said.statement_id, said.as_of)
         if found.state == PENDING:
             return found
-        self._repeats(found, said, said.as_of <= found.as_of)
+        self._repeats(found, said, said.as_of <= (found.decided_at or self._clock()))
         return None
 
     def _repeats(self, found: Statement, said: Stated, is_same: bool) -> None:
@@ -235,7 +244,7 @@ class Coordinator:
     def _known(self, source: str, statement_id: str, as_of: int) -> Statement:
         found = self.statements.get((source, statement_id))
         if found is None or (found.state == DECIDED and self._is_over(found)):
-            found = self.statements[source, statement_id] = Statement(source, statement_id, as_of)
+            found = self.statements[source, statement_id] = Statement(source, statement_id, as_of, as_of)
             self._changed.add(found.key)
         return found
 
@@ -342,7 +351,10 @@ class Coordinator:
     def _ask(self, found: Statement, number: int) -> None:
         self._asked[found.key] = number
         ended_at = found.ended_at or found.as_of
-        message = CloseStatement(*found.key, found.as_of, ended_at, found.locations, number > 1, number)
+        refused = sorted(found.refused) if number > 1 else []
+        message = CloseStatement(
+            *found.key, found.as_of, ended_at, found.locations, number > 1, number, found.born, refused
+        )
         self._words.to_shards.append(message)
 
     def _may_miss(self, found: Statement) -> bool:
@@ -357,10 +369,11 @@ class Coordinator:
         """Have units read again that may explain what differs, or go on without where nothing needs them."""
         self._searched.add(found.key)
         items = {code for tally in tallies for code in tally.wanted}
-        spans = [tally.span for tally in tallies if tally.wanted]
-        if items:
+        promises = {name for tally in tallies for name in tally.promises}
+        spans = [tally.span for tally in tallies if tally.span[1]]
+        if spans:
             since, until = min(span[0] for span in spans) - DAY, max(span[1] for span in spans) + DAY
-            self._words.searches.append(Search(*found.key, items, since, until))
+            self._words.searches.append(Search(*found.key, items, promises, since, until))
         else:
             self._words.to_shards.append(UnitsFound(*found.key, [], True))
 
@@ -387,7 +400,7 @@ class Coordinator:
             least_of_last_percent=facts.min_rows_percent_of_last,
         )
         found.verdict = REJECTED if found.reasons else ACCEPTED
-        found.state, found.counts = DECIDED, counts
+        found.state, found.counts, found.decided_at = DECIDED, counts, self._clock()
         found.duplicates = found.conflicts = 0
         found.refused = set()
         self._tallies.pop(found.key, None)

@@ -85,6 +85,8 @@ class Open(msgspec.Struct, array_like=True):
     """One statement in one shard, until its verdict."""
 
     tally: Tally
+    #: what tells it from one of before with the same id
+    born: int
     #: fingerprints of rows that were refused and did not come again
     refused: set[int] = set()
     #: items with rows in variance
@@ -123,6 +125,10 @@ class Reconciler:
         self._closing: dict[tuple[str, str], CloseStatement] = {}
         #: units of items in variance of statements that are being closed
         self._units: dict[tuple[str, str], dict[str, list[Applied]]] = {}
+        #: of promises in variance: (when, atp, the one before) of what was sent
+        self._sent: dict[tuple[str, str], dict[tuple[str, str], list[tuple[int, int, int | None]]]] = {}
+        self._refused_of: CloseStatement | None = None
+        self._refused_names: frozenset[str] = frozenset()
         self._work: deque[Step] = deque()
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
@@ -137,8 +143,8 @@ class Reconciler:
     def take(self, message: Any) -> None:
         """Take a word that concerns statements."""
         if type(message) is Rows:
-            for row in message.rows:
-                self._take_row(row)
+            for row, born in zip(message.rows, message.born, strict=True):
+                self._take_row(row, born)
         elif type(message) is Rules:
             self._packed_rules = message.packed
             self._rules = unpack_reconciliation(message.packed)
@@ -222,14 +228,14 @@ class Reconciler:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _take_row(self, row: Stated) -> None:
+    def _take_row(self, row: Stated, born: int) -> None:
         key = (row.source, row.statement_id)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key), born)
         self._untold.add(key)
         tally = found.tally
-        identity = fingerprint_of(row.source, row.statement_id, row.item, row.place, row.lot, row.type)
+        identity = fingerprint_of(row.source, row.statement_id, born, row.item, row.place, row.lot, row.type)
         item = self._shard.find(row.item)
         if item is None or item.policy is None:
             message = f"item: expected an item of inventory.items, got {row.item}"
@@ -256,7 +262,7 @@ class Reconciler:
         until = row.as_of + self._shard._windows.of(row.source)
         self._shard.ids.remember(identity, content, until)
         if row.lot:
-            marker = lots_marker(row.source, row.statement_id, row.item, row.place)
+            marker = lots_marker(row.source, row.statement_id, born, row.item, row.place)
             if self._shard.ids.recognize(marker, 0) not in (DUPLICATE, CONFLICT):
                 self._shard.ids.remember(marker, 0, until)
         found.refused.discard(identity)
@@ -327,13 +333,14 @@ class Reconciler:
         key = (message.source, message.statement_id)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key), message.born)
         if found.verdict is not None:
             return
         tally = found.tally
         tally.is_closed = False
         self._closing[key] = message
         self._units[key] = {}
+        self._sent[key] = {}
         if message.is_whole:
             self._work.extend(("absent", key, code) for code in list(self._shard.items))
         self._work.append(("searched", key, ""))
@@ -342,6 +349,8 @@ class Reconciler:
         item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
         if message is None or item is None or item.policy is None:
             return
+        if self._refused_of is not message:
+            self._refused_of, self._refused_names = message, frozenset(message.refused)
         for before in [row for row in self._rows_of(item, key) if row.is_absent]:
             position.rare_of(item).judged.pop(judged_key(before))
             position.mark(item, "p", judged_key(before), "")
@@ -354,22 +363,27 @@ class Reconciler:
         if key not in self._closing:
             return
         wanted: list[str] = []
+        promises: list[str] = []
         moments: list[int] = []
         for code in sorted(found.items):
             item = self._shard.find(code)
             rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
-            if item is not None and any(self._is_open_question(item, row, rows) for row in rows):
+            if item is None:
+                continue
+            asked = [row for row in rows if self._is_open_question(item, row, rows)]
+            moments += [row.as_of for row in asked]
+            promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
+            if any(ATP not in row.differing for row in asked):
                 wanted.append(code)
-                moments += [row.as_of for row in rows]
         tally = found.tally
-        tally.round, tally.wanted = self._closing[key].round, wanted
+        tally.round, tally.wanted, tally.promises = self._closing[key].round, wanted, promises
         tally.span = (min(moments), max(moments)) if moments else (0, 0)
         self._untold.add(key)
 
     def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
         facts = self._rules.get(row.source, DEFAULTS)
         return any(
-            name in causes.PHYSICAL
+            name in (*causes.PHYSICAL, ATP)
             and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts, ()))[0]
             not in causes.BY_FIGURES
             for name in row.differing
@@ -386,10 +400,12 @@ class Reconciler:
             applied = self._applied(unit)
             if applied is not None:
                 units.setdefault(unit.item, []).append(applied)
+        for code, channel, atp, before, at in message.sent:
+            self._sent[key].setdefault((code, channel), []).append((at, atp, before))
         if message.is_last:
             tally = found.tally
             tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
-            tally.wanted = []
+            tally.wanted, tally.promises = [], []
             self._work.extend(("cause", key, code) for code in sorted(found.items))
             self._work.append(("closed", key, ""))
 
@@ -410,28 +426,23 @@ class Reconciler:
         return (unit, quantity, second) if is_known(self._shard.ids, identity) else None
 
     def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
-        source, statement = message.source, message.statement_id
         scope = self._scope(message.locations)
-        facts = self._rules.get(source, DEFAULTS)
+        facts = self._rules.get(message.source, DEFAULTS)
         tolerance = _scaled(facts.tolerance, item)
-        ids = self._shard.ids
         for location, place in item.places.items():
-            if scope is not None and location not in scope:
+            if (scope is not None and location not in scope) or self._has_row(message, item.code, location, ""):
                 continue
-            names = [""]
-            if is_known(ids, fingerprint_of(source, statement, item.code, location, "", STOCK_STATED)):
-                continue
-            if is_known(ids, lots_marker(source, statement, item.code, location)):
-                names = list(place.lots or ())
+            marker = lots_marker(message.source, message.statement_id, message.born, item.code, location)
+            names = list(place.lots or ()) if is_known(self._shard.ids, marker) else [""]
             for lot in names:
-                if lot and is_known(ids, fingerprint_of(source, statement, item.code, location, lot, STOCK_STATED)):
+                if lot and self._has_row(message, item.code, location, lot):
                     continue
                 known = self._ours(item, location, lot, "on_hand", message.as_of)
                 if known is None or agrees(0, known, tolerance, facts.tolerance_percent):
                     continue
                 yield Judged(
-                    source,
-                    statement,
+                    message.source,
+                    message.statement_id,
                     location,
                     lot,
                     message.as_of,
@@ -442,6 +453,15 @@ class Reconciler:
                     True,
                 )
 
+    def _has_row(self, message: CloseStatement, item: str, location: str, lot: str) -> bool:
+        """Was it stated? A refused row counts as one that is there."""
+        named = (message.source, message.statement_id, message.born, item, location, lot, STOCK_STATED)
+        identity = fingerprint_of(*named)
+        if is_known(self._shard.ids, identity):
+            return True
+        refused = self._open[message.source, message.statement_id].refused
+        return identity in refused or SPACE.join((item, location, lot)) in self._refused_names
+
     def _scope(self, named: Iterable[str] | None) -> set[str] | None:
         if named is None:
             return None
@@ -450,9 +470,9 @@ class Reconciler:
     def _name_causes(self, key: tuple[str, str], code: str) -> None:
         item, found = self._shard.find(code), self._open[key]
         assert item is not None
-        rows = self._rows_of(item, key)
-        differing = [row for row in rows if row.differing]
         tally = found.tally
+        rows = [row for row in self._rows_of(item, key) if not self._is_newly_sent(item, row, tally)]
+        differing = [row for row in rows if row.differing]
         scale = measure_of(item).scale
         facts = self._rules.get(key[0], DEFAULTS)
         for row in differing:
@@ -496,10 +516,30 @@ class Reconciler:
             frozenset(coming - {0}),
             frozenset(claimed - {0}),
             self._was(item, row, name, effects),
-            False,
+            name == ATP and self._is_before_last(item, row),
             _scaled(facts.tolerance, item),
             Fraction(facts.tolerance_percent),
         )
+
+    def _is_before_last(self, item: Item, row: Judged) -> bool:
+        """Is theirs the promise that was sent before the last one?"""
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        return sent is not None and max(sent)[2] == row.theirs[ATP]
+
+    def _is_newly_sent(self, item: Item, row: Judged, tally: Tally) -> bool:
+        """Was a promise sent later than as_of - settle? Then it is not compared, and no row in variance any more."""
+        if ATP not in row.differing:
+            return False
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        settle = self._shard.config.settle_of(row.source)
+        if not sent or max(sent)[0] <= row.as_of - settle:
+            return False
+        tally.in_variance -= 1
+        tally.not_compared += 1
+        position.rare_of(item).judged.pop(judged_key(row))
+        position.mark(item, "p", judged_key(row), "")
+        self._shard._note(item)
+        return True
 
     def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
         """What ours was a day before, and after each unit of that day: quantity -> the last such moment."""
@@ -528,6 +568,7 @@ class Reconciler:
     def _finish_close(self, key: tuple[str, str]) -> None:
         self._closing.pop(key, None)
         self._units.pop(key, None)
+        self._sent.pop(key, None)
         self._open[key].tally.is_closed = True
         self._untold.add(key)
 
@@ -541,6 +582,7 @@ class Reconciler:
         found.verdict = message
         self._closing.pop(key, None)
         self._units.pop(key, None)
+        self._sent.pop(key, None)
         self._work.extend(("apply", key, code) for code in sorted(found.items))
         self._work.append(("end", key, ""))
 
@@ -619,7 +661,8 @@ class Reconciler:
         return action
 
     def _has_lot_rows(self, row: Judged, item: Item) -> bool:
-        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, item.code, row.place))
+        born = self._open[row.source, row.statement_id].born
+        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, born, item.code, row.place))
 
     def _correct_row(self, item: Item, standing: list[Standing]) -> list[Standing]:
         """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed."""
@@ -853,15 +896,15 @@ def judged_key(row: Judged) -> str:
     return SPACE.join((row.source, row.statement_id, row.place, row.lot, kind))
 
 
-def fingerprint_of(source: str, statement_id: str, item: str, place: str, lot: str, kind: str) -> int:
+def fingerprint_of(source: str, statement_id: str, born: int, item: str, place: str, lot: str, kind: str) -> int:
     """60 bits of a row's identity, beside those of units."""
     measured = ATP if kind == PROMISE_STATED else ""
-    return unit_fingerprint(f"row {source}", statement_id, f"{place} {lot} {measured}", item)
+    return unit_fingerprint(f"row {source} {born}", statement_id, f"{place} {lot} {measured}", item)
 
 
-def lots_marker(source: str, statement_id: str, item: str, place: str) -> int:
+def lots_marker(source: str, statement_id: str, born: int, item: str, place: str) -> int:
     """60 bits that say: the statement has a row with a lot of the item there."""
-    return unit_fingerprint(f"lots {source}", statement_id, place, item)
+    return unit_fingerprint(f"lots {source} {born}", statement_id, place, item)
 
 
 def is_known(ids: RememberedIds, identity: int) -> bool:

@@ -49,6 +49,7 @@ FENCE_EVERY = 200_000
 METADATA_TIMEOUT_S = 30.0
 #: What is due within the same second, and the wait for a code that may be on its way, whose messages stand alone.
 Bucket = int
+RowsByShard = dict[int, Rows]
 
 
 class Range(msgspec.Struct, array_like=True):
@@ -144,11 +145,11 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             self.coordinator.epoch_finished()
         self._hear_rules()
         out: list[Word] = []
-        rows: dict[int, list[Stated]] = {}
+        rows: RowsByShard = {}
         count = self._read_head(rows, out)
         self._look_at_fence()
         count += self._read_again(rows)
-        out.extend(to_shard(shard, Rows(found)) for shard, found in rows.items())
+        out.extend(to_shard(shard, found) for shard, found in rows.items())
         self._take_history(out)
         words = self.coordinator.step(self._ready_until if not self._has_due(self._ready_until) else 0)
         shards = self._run.settings.shards
@@ -221,7 +222,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
     # --- what is new -------------------------------------------------------------------------------------------------
 
-    def _read_head(self, rows: dict[int, list[Stated]], out: list[Word]) -> int:
+    def _read_head(self, rows: RowsByShard, out: list[Word]) -> int:
         try:
             messages: list[Any] = self._head.consume(READ_AT_ONCE, 0)
         except KafkaException as problem:
@@ -269,7 +270,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         else:
             decided.setdefault(shard_of(said.item, self._run.settings.shards), []).append(said)
 
-    def _take_new(self, part: str, origin: Origin, clock: int, rows: dict[int, list[Stated]]) -> None:
+    def _take_new(self, part: str, origin: Origin, clock: int, rows: RowsByShard) -> None:
         said = self._decoder.decode(origin, clock, False)
         if said is None:
             due = now() + self._run.settings.reference_grace
@@ -305,9 +306,11 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         known.last = offset
         known.rows += 1
 
-    def _hand_on(self, row: Stated, rows: dict[int, list[Stated]]) -> None:
+    def _hand_on(self, row: Stated, rows: RowsByShard) -> None:
         if self.coordinator.admits(row):
-            rows.setdefault(shard_of(row.item, self._run.settings.shards), []).append(row)
+            found = rows.setdefault(shard_of(row.item, self._run.settings.shards), Rows([], []))
+            found.rows.append(row)
+            found.born.append(self.coordinator.born(row))
 
     # --- what is due -------------------------------------------------------------------------------------------------
 
@@ -337,7 +340,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         passed = self._fence.look(moment, positions, caps)
         self._ready_until = max(self._ready_until, passed)
 
-    def _read_again(self, rows: dict[int, list[Stated]]) -> int:
+    def _read_again(self, rows: RowsByShard) -> int:
         if self._reading is None:
             self._reading = self._next_range()
             if self._reading is None:
@@ -381,7 +384,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         topic, partition = place_of(wanted.part)
         self._again.assign([TopicPartition(topic, partition, wanted.first)])
 
-    def _take_again(self, found: Range, origin: Origin, rows: dict[int, list[Stated]]) -> None:
+    def _take_again(self, found: Range, origin: Origin, rows: RowsByShard) -> None:
         said = self._decoder.decode(origin, found.clock, True)
         if isinstance(said, Refusal):
             if found.is_grace:

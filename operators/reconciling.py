@@ -18,12 +18,12 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ours, position
-from operators.effects import Applied, effects_of
+from operators.effects import Applied, effects_of, still_to_come
 from operators.evaluate import measure_of
 from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
 from operators.reconciled_json import count_event, hold_event, variance_json
 from operators.reference import unpack_reconciliation
-from operators.rules import causes, holds, lines, lots, supply, variances
+from operators.rules import causes, holds, lots, variances
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
@@ -36,6 +36,7 @@ from schemas.reconciled import (
     ATP,
     CloseStatement,
     Decided,
+    Evidence,
     Judged,
     Reported,
     Rows,
@@ -505,16 +506,15 @@ class Reconciler:
     ) -> causes.Surroundings:
         measure = measure_of(item)
         worths = [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
-        coming: set[int] = set()
-        claimed: set[int] = set()
+        coming: dict[int, list[Evidence]] = {}
         if name == "on_hand":
-            coming, claimed = _coming_and_claimed(item, row.place, row.as_of)
+            units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+            coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
         return causes.Surroundings(
             worths,
             siblings,
             effects,
-            frozenset(coming - {0}),
-            frozenset(claimed - {0}),
+            coming,
             self._was(item, row, name, effects),
             name == ATP and self._is_before_last(item, row),
             _scaled(facts.tolerance, item),
@@ -938,22 +938,3 @@ def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:
             rounded = floor(exact) if name in ROUNDED_DOWN else ceil(exact)
             found[name] = measure.limited(rounded, quantity, row.uom, name)
     return found
-
-
-def _coming_and_claimed(item: Item, location: str, as_of: int) -> tuple[set[int], set[int]]:
-    """What each receipt and transfer still brings to a location, and what each order line still claims there."""
-    coming = {
-        supply.expected(receipt, position.parts_of(item, key)[0])
-        for key, receipt in item.receipts.items()
-        if key[1] == location
-    }
-    coming |= {supply.in_transit(transfer) for key, transfer in item.transfers.items() if key[1] == location}
-    claimed: set[int] = set()
-    for line in item.lines.values():
-        at = line.at.get(location)
-        hard = at.claimed if at is not None else 0
-        soft = 0
-        if line.location == location and (line.expires_at is None or line.expires_at > as_of):
-            soft = lines.soft_allocated(line)
-        claimed |= {hard, soft, hard + soft}
-    return coming, claimed

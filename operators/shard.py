@@ -161,7 +161,7 @@ class ShardConfig:
     @property
     def reach(self) -> int:
         """How far back journals go: to what the oldest statement that is accepted is as of, when it is judged."""
-        return self.widest_window + max((self.settle, *self.settles.values()))
+        return self.widest_window + max(self.settle, max(self.settles.values(), default=0))
 
 
 class Shard:

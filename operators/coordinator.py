@@ -89,8 +89,8 @@ class Saved(msgspec.Struct, array_like=True):
     statements: list[Statement]
     #: scope -> (as_of, taken) of accepted statements of all items
     last: dict[str, list[tuple[int, int]]]
-    #: scope -> the rejected statement that is complained of, and since when
-    complaints: dict[str, tuple[str, str, int]]
+    #: scope -> the rejected statements that are complained of, and since when
+    complaints: dict[str, list[tuple[str, str, int]]]
 
 
 _saved = msgspec.msgpack.Decoder(Saved)
@@ -147,7 +147,7 @@ class Coordinator:
         self.rules: dict[str, ReconciliationFacts] = {}
         self.statements: dict[Key, Statement] = {}
         self._last: dict[str, list[tuple[int, int]]] = {}
-        self._complaints: dict[str, tuple[str, str, int]] = {}
+        self._complaints: dict[str, list[tuple[str, str, int]]] = {}
         if resume is not None:
             saved = _saved.decode(resume)
             self.statements = {one.key: one for one in saved.statements}
@@ -428,16 +428,11 @@ class Coordinator:
         unknown = f"{found.source} ?"
         if found.verdict == ACCEPTED:
             for scope in (found.scope, unknown):
-                complaint = self._complaints.pop(scope, None)
-                if complaint is not None:
-                    source, statement_id, since = complaint
-                    self._note(source, statement_id, since, now, [], is_open=False)
+                for complaint in self._complaints.pop(scope, ()):
+                    self._note(*complaint, now, [], is_open=False)
             return
         scope = unknown if found.started_at is None else found.scope
-        before = self._complaints.pop(scope, None)
-        if before is not None:
-            self._note(*before, now, [], is_open=False)  # the newer one takes its place
-        self._complaints[scope] = (*found.key, now)
+        self._complaints.setdefault(scope, []).append((*found.key, now))
         self._note(*found.key, now, now, found.reasons, is_open=True)
 
     def _note(

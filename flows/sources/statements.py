@@ -140,6 +140,11 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             raise StopIteration
         if not self._snapshots:
             return []
+        if not self._run.settings.reconciliation.enabled:
+            if not self._run.until_caught_up:
+                return []
+            self._shared.has_statements = False
+            raise StopIteration
         if self._is_snapped:
             self._is_snapped = False
             self.coordinator.epoch_finished()

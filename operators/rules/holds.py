@@ -96,8 +96,7 @@ def correction(row: Correctable, by_person: bool = False) -> Count | None:
             return None
         quantity = row.theirs["on_hand"] if "on_hand" in measures else row.ours_on_hand
         quarantined = row.theirs["quarantined"] if "quarantined" in measures else None
-        there = row.ours_quarantined if quarantined is None else quarantined
-        if quantity < 0 or (quarantined is not None and not 0 <= quarantined <= quantity) or there > quantity:
+        if quantity < 0 or (quarantined is not None and not 0 <= quarantined <= quantity):
             return None
         doubtful = {measure for measure in measures if row.differences[measure] in MAY_BE_OURS}
         if by_person or not (raises and doubtful):

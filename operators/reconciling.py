@@ -27,9 +27,9 @@ from operators.rules import causes, holds, lots, variances
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
-from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
+from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at, agrees
 from operators.rules.rounding import round_safely
-from operators.rules.statements import added_causes, agrees
+from operators.rules.statements import added_causes
 from operators.rules.topology import children, expand
 from schemas.messages import ExceptionNote
 from schemas.reconciled import (
@@ -280,7 +280,7 @@ class Reconciler:
 
     def _judge(self, found: Open, item: Item, row: Stated, theirs: dict[str, int]) -> None:
         facts = self._rules.get(row.source, DEFAULTS)
-        tolerance = _scaled(facts.tolerance, item)
+        scale = measure_of(item).scale
         compared: dict[str, int] = {}
         differing: list[str] = []
         for name, quantity in theirs.items():
@@ -288,7 +288,7 @@ class Reconciler:
             if known is None:
                 continue
             compared[name] = known
-            if not agrees(quantity, known, tolerance, facts.tolerance_percent):
+            if not agrees(facts, known, quantity, scale):
                 differing.append(name)
         tally = found.tally
         if differing:
@@ -429,7 +429,7 @@ class Reconciler:
     def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
         scope = self._scope(message.locations)
         facts = self._rules.get(message.source, DEFAULTS)
-        tolerance = _scaled(facts.tolerance, item)
+        scale = measure_of(item).scale
         for location, place in item.places.items():
             if (scope is not None and location not in scope) or self._has_row(message, item.code, location, ""):
                 continue
@@ -439,7 +439,7 @@ class Reconciler:
                 if lot and self._has_row(message, item.code, location, lot):
                     continue
                 known = self._ours(item, location, lot, "on_hand", message.as_of)
-                if known is None or agrees(0, known, tolerance, facts.tolerance_percent):
+                if known is None or agrees(facts, known, 0, scale):
                     continue
                 yield Judged(
                     message.source,
@@ -517,8 +517,8 @@ class Reconciler:
             coming,
             self._was(item, row, name, effects),
             name == ATP and self._is_before_last(item, row),
-            _scaled(facts.tolerance, item),
-            Fraction(facts.tolerance_percent),
+            facts,
+            measure.scale,
         )
 
     def _is_before_last(self, item: Item, row: Judged) -> bool:
@@ -634,7 +634,7 @@ class Reconciler:
                 "",
                 verdict.as_of,
                 verdict.as_of,
-                str(_scaled(facts.tolerance, item)),
+                str(facts.tolerance),
                 str(facts.tolerance_percent),
             )
             if not verdict.is_accepted:
@@ -736,7 +736,8 @@ class Reconciler:
         if now is not None and now != standing.ours and standing.measure != ATP:
             standing = replaced(standing, ours=now)
         step = None
-        if agrees(standing.theirs, standing.ours, Fraction(standing.tolerance), Fraction(standing.tolerance_percent)):
+        facts = ReconciliationFacts(Fraction(standing.tolerance), Fraction(standing.tolerance_percent))
+        if agrees(facts, standing.ours, standing.theirs, measure_of(item).scale):
             step = "becomes_equal"
         elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
             item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
@@ -914,12 +915,6 @@ def is_known(ids: RememberedIds, identity: int) -> bool:
 
 def _logged(applied: Applied) -> tuple[int, int]:
     return (applied[0].recorded_at, applied[0].origin.offset)
-
-
-def _scaled(tolerance: Fraction, item: Item) -> Fraction:
-    scale: int = measure_of(item).scale
-    scaled: Fraction = tolerance * 10**scale
-    return scaled
 
 
 def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Statements through the engine's own rules on an injected clock, without servers: what the dataflow does.
 
-    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it writes
+    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ verdict ─► shard ─► what it writes
 
 What it withholds and corrects comes back as events, as it would through Kafka.
 """

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from schemas.aside import Pasts
 
 #: What orders two words on one thing: (occurred_at, event_id, source), the strings by their bytes.
 Moment = tuple[int, str, str]
@@ -23,6 +26,7 @@ class Cell:
         "count",
         "moves",
         "on_hand",
+        "past",
         "quarantine_count",
         "quarantine_moves",
         "quarantine_recorded",
@@ -41,6 +45,8 @@ class Cell:
         #: how much of each journal the last snapshot holds; -1: it holds another journal than this
         self.recorded = 0
         self.quarantine_recorded = 0
+        #: None but for a cell that was counted within the window
+        self.past: Pasts | None = None
 
 
 class Place(Cell):
@@ -78,6 +84,7 @@ class Place(Cell):
         self.quarantine_moves = None
         self.recorded = 0
         self.quarantine_recorded = 0
+        self.past = None
         self.lots: dict[str, Cell] | None = None
         # aggregates
         self.hard_reserved = 0
@@ -104,27 +111,12 @@ class Place(Cell):
     @property
     def shown(self) -> tuple[int, ...]:
         """The seven figures last published, in the order of SHOWN_FIELDS."""
-        return (
-            self.shown_on_hand,
-            self.shown_quarantined,
-            self.shown_soft_allocated,
-            self.shown_hard_reserved,
-            self.shown_in_transit,
-            self.shown_expected,
-            self.shown_available,
-        )
+        return tuple([getattr(self, f"shown_{name}") for name in SHOWN_FIELDS])
 
     @shown.setter
     def shown(self, figures: Sequence[int]) -> None:
-        (
-            self.shown_on_hand,
-            self.shown_quarantined,
-            self.shown_soft_allocated,
-            self.shown_hard_reserved,
-            self.shown_in_transit,
-            self.shown_expected,
-            self.shown_available,
-        ) = figures
+        for name, figure in zip(SHOWN_FIELDS, figures, strict=True):
+            setattr(self, f"shown_{name}", figure)
 
 
 POSITION_FIELDS = (
@@ -280,13 +272,18 @@ class Withheld:
 class Rare:
     """What few items have beside the rest, so that the others need not have room for it."""
 
-    __slots__ = ("best_before", "doubtful", "parts", "withheld")
+    __slots__ = ("best_before", "doubtful", "judged", "lot_words", "parts", "variances", "withheld")
 
     def __init__(self) -> None:
         #: lot -> the newest word on the last day that it may be sold, in days since 1970 (None: it has none)
         self.best_before: dict[str, tuple[Moment, int | None]] = {}
         #: by location
         self.withheld: dict[str, Withheld] = {}
+        #: (lot, location or "") -> words on holding it before the newest that still matter
+        self.lot_words: dict[tuple[str, str], list[tuple[Moment, bool]]] = {}
+        #: rows of open statements in variance, and variances as they stand, both by their keys
+        self.judged: dict[str, Any] = {}
+        self.variances: dict[str, Any] = {}
         # aggregates
         #: (receipt id, location) of an order with parts -> what they count for, and what was received of them
         self.parts: dict[tuple[str, str], tuple[int, int]] = {}

@@ -11,7 +11,21 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from schemas.settings import Settings
-from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, REPLAYS, UPDATES
+from schemas.topics import (
+    ALL,
+    DEAD_LETTERS,
+    DECISIONS,
+    EXCEPTIONS,
+    INPUTS,
+    POSITIONS,
+    REFERENCE,
+    REPLAYS,
+    STATEMENTS,
+    STATUSES,
+    TALLIES,
+    UPDATES,
+    VARIANCES,
+)
 
 CREATE_TIMEOUT_S = 30.0
 #: Kafka limits a batch, not a value: room for the key, headers and framing of the largest message.
@@ -20,6 +34,8 @@ FRAMING_BYTES = 64 * 1024
 DEAD_LETTER_FACTOR = 16
 #: Somebody has to look at them; a week is a holiday.
 KEPT_MS = 30 * 86_400_000
+#: Of use to the run that wrote them alone.
+TALLIES_KEPT_MS = 3_600_000
 
 
 def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
@@ -38,12 +54,13 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     compacted = {"cleanup.policy": "compact", "max.message.bytes": str(largest)}
     kept = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS)}
     topics: dict[str, tuple[int, dict[str, str]]] = {}
-    for name in INPUTS:
+    for name in (*INPUTS, STATEMENTS, DECISIONS):
         topics[name] = (partitions, inputs)
     for name in REFERENCE:
         topics[name] = (1, compacted)
-    for name in (*UPDATES, POSITIONS):
+    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES):
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
+    topics[TALLIES] = (1, {"cleanup.policy": "delete", "retention.ms": str(TALLIES_KEPT_MS)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
     return {settings.topic(name): topics[name] for name in ALL}

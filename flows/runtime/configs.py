@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from operators.coordinator import CoordinatorConfig
 from operators.decode import DecoderConfig
 from operators.rules.admission import Windows
 from operators.shard import ShardConfig
 from schemas.settings import Settings
 from schemas.topics import INPUTS
+from schemas.variances import OWN_SOURCE
 
 
 def windows_of(settings: Settings) -> Windows:
@@ -28,8 +30,15 @@ def decoder_config(settings: Settings) -> DecoderConfig:
     )
 
 
-def shard_config(settings: Settings) -> ShardConfig:
-    """Give what a shard needs."""
+def coordinator_config(settings: Settings) -> CoordinatorConfig:
+    """Give what decides about whole statements."""
+    settles = {name: source.settle for name, source in settings.sources.items()}
+    return CoordinatorConfig(settings.shards, windows_of(settings), settings.settle_of(""), settles)
+
+
+def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
+    """Give what a shard needs; `run` is the run's token."""
+    reconciles = settings.reconciliation.enabled
     return ShardConfig(
         shards=settings.shards,
         dedup_window=settings.dedup_window,
@@ -39,8 +48,18 @@ def shard_config(settings: Settings) -> ShardConfig:
         breakdown=settings.updates.breakdown,
         time_zone=settings.time_zone,
         has_claims=settings.updates.claims,
+        settle=settings.settle_of("") if reconciles else 0,
+        settles={name: source.settle for name, source in settings.sources.items()} if reconciles else {},
+        hold_alert=settings.reconciliation.hold_alert,
+        run=run,
     )
 
 
 def _source_windows(settings: Settings) -> dict[str, int]:
-    return {name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None}
+    windows = {
+        name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None
+    }
+    own = settings.window_of(OWN_SOURCE)
+    if own != settings.dedup_window:
+        windows[OWN_SOURCE] = own
+    return windows

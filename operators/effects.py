@@ -75,7 +75,7 @@ def still_to_come(item: Item, location: str, as_of: int, units: Sequence[Unit]) 
         hard = there.claimed if there is not None else 0
         soft = 0
         if line.location == location and (line.expires_at is None or line.expires_at > as_of):
-            soft = lines.soft_allocated(line)
+            soft = lines.soft_allocated(line, lines.totals(line)[1])
         said = [unit for unit in units if (unit.order_id, unit.line_id) == (order_id, line_id)]
         for claim in {hard, soft, hard + soft}:
             _add(found, -claim, said)

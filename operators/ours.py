@@ -108,12 +108,13 @@ def soft_allocated(item: Item, location: str, place: Place, as_of: int) -> int:
     for line in item.lines.values():
         if line.expires_at is None or line.location != location or line.lapsed == (line.expires_at <= as_of):
             continue
+        _, served = lines.totals(line)
         if line.lapsed:
             line.lapsed = False
-            total += lines.soft_allocated(line)
+            total += lines.soft_allocated(line, served)
             line.lapsed = True
         else:
-            total -= lines.soft_allocated(line)
+            total -= lines.soft_allocated(line, served)
     return total
 
 

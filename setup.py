@@ -62,6 +62,8 @@ MODULES = [
     "flows.readmodel.redis_model",
 ]
 
+BUILT = Path("build/cython")
+
 
 def has_compiler() -> bool:
     """Can a module be compiled here: is there a C compiler, and are Python's headers where it looks?"""
@@ -79,6 +81,16 @@ def has_compiler() -> bool:
         except OSError:
             return False
     return done.returncode == 0
+
+
+def has_newer_types(built: Path) -> bool:
+    """Is any `.pxd` newer than what was made of it? Cython follows direct `cimport`s alone, and sizes go further."""
+    made = [path.stat().st_mtime for path in built.rglob("*.c")]
+    return bool(made) and any(
+        path.stat().st_mtime > min(made)
+        for room in ("schemas", "operators", "flows")
+        for path in Path(room).rglob("*.pxd")
+    )
 
 
 def extensions() -> list[Any]:
@@ -99,7 +111,8 @@ def extensions() -> list[Any]:
     ]
     return cythonize(  # type: ignore[no-any-return]
         named,
-        build_dir="build/cython",
+        build_dir=str(BUILT),
+        force=has_newer_types(BUILT),
         compiler_directives={
             "language_level": 3,
             "annotation_typing": False,  # the .pxd says what is typed; annotations are mypy's

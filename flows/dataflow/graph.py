@@ -54,7 +54,7 @@ class Worker:
     def _build(self) -> Dataflow:
         run = self.run
         flow = Dataflow(FLOW_ID)
-        events = SharedReader(self.shared, self.metrics, self.early)
+        events = SharedReader(self.shared, self.metrics, self.early, self.publisher.prepare)
         words = op.input("inputs", flow, InputSource(events, self.shared))
         to_shards = op.flat_map_batch("to_shards", words, _to_shards)
         outcomes = op.stateful_batch(

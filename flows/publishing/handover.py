@@ -82,6 +82,13 @@ class Handover:
                 self._condition.wait(1.0)
             self._refused_bytes += size
 
+    def prepare(self) -> None:
+        """Begin to write all that was handed over: it will be waited for soon."""
+        with self._condition:
+            if not self._is_clean:
+                self._is_barrier_wanted = True
+                self._condition.notify_all()
+
     @contextmanager
     def settled(self) -> Iterator[dict[int, list[Outgoing]]]:
         """Wait until all that was handed over is written, and keep it so; give what still waits for Kafka, by shard."""

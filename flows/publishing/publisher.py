@@ -140,6 +140,10 @@ class Publisher:
         """Take what a shard said; waits if the writer is too far behind."""
         self.handover.post(Said(shard, outcome))
 
+    def prepare(self) -> None:
+        """An epoch ends: begin step 4, while the shards encode what changed."""
+        self.handover.prepare()
+
     def settle(self) -> None:
         """Wait until all that was taken is written."""
         with self.handover.settled():

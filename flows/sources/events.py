@@ -11,7 +11,7 @@ show the lag; recovery does not use them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -294,9 +294,13 @@ class EndedPart(EventPart):
 class SharedReader:
     """What all event partitions of a process read with: one consumer, one decoder, and one of them that polls."""
 
-    def __init__(self, shared: Shared, metrics: Metrics, early: EarlyLayers) -> None:
+    def __init__(
+        self, shared: Shared, metrics: Metrics, early: EarlyLayers, prepare: Callable[[], None] = lambda: None
+    ) -> None:
         run, settings = shared.run, shared.run.settings
         self._metrics, self._early = metrics, early
+        #: tells the sink that an epoch ends
+        self._prepare = prepare
         self.run, self.known, self.progress = run, shared.known, shared.progress
         self._shared = shared
         self._mailbox, self.stop = shared.mailbox, shared.stop
@@ -384,6 +388,7 @@ class SharedReader:
     def end_epoch(self, number: int) -> None:
         """Fix what the snapshot with this number says of each partition."""
         self._metrics.snapshot_taken()
+        self._prepare()
         self._early.begin()
         self._snapped = [(part.name, part.fix(number)) for part in self._parts]
 

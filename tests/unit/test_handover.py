@@ -126,3 +126,15 @@ def test_the_writer_waits_as_long_as_it_says_and_ends_when_all_is_taken() -> Non
     assert handover.wait(lambda: 60.0), "something is there"
     handover.take()
     assert not handover.wait(lambda: 60.0)
+
+
+def test_what_will_be_waited_for_is_begun_before_and_waits_for_nobody() -> None:
+    handover = Handover()
+    handover.prepare()
+    assert not handover.is_barrier_wanted, "nothing was handed over"
+    handover.post(Opening(0, None))
+    handover.prepare()
+    assert handover.is_barrier_wanted
+    handover.take()
+    handover.settle({})
+    assert snapshot(handover) == {} and not handover.is_barrier_wanted

@@ -34,6 +34,8 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 #: Accepted statements of items `all` that are remembered a source and scope: what the next one is compared with is the
 #: one before its own as_of, and statements seldom come more out of order than this.
 LAST_MAX = 16
+#: How often a statement is told of whose rows are being judged: a million of them change it a thousand times.
+TELL_EVERY = 1_000_000
 Key = tuple[str, str]
 
 
@@ -155,6 +157,8 @@ class Coordinator:
         # of this run alone
         self._tallies: dict[Key, dict[int, Tally]] = {}
         self._changed: set[Key] = set()
+        #: when each that is not decided was told of last
+        self._told_at: dict[Key, int] = {}
         #: round of closing that was asked for in this run; whether units were; after how many epochs all of it is kept
         self._asked: dict[Key, int] = {}
         self._searched: set[Key] = set()
@@ -273,13 +277,23 @@ class Coordinator:
                 found.state = CLOSING
             if found.state == CLOSING:
                 self._close(found)
-        for key in self._changed:
-            one = self.statements.get(key)
-            if one is not None:
-                self._words.reported.append(self._status(one))
-        self._changed.clear()
+        self._tell_changed()
         words, self._words = self._words, Words()
         return words
+
+    def _tell_changed(self) -> None:
+        """Say what is known of those that changed; of one that is being read once a second."""
+        now = self._clock()
+        for key in list(self._changed):
+            one = self.statements.get(key)
+            if one is not None and one.state != DECIDED and now - self._told_at.get(key, 0) < TELL_EVERY:
+                continue
+            self._changed.discard(key)
+            self._told_at[key] = now
+            if one is None or one.state == DECIDED:
+                self._told_at.pop(key, None)
+            if one is not None:
+                self._words.reported.append(self._status(one))
 
     def next_due(self) -> int | None:
         """When the next statement is over that does not become complete before, in UTC microseconds."""

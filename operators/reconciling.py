@@ -134,6 +134,8 @@ class Reconciler:
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
         self._held: dict[tuple[str, str], tuple[int, int]] = {}
+        #: (since, item, location) of what was not reported yet, the oldest first; some may be over
+        self._alerts: deque[tuple[int, str, str]] = deque()
         self._said: list[Reported] = []
         self.run = 0
         if resume is not None:
@@ -167,6 +169,10 @@ class Reconciler:
                 continue
             if kind == "absent":
                 self._find_absent(key, code)
+            elif kind == "begin":
+                self._begin_search(key)
+            elif kind == "search":
+                self._search(key, code)
             elif kind == "searched":
                 self._finish_search(key)
             elif kind == "cause":
@@ -185,14 +191,13 @@ class Reconciler:
 
     def next_alert(self) -> int | None:
         """When the next hold is too long, in UTC microseconds."""
-        alert = self._shard.config.hold_alert
-        return min((since + alert for since, told in self._held.values() if not told), default=None)
+        return self._alerts[0][0] + self._shard.config.hold_alert if self._alerts else None
 
     def pass_time(self, now: int) -> None:
         """Report what is held for too long."""
-        alert = self._shard.config.hold_alert
-        for (code, location), (since, told) in list(self._held.items()):
-            if not told and since + alert <= now:
+        while self._alerts and self._alerts[0][0] + self._shard.config.hold_alert <= now:
+            since, code, location = self._alerts.popleft()
+            if self._held.get((code, location)) == (since, 0):
                 self._held[code, location] = (since, now)
                 self._complain(code, location, since, now, True)
 
@@ -299,7 +304,9 @@ class Reconciler:
             tally.not_compared += 1
         standing = item.rare.variances if item.rare is not None else {}
         keys = {name: variance_key(row.source, item.code, row.place, row.lot, name) for name in compared}
-        if differing or any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared):
+        is_known_here = any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared)
+        # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
+        if differing or is_known_here or (row.type == STOCK_STATED and ours.own_hold(item, row.place)[0]):
             stated = {name: theirs[name] for name in compared}
             judged = Judged(
                 row.source,
@@ -338,13 +345,13 @@ class Reconciler:
         if found.verdict is not None:
             return
         tally = found.tally
-        tally.is_closed = False
+        tally.round, tally.is_closed = 0, False
         self._closing[key] = message
         self._units[key] = {}
         self._sent[key] = {}
         if message.is_whole:
             self._work.extend(("absent", key, code) for code in list(self._shard.items))
-        self._work.append(("searched", key, ""))
+        self._work.append(("begin", key, ""))
 
     def _find_absent(self, key: tuple[str, str], code: str) -> None:
         item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
@@ -358,28 +365,32 @@ class Reconciler:
         for judged in self._absent_rows(item, message):
             self._keep(found, item, judged)
 
-    def _finish_search(self, key: tuple[str, str]) -> None:
-        """Tell of which items units are wanted: of those that figures alone do not explain."""
-        found = self._open[key]
-        if key not in self._closing:
+    def _begin_search(self, key: tuple[str, str]) -> None:
+        """Find out of which items units are wanted: of those that figures alone do not explain."""
+        tally = self._open[key].tally
+        tally.wanted, tally.promises, tally.span = [], [], (0, 0)
+        self._work.extend(("search", key, code) for code in sorted(self._open[key].items))
+        self._work.append(("searched", key, ""))
+
+    def _search(self, key: tuple[str, str], code: str) -> None:
+        item, tally = self._shard.find(code), self._open[key].tally
+        if item is None:
             return
-        wanted: list[str] = []
-        promises: list[str] = []
-        moments: list[int] = []
-        for code in sorted(found.items):
-            item = self._shard.find(code)
-            rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
-            if item is None:
-                continue
-            asked = [row for row in rows if self._is_open_question(item, row, rows)]
-            moments += [row.as_of for row in asked]
-            promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
-            if any(ATP not in row.differing for row in asked):
-                wanted.append(code)
-        tally = found.tally
-        tally.round, tally.wanted, tally.promises = self._closing[key].round, wanted, promises
-        tally.span = (min(moments), max(moments)) if moments else (0, 0)
-        self._untold.add(key)
+        rows = [row for row in self._rows_of(item, key) if row.differing]
+        asked = [row for row in rows if self._is_open_question(item, row, rows)]
+        if not asked:
+            return
+        first, last = tally.span
+        moments = [row.as_of for row in asked]
+        tally.span = (min(moments) if not last else min(first, *moments), max(last, *moments))
+        tally.promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
+        if any(ATP not in row.differing for row in asked):
+            tally.wanted.append(code)
+
+    def _finish_search(self, key: tuple[str, str]) -> None:
+        if key in self._closing:
+            self._open[key].tally.round = self._closing[key].round
+            self._untold.add(key)
 
     def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
         facts = self._rules.get(row.source, DEFAULTS)
@@ -791,6 +802,7 @@ class Reconciler:
         )
         if wanted and key not in self._held:
             self._held[key] = (now, 0)
+            self._alerts.append((now, *key))
         elif not wanted and key in self._held:
             since, told = self._held.pop(key)
             if told:
@@ -874,9 +886,12 @@ class Reconciler:
         self._rules = unpack_reconciliation(saved.rules) if saved.rules else {}
         self._asked = {(item, location): quantity for item, location, quantity in saved.asked}
         self._held = {(item, location): (since, told) for item, location, since, told in saved.held}
+        self._alerts = deque(sorted((since, *key) for key, (since, told) in self._held.items() if not told))
         for found in saved.open:
             key = (found.tally.source, found.tally.statement_id)
             self._open[key] = found
+            # Closing begins anew: what is told of it now would be taken for an answer to what is asked then.
+            found.tally.round, found.tally.is_closed = 0, False
             if found.verdict is not None:
                 self._begin_verdict(found.verdict)
 

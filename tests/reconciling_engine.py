@@ -145,6 +145,8 @@ class Reconciling(Engine):
             if messages:
                 self._take(messages)
             self.pass_time(self.clock)
+            while self.shard.reconciler.is_busy:
+                self._said(self.shard.wake())
             tallied, self.tallied = self.tallied, []
             for reported in tallied:
                 self.coordinator.tally(msgspec.msgpack.decode(reported.value, type=Tally))

@@ -7,8 +7,9 @@ messages/s (strace), for all of which the source waits.
 1. `keep` appends: what is written and not synced, no committed snapshot names.
 2. `sync` comes before the last shard's snapshot of an epoch is handed over (`flows/runtime/epoch_end.py`), so that the
    epoch is committed after it.
-3. A file is deleted RETIRE_AFTER epochs after no shard of this process names it any more; those of older runs so long
-   after this one began: by then each shard, reached in its first epoch, has written again what it had there.
+3. A file is deleted RETIRE_AFTER epochs after no shard of this process names it any more; those of the run that this
+   one resumed from, so long after it began: each shard, reached in a run's first epoch, writes again what it had there.
+   So all that a committed epoch names is of one run, and what others left, each too short for that, goes at once.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class LayerFiles:
         self._waiting_bytes = 0
         self._is_synced = True
         self._syncs = 0
+        #: the runs of which shards resumed
+        self._resumed: set[int] = set()
         #: file -> the shards that name it
         self._users: dict[str, set[int]] = {}
         #: file -> since which sync nobody names it
@@ -75,6 +78,7 @@ class LayerFiles:
         """Give what a snapshot of an earlier run names; LayerError, naming the file, if it is not there as it says."""
         name, offset, size, checksum = kept
         path = self._folder / name
+        self._resumed.add(_run_of(name))
         try:
             with path.open("rb") as file:
                 file.seek(offset)
@@ -152,8 +156,19 @@ class LayerFiles:
             elif self._syncs >= self._unused.setdefault(name, self._syncs) + RETIRE_AFTER:
                 (self._folder / name).unlink(missing_ok=True)
                 del self._users[name], self._unused[name]
-        if self._syncs == RETIRE_AFTER + 1:
-            for path in self._folder.iterdir():
-                found = NAME.fullmatch(path.name)
-                if found is not None and int(found[1]) < self._token:
-                    path.unlink(missing_ok=True)
+        if self._syncs == 1 and self._resumed:
+            self._delete_older(self._resumed)
+        elif self._syncs == RETIRE_AFTER + 1:
+            self._delete_older(set())
+
+    def _delete_older(self, but_of: set[int]) -> None:
+        for path in self._folder.iterdir():
+            run = _run_of(path.name)
+            if 0 <= run < self._token and run not in but_of:
+                path.unlink(missing_ok=True)
+
+
+def _run_of(name: str) -> int:
+    """Give the token of the run that wrote a file; -1: it is none of ours."""
+    found = NAME.fullmatch(name)
+    return int(found[1]) if found is not None else -1

@@ -125,6 +125,26 @@ def test_files_of_older_runs_go_when_all_shards_have_written_again_what_they_had
     assert names(later) == ["00000008-00-00000001.lay", "00000008-01-00000001.lay", "notes.txt"]
 
 
+def test_what_runs_left_that_were_too_short_goes_when_the_next_one_ends_its_first_epoch(tmp_path: Path) -> None:
+    def run(token: int, resumed: list[Kept]) -> list[Kept]:
+        files = LayerFiles(tmp_path, token)
+        again = [files.keep(files.read(place)) for place in resumed]
+        if not again:
+            again = [files.keep(b"1")]
+        files.use(0, again)
+        files.sync()
+        files.close()
+        return again
+
+    kept = run(1, [])
+    run(2, kept)  # dies before its first epoch is committed: the next one resumes from what the first had
+    kept = run(3, kept)
+    assert sorted(path.name[:8] for path in tmp_path.iterdir()) == ["00000001", "00000003"]
+    for token in (4, 5, 6):
+        kept = run(token, kept)
+    assert sorted(path.name[:8] for path in tmp_path.iterdir()) == ["00000005", "00000006"]
+
+
 def test_a_disk_that_takes_a_part_of_a_write_gets_the_rest(files: LayerFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(module.os, "write", lambda one, content: write(one, content[:3]))

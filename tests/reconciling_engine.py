@@ -1,6 +1,6 @@
 """Statements through the engine's own rules on an injected clock, without servers: what the dataflow does, in order.
 
-    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it writes
+    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it says
 
 What it withholds and corrects comes back as events, as it would through Kafka.
 """
@@ -44,7 +44,8 @@ class Reconciling(Engine):
         self.written: list[Reported] = []
         self.letters: list[Refusal] = []
         self.tallied: list[Reported] = []
-        super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, settle_us)
+        longest = max(settle_us, *(settles or {}).values(), 0)
+        super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, longest)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
         self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles)
@@ -121,8 +122,7 @@ class Reconciling(Engine):
     def settle(self) -> None:
         """Let words go round until nothing is said any more."""
         for _ in range(1000):
-            self.coordinator.snapshot()
-            self.coordinator.epoch_finished()
+            self.end_epoch()
             words = self.coordinator.step(self.clock)
             self.letters += words.refusals
             self._heard(words.reported)
@@ -141,6 +141,11 @@ class Reconciling(Engine):
             if not (words or tallied or written or self.coordinator.is_busy):
                 return
         raise AssertionError("words that never end")
+
+    def end_epoch(self) -> None:
+        """All that was taken until now is safe."""
+        self.coordinator.snapshot()
+        self.coordinator.epoch_finished()
 
     def resume(self) -> None:
         raw = self.coordinator.snapshot()

@@ -118,7 +118,9 @@ def test_killed_in_the_middle_the_same_variances_and_no_second_correction(world:
     assert {key for key, one in found.items() if one["state"] == "corrected"} == {
         KEY.format(clock(number)) for number in wrong
     }
-    counts = [record.json() for record in world.read("inventory.warehouse") if b"stock_counted" in (record.value or b"")]
+    counts = [
+        record.json() for record in world.read("inventory.warehouse") if b"stock_counted" in (record.value or b"")
+    ]
     assert len({one["event_id"] for one in counts}) == len(wrong)
     assert world.read("inventory.dead_letters") == [], "a repeated correction is the same to the letter"
 

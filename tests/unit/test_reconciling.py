@@ -44,7 +44,9 @@ class Estate:
             "location": "EAST",
         } | fields
         topic = "orders" if kind.startswith("order") else "warehouse"
-        refused = self.engine.event(f"inventory.{topic}", json.dumps(value).encode(), at if recorded is None else recorded)
+        refused = self.engine.event(
+            f"inventory.{topic}", json.dumps(value).encode(), at if recorded is None else recorded
+        )
         assert refused == []
 
     def say(self, kind: str, as_of: int = NOON, recorded: int | None = None, **fields: Any) -> str | None:

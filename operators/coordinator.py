@@ -19,10 +19,11 @@ import msgspec
 
 from operators.reconciled_json import status_json
 from operators.rules.admission import Windows
+from operators.rules.causes import DAY
 from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts
 from operators.rules.statements import added_causes, reasons_against
 from schemas.messages import ExceptionNote
-from schemas.reconciled import CloseStatement, Reported, Tally, VerdictFell
+from schemas.reconciled import CloseStatement, Reported, Tally, UnitsFound, VerdictFell
 from schemas.stated import Stated
 from schemas.topics import STATUSES
 from schemas.units import Refusal
@@ -43,6 +44,8 @@ class Statement(msgspec.Struct, array_like=True):
     statement_id: str
     #: as_of of the first message that was heard; of the start, once that is there
     as_of: int
+    #: as_of of the first message, for good
+    born: int
     state: str = PENDING
     started_at: int | None = None
     ended_at: int | None = None
@@ -59,6 +62,7 @@ class Statement(msgspec.Struct, array_like=True):
     conflicts: int = 0
     #: rows read that are not due yet
     waiting: int = 0
+    decided_at: int = 0
     verdict: str = ""
     reasons: list[str] = []
     #: of the decided: what the shards had found, in all
@@ -85,8 +89,8 @@ class Saved(msgspec.Struct, array_like=True):
     statements: list[Statement]
     #: scope -> (as_of, taken) of accepted statements of all items
     last: dict[str, list[tuple[int, int]]]
-    #: scope -> the rejected statement that is complained of, and since when
-    complaints: dict[str, tuple[str, str, int]]
+    #: scope -> the rejected statements that are complained of, and since when
+    complaints: dict[str, list[tuple[str, str, int]]]
 
 
 _saved = msgspec.msgpack.Decoder(Saved)
@@ -106,17 +110,31 @@ class CoordinatorConfig:
         return self.settles.get(source, self.settle)
 
 
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is to be read again: units of these items with an occurred_at between the two moments, and promises."""
+
+    source: str
+    statement_id: str
+    items: set[str]
+    #: "item:channel": what was sent for these in that time
+    promises: set[str]
+    since: int
+    until: int
+
+
 @dataclass(slots=True)
 class Words:
-    """What is to be said: to every shard, and to Kafka."""
+    """What is to be said: to every shard, to whoever reads units again, and to Kafka."""
 
-    to_shards: list[CloseStatement | VerdictFell] = field(default_factory=list)
+    to_shards: list[CloseStatement | UnitsFound | VerdictFell] = field(default_factory=list)
+    searches: list[Search] = field(default_factory=list)
     reported: list[Reported] = field(default_factory=list)
     notes: list[ExceptionNote] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.to_shards or self.reported or self.notes or self.refusals)
+        return bool(self.to_shards or self.searches or self.reported or self.notes or self.refusals)
 
 
 class Coordinator:
@@ -129,7 +147,7 @@ class Coordinator:
         self.rules: dict[str, ReconciliationFacts] = {}
         self.statements: dict[Key, Statement] = {}
         self._last: dict[str, list[tuple[int, int]]] = {}
-        self._complaints: dict[str, tuple[str, str, int]] = {}
+        self._complaints: dict[str, list[tuple[str, str, int]]] = {}
         if resume is not None:
             saved = _saved.decode(resume)
             self.statements = {one.key: one for one in saved.statements}
@@ -137,8 +155,9 @@ class Coordinator:
         # of this run alone
         self._tallies: dict[Key, dict[int, Tally]] = {}
         self._changed: set[Key] = set()
-        #: those that were closed in this run; after how many epochs all of it is kept
-        self._asked: set[Key] = set()
+        #: round of closing that was asked for in this run; whether units were; after how many epochs all of it is kept
+        self._asked: dict[Key, int] = {}
+        self._searched: set[Key] = set()
         self._kept_at: dict[Key, int] = {}
         self._epochs = self._finished = 0
         self._words = Words()
@@ -173,6 +192,10 @@ class Coordinator:
         if found.state == PENDING:
             found.waiting = max(0, found.waiting + rows)
 
+    def born(self, row: Stated) -> int:
+        """Give what tells the statement of an admitted row from one of before with the same id."""
+        return self.statements[row.source, row.statement_id].born
+
     def admits(self, row: Stated) -> bool:
         """Is a row, now due, to be judged? Of a statement that is closed or decided it is a duplicate or a conflict."""
         found = self._of(row)
@@ -206,7 +229,7 @@ class Coordinator:
         found = self._known(said.source, said.statement_id, said.as_of)
         if found.state == PENDING:
             return found
-        self._repeats(found, said, said.as_of <= found.as_of)
+        self._repeats(found, said, said.as_of <= (found.decided_at or self._clock()))
         return None
 
     def _repeats(self, found: Statement, said: Stated, is_same: bool) -> None:
@@ -221,7 +244,7 @@ class Coordinator:
     def _known(self, source: str, statement_id: str, as_of: int) -> Statement:
         found = self.statements.get((source, statement_id))
         if found is None or (found.state == DECIDED and self._is_over(found)):
-            found = self.statements[source, statement_id] = Statement(source, statement_id, as_of)
+            found = self.statements[source, statement_id] = Statement(source, statement_id, as_of, as_of)
             self._changed.add(found.key)
         return found
 
@@ -306,25 +329,53 @@ class Coordinator:
     def _close(self, found: Statement) -> None:
         key = found.key
         if key not in self._asked:
-            self._asked.add(key)
-            self._words.to_shards.append(
-                CloseStatement(
-                    *key,
-                    found.as_of,
-                    found.ended_at or found.as_of,
-                    found.locations,
-                    found.is_whole and found.started_at is not None and found.ended_at is not None,
-                    self.run,
-                )
-            )
+            self._ask(found, 1)
             return
         tallies = self._tallies.get(key, {})
+        if key not in self._searched:
+            asked = self._asked[key]
+            if sum(one.round == asked for one in tallies.values()) < self._config.shards:
+                return
+            if asked == 1 and found.is_whole and self._may_miss(found):
+                self._ask(found, 2)
+            else:
+                self._search(found, list(tallies.values()))
+            return
         if sum(one.is_closed for one in tallies.values()) < self._config.shards:
             return
         # What the shards found must be in a finished epoch: the next one that begins now.
         kept_at = self._kept_at.setdefault(key, self._epochs + 1)
         if self._finished >= kept_at:
             self._decide(found)
+
+    def _ask(self, found: Statement, number: int) -> None:
+        self._asked[found.key] = number
+        ended_at = found.ended_at or found.as_of
+        refused = sorted(found.refused) if number > 1 else []
+        message = CloseStatement(
+            *found.key, found.as_of, ended_at, found.locations, number > 1, number, found.born, refused
+        )
+        self._words.to_shards.append(message)
+
+    def _may_miss(self, found: Statement) -> bool:
+        """Is what was not stated 0? Only where all that was announced is there, and something was taken."""
+        if found.started_at is None or found.ended_at is None:
+            return False
+        counts = self._counts(found)
+        said = [rows for rows in (found.start_rows, found.end_rows) if rows is not None]
+        return counts["seen"] >= max(said, default=0) and counts["seen"] > counts["refused"]
+
+    def _search(self, found: Statement, tallies: list[Tally]) -> None:
+        """Have units read again that may explain what differs, or go on without where nothing needs them."""
+        self._searched.add(found.key)
+        items = {code for tally in tallies for code in tally.wanted}
+        promises = {name for tally in tallies for name in tally.promises}
+        spans = [tally.span for tally in tallies if tally.span[1]]
+        if spans:
+            since, until = min(span[0] for span in spans) - DAY, max(span[1] for span in spans) + DAY
+            self._words.searches.append(Search(*found.key, items, promises, since, until))
+        else:
+            self._words.to_shards.append(UnitsFound(*found.key, [], True))
 
     def _decide(self, found: Statement) -> None:
         counts = self._counts(found)
@@ -349,12 +400,13 @@ class Coordinator:
             least_of_last_percent=facts.min_rows_percent_of_last,
         )
         found.verdict = REJECTED if found.reasons else ACCEPTED
-        found.state, found.counts = DECIDED, counts
+        found.state, found.counts, found.decided_at = DECIDED, counts, self._clock()
         found.duplicates = found.conflicts = 0
         found.refused = set()
         self._tallies.pop(found.key, None)
         self._kept_at.pop(found.key, None)
-        self._asked.discard(found.key)
+        self._asked.pop(found.key, None)
+        self._searched.discard(found.key)
         self._changed.add(found.key)
         if found.verdict == ACCEPTED and found.is_whole:
             last = self._last.setdefault(found.scope, [])
@@ -376,16 +428,11 @@ class Coordinator:
         unknown = f"{found.source} ?"
         if found.verdict == ACCEPTED:
             for scope in (found.scope, unknown):
-                complaint = self._complaints.pop(scope, None)
-                if complaint is not None:
-                    source, statement_id, since = complaint
-                    self._note(source, statement_id, since, now, [], is_open=False)
+                for complaint in self._complaints.pop(scope, ()):
+                    self._note(*complaint, now, [], is_open=False)
             return
         scope = unknown if found.started_at is None else found.scope
-        before = self._complaints.pop(scope, None)
-        if before is not None:
-            self._note(*before, now, [], is_open=False)  # the newer one takes its place
-        self._complaints[scope] = (*found.key, now)
+        self._complaints.setdefault(scope, []).append((*found.key, now))
         self._note(*found.key, now, now, found.reasons, is_open=True)
 
     def _note(

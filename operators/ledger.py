@@ -1,15 +1,14 @@
 """How a shard's state becomes bytes, so that an epoch costs what changed and not what is there.
 
-Each item is a handful of records (`c` a cell, `m` its journals, `l` a line, `t` a transfer, `r` a receipt, `h` a lot's
-word, `g` a lot's words of before, `d` a lot's date, `w` what a source withholds at a location, `b` what was in a cell
-before its newest count, `p` a row of an open statement that is in variance, `v` a variance, `i` the item itself, `y`
-its policies). A snapshot is
-a chain of *layers*; each holds the records that changed since the one before, and the newest record of a key stands,
-except that an `m` record says how much of the journals so far stays and what is added: a journal of a day is not
-written again for every movement. Records are decoded when an item is first touched. These shapes are a storage format:
-FORMAT rises with every change that older code cannot read; FORMATS are those that this code reads. 2 has digests with
-the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`; 4 has
-`b`, `g`, `p` and `v`.
+Each item is a handful of records (`c` a cell, `m` its journals, `b` what was in it before its newest count, `l` a
+line, `t` a transfer, `r` a receipt, `h` a lot's word, `g` a lot's words of before, `d` a lot's date, `w` what a source
+withholds at a location, `p` a row of an open statement that is in variance, `v` a variance, `i` the item itself, `y`
+its policies). A snapshot is a chain of *layers*; each holds the records that changed since the one before, and the
+newest record of a key stands, except that an `m` record says how much of the journals so far stays and what is added: a
+journal of a day is not written again for every movement. Records are decoded when an item is first touched. These
+shapes are a storage format: FORMAT rises with every change that older code cannot read; FORMATS are those that this
+code reads. 2 has digests with the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what
+of it, and has `d` and `w`; 4 has `b`, `g`, `p` and `v`.
 """
 
 from __future__ import annotations

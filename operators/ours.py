@@ -103,7 +103,7 @@ def is_counted_since(item: Item, location: str, lot: str, measure: str, as_of: i
 
 
 def soft_allocated(item: Item, location: str, place: Place, as_of: int) -> int:
-    """Give the soft claims at a location as of a moment: one that lapsed since counts, one that lapses then does not."""
+    """Give the soft claims at a location as of a moment: what lapsed since counts, what lapsed until then does not."""
     total: int = place.soft_allocated
     for line in item.lines.values():
         if line.expires_at is None or line.location != location or line.lapsed == (line.expires_at <= as_of):
@@ -132,14 +132,3 @@ def own_hold(item: Item, location: str) -> tuple[int, int]:
         return 0, -1
     word, quantity = known.words[OWN_SOURCE]
     return quantity, word[0]
-
-
-def changes(item: Item, location: str, lot: str, measure: str) -> list[tuple[int, int]]:
-    """Give (occurred_at, change) of what moved a measure at a location, as far as journals reach back."""
-    place = item.places.get(location)
-    if place is None:
-        return []
-    found: list[tuple[int, int]] = []
-    for _, cell in _cells(place, lot):
-        found += past.changes(cell, measure)
-    return sorted(found)

@@ -1,4 +1,4 @@
-"""What reconciling writes, as JSON: variances, statuses, and the events that withhold and correct (contract section 9)."""
+"""What reconciling writes, as JSON: variances, statuses, events that withhold and correct (contract section 9)."""
 
 from __future__ import annotations
 

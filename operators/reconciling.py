@@ -10,7 +10,7 @@ Work on a whole statement goes item by item, some at each of the shard's turns: 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol
@@ -18,15 +18,17 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ours, position
+from operators.effects import Applied, effects_of, still_to_come
 from operators.evaluate import measure_of
 from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
 from operators.reconciled_json import count_event, hold_event, variance_json
 from operators.reference import unpack_reconciliation
-from operators.rules import causes, holds, lines, lots, supply, variances
+from operators.rules import causes, holds, lots, variances
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
 from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
+from operators.rules.rounding import round_safely
 from operators.rules.statements import added_causes, agrees
 from operators.rules.topology import children, expand
 from schemas.messages import ExceptionNote
@@ -34,19 +36,21 @@ from schemas.reconciled import (
     ATP,
     CloseStatement,
     Decided,
+    Evidence,
     Judged,
     Reported,
     Rows,
     Rules,
     Standing,
     Tally,
+    UnitsFound,
     VerdictFell,
 )
 from schemas.state import Item
 from schemas.stated import Stated
 from schemas.statements import MEASURES
 from schemas.topics import TALLIES, VARIANCES, WAREHOUSE
-from schemas.units import Refusal
+from schemas.units import Refusal, Unit, unit_from
 from schemas.variances import OWN_SOURCE, row_id, variance_key
 
 #: Items of a statement that a shard looks at in one turn: about 2 ms.
@@ -82,6 +86,8 @@ class Open(msgspec.Struct, array_like=True):
     """One statement in one shard, until its verdict."""
 
     tally: Tally
+    #: what tells it from one of before with the same id
+    born: int
     #: fingerprints of rows that were refused and did not come again
     refused: set[int] = set()
     #: items with rows in variance
@@ -118,6 +124,12 @@ class Reconciler:
         #: of this run alone: statements of which a tally is to be told
         self._untold: set[tuple[str, str]] = set()
         self._closing: dict[tuple[str, str], CloseStatement] = {}
+        #: units of items in variance of statements that are being closed
+        self._units: dict[tuple[str, str], dict[str, list[Applied]]] = {}
+        #: of promises in variance: (when, atp, the one before) of what was sent
+        self._sent: dict[tuple[str, str], dict[tuple[str, str], list[tuple[int, int, int | None]]]] = {}
+        self._refused_of: CloseStatement | None = None
+        self._refused_names: frozenset[str] = frozenset()
         self._work: deque[Step] = deque()
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
@@ -132,13 +144,15 @@ class Reconciler:
     def take(self, message: Any) -> None:
         """Take a word that concerns statements."""
         if type(message) is Rows:
-            for row in message.rows:
-                self._take_row(row)
+            for row, born in zip(message.rows, message.born, strict=True):
+                self._take_row(row, born)
         elif type(message) is Rules:
             self._packed_rules = message.packed
             self._rules = unpack_reconciliation(message.packed)
         elif type(message) is CloseStatement:
             self._begin_close(message)
+        elif type(message) is UnitsFound:
+            self._take_units(message)
         elif type(message) is VerdictFell:
             self._begin_verdict(message)
         elif type(message) is Decided:
@@ -153,6 +167,8 @@ class Reconciler:
                 continue
             if kind == "absent":
                 self._find_absent(key, code)
+            elif kind == "searched":
+                self._finish_search(key)
             elif kind == "cause":
                 self._name_causes(key, code)
             elif kind == "closed":
@@ -213,14 +229,14 @@ class Reconciler:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _take_row(self, row: Stated) -> None:
+    def _take_row(self, row: Stated, born: int) -> None:
         key = (row.source, row.statement_id)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key), born)
         self._untold.add(key)
         tally = found.tally
-        identity = fingerprint_of(row.source, row.statement_id, row.item, row.place, row.lot, row.type)
+        identity = fingerprint_of(row.source, row.statement_id, born, row.item, row.place, row.lot, row.type)
         item = self._shard.find(row.item)
         if item is None or item.policy is None:
             message = f"item: expected an item of inventory.items, got {row.item}"
@@ -247,7 +263,7 @@ class Reconciler:
         until = row.as_of + self._shard._windows.of(row.source)
         self._shard.ids.remember(identity, content, until)
         if row.lot:
-            marker = lots_marker(row.source, row.statement_id, row.item, row.place)
+            marker = lots_marker(row.source, row.statement_id, born, row.item, row.place)
             if self._shard.ids.recognize(marker, 0) not in (DUPLICATE, CONFLICT):
                 self._shard.ids.remember(marker, 0, until)
         found.refused.discard(identity)
@@ -318,49 +334,116 @@ class Reconciler:
         key = (message.source, message.statement_id)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key), message.born)
         if found.verdict is not None:
             return
         tally = found.tally
-        tally.is_closed, tally.absent, tally.causes, tally.units, tally.explained = False, 0, {}, "0", "0"
+        tally.is_closed = False
         self._closing[key] = message
+        self._units[key] = {}
+        self._sent[key] = {}
         if message.is_whole:
-            self._work.extend(("absent", key, code) for code in self._shard.items)
-        else:
-            self._work.extend(("cause", key, code) for code in sorted(found.items))
-        self._work.append(("closed", key, ""))
+            self._work.extend(("absent", key, code) for code in list(self._shard.items))
+        self._work.append(("searched", key, ""))
 
     def _find_absent(self, key: tuple[str, str], code: str) -> None:
-        item, message, found = self._shard.find(code), self._closing[key], self._open[key]
-        if item is not None and item.policy is not None:
-            for judged in self._absent_rows(item, message):
-                self._keep(found, item, judged)
-            if code in found.items:
-                self._name_causes(key, code)
+        item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
+        if message is None or item is None or item.policy is None:
+            return
+        if self._refused_of is not message:
+            self._refused_of, self._refused_names = message, frozenset(message.refused)
+        for before in [row for row in self._rows_of(item, key) if row.is_absent]:
+            position.rare_of(item).judged.pop(judged_key(before))
+            position.mark(item, "p", judged_key(before), "")
+        for judged in self._absent_rows(item, message):
+            self._keep(found, item, judged)
+
+    def _finish_search(self, key: tuple[str, str]) -> None:
+        """Tell of which items units are wanted: of those that figures alone do not explain."""
+        found = self._open[key]
+        if key not in self._closing:
+            return
+        wanted: list[str] = []
+        promises: list[str] = []
+        moments: list[int] = []
+        for code in sorted(found.items):
+            item = self._shard.find(code)
+            rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
+            if item is None:
+                continue
+            asked = [row for row in rows if self._is_open_question(item, row, rows)]
+            moments += [row.as_of for row in asked]
+            promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
+            if any(ATP not in row.differing for row in asked):
+                wanted.append(code)
+        tally = found.tally
+        tally.round, tally.wanted, tally.promises = self._closing[key].round, wanted, promises
+        tally.span = (min(moments), max(moments)) if moments else (0, 0)
+        self._untold.add(key)
+
+    def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
+        facts = self._rules.get(row.source, DEFAULTS)
+        return any(
+            name in (*causes.PHYSICAL, ATP)
+            and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts, ()))[0]
+            not in causes.BY_FIGURES
+            for name in row.differing
+        )
+
+    def _take_units(self, message: UnitsFound) -> None:
+        key = (message.source, message.statement_id)
+        units = self._units.get(key)
+        found = self._open.get(key)
+        if units is None or found is None or found.verdict is not None:
+            return
+        for values in message.units:
+            unit = unit_from(values)
+            applied = self._applied(unit)
+            if applied is not None:
+                units.setdefault(unit.item, []).append(applied)
+        for code, channel, atp, before, at in message.sent:
+            self._sent[key].setdefault((code, channel), []).append((at, atp, before))
+        if message.is_last:
+            tally = found.tally
+            tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
+            tally.wanted, tally.promises = [], []
+            self._work.extend(("cause", key, code) for code in sorted(found.items))
+            self._work.append(("closed", key, ""))
+
+    def _applied(self, unit: Unit) -> Applied | None:
+        """Give a unit that was read again with its quantities converted; None where it was not applied."""
+        item = self._shard.find(unit.item)
+        if item is None or item.policy is None or unit.verdict is not None:
+            return None
+        measure = measure_of(item)
+        try:
+            quantity = measure.convert(unit.quantity, unit.uom, "quantity") if unit.quantity is not None else 0
+            second = measure.convert(unit.quarantined, unit.uom, "") if unit.quarantined is not None else None
+        except QuantityError as error:
+            if error.code != "quantity_not_exact" or not measure.is_safe:
+                return None
+            quantity, second = round_safely(unit, measure)
+        identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
+        return (unit, quantity, second) if is_known(self._shard.ids, identity) else None
 
     def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
-        source, statement = message.source, message.statement_id
         scope = self._scope(message.locations)
-        facts = self._rules.get(source, DEFAULTS)
+        facts = self._rules.get(message.source, DEFAULTS)
         tolerance = _scaled(facts.tolerance, item)
-        ids = self._shard.ids
         for location, place in item.places.items():
-            if scope is not None and location not in scope:
+            if (scope is not None and location not in scope) or self._has_row(message, item.code, location, ""):
                 continue
-            names = [""]
-            if is_known(ids, fingerprint_of(source, statement, item.code, location, "", STOCK_STATED)):
-                continue
-            if is_known(ids, lots_marker(source, statement, item.code, location)):
-                names = list(place.lots or ())
+            marker = lots_marker(message.source, message.statement_id, message.born, item.code, location)
+            names = list(place.lots or ()) if is_known(self._shard.ids, marker) else [""]
             for lot in names:
-                if lot and is_known(ids, fingerprint_of(source, statement, item.code, location, lot, STOCK_STATED)):
+                if lot and self._has_row(message, item.code, location, lot):
                     continue
                 known = self._ours(item, location, lot, "on_hand", message.as_of)
                 if known is None or agrees(0, known, tolerance, facts.tolerance_percent):
                     continue
                 yield Judged(
-                    source,
-                    statement,
+                    message.source,
+                    message.statement_id,
                     location,
                     lot,
                     message.as_of,
@@ -371,6 +454,15 @@ class Reconciler:
                     True,
                 )
 
+    def _has_row(self, message: CloseStatement, item: str, location: str, lot: str) -> bool:
+        """Was it stated? A refused row counts as one that is there."""
+        named = (message.source, message.statement_id, message.born, item, location, lot, STOCK_STATED)
+        identity = fingerprint_of(*named)
+        if is_known(self._shard.ids, identity):
+            return True
+        refused = self._open[message.source, message.statement_id].refused
+        return identity in refused or SPACE.join((item, location, lot)) in self._refused_names
+
     def _scope(self, named: Iterable[str] | None) -> set[str] | None:
         if named is None:
             return None
@@ -379,14 +471,15 @@ class Reconciler:
     def _name_causes(self, key: tuple[str, str], code: str) -> None:
         item, found = self._shard.find(code), self._open[key]
         assert item is not None
-        rows = self._rows_of(item, key)
-        differing = [row for row in rows if row.differing]
         tally = found.tally
+        rows = [row for row in self._rows_of(item, key) if not self._is_newly_sent(item, row, tally)]
+        differing = [row for row in rows if row.differing]
         scale = measure_of(item).scale
         facts = self._rules.get(key[0], DEFAULTS)
         for row in differing:
             for name in row.differing:
-                around = self._surroundings(item, row, name, differing, facts)
+                effects = self._effects(item, row, name)
+                around = self._surroundings(item, row, name, differing, facts, effects)
                 row.causes[name], row.evidence[name] = causes.cause_of(row, name, around)
                 added_causes(tally.causes, {name: {row.causes[name]: 1}})
                 size = Fraction(abs(row.theirs[name] - row.ours[name]), 10**scale)
@@ -403,31 +496,79 @@ class Reconciler:
         return [row for row in item.rare.judged.values() if (row.source, row.statement_id) == key]
 
     def _surroundings(
-        self, item: Item, row: Judged, name: str, siblings: list[Judged], facts: ReconciliationFacts
+        self,
+        item: Item,
+        row: Judged,
+        name: str,
+        siblings: list[Judged],
+        facts: ReconciliationFacts,
+        effects: Sequence[causes.Effect],
     ) -> causes.Surroundings:
         measure = measure_of(item)
         worths = [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
-        coming: set[int] = set()
-        claimed: set[int] = set()
+        coming: dict[int, list[Evidence]] = {}
         if name == "on_hand":
-            coming, claimed = _coming_and_claimed(item, row.place, row.as_of)
+            units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+            coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
         return causes.Surroundings(
             worths,
             siblings,
-            self._effects(item, row, name),
-            frozenset(coming - {0}),
-            frozenset(claimed - {0}),
-            False,
+            effects,
+            coming,
+            self._was(item, row, name, effects),
+            name == ATP and self._is_before_last(item, row),
             _scaled(facts.tolerance, item),
             Fraction(facts.tolerance_percent),
         )
 
+    def _is_before_last(self, item: Item, row: Judged) -> bool:
+        """Is theirs the promise that was sent before the last one?"""
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        return sent is not None and max(sent)[2] == row.theirs[ATP]
+
+    def _is_newly_sent(self, item: Item, row: Judged, tally: Tally) -> bool:
+        """Was a promise sent later than as_of - settle? Then it is not compared, and no row in variance any more."""
+        if ATP not in row.differing:
+            return False
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        settle = self._shard.config.settle_of(row.source)
+        if not sent or max(sent)[0] <= row.as_of - settle:
+            return False
+        tally.in_variance -= 1
+        tally.not_compared += 1
+        position.rare_of(item).judged.pop(judged_key(row))
+        position.mark(item, "p", judged_key(row), "")
+        self._shard._note(item)
+        return True
+
+    def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
+        """What ours was a day before, and after each unit of that day: quantity -> the last such moment."""
+        begin = row.as_of - causes.DAY
+        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+        if name not in causes.PHYSICAL or not (units or effects):
+            return {}
+        moments = sorted({begin, *(unit.occurred_at for unit, _, _ in units if begin < unit.occurred_at <= row.as_of)})
+        found = {}
+        for moment in moments:
+            known = self._ours(item, row.place, row.lot, name, moment)
+            if known is not None:
+                found[known] = moment
+        return found
+
     def _effects(self, item: Item, row: Judged, name: str) -> list[causes.Effect]:
-        """What units did to the measure there: from the journals, which know when and how much."""
-        return [causes.Effect(at, change) for at, change in ours.changes(item, row.place, row.lot, name)]
+        """What units did to the measure there; without repeats, which are read again as well."""
+        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+        first: dict[tuple[str, str, str], Applied] = {}
+        for applied in sorted(units, key=_logged):
+            unit = applied[0]
+            first.setdefault((unit.source, unit.event_id, unit.line_id), applied)
+        horizon, days = self._shard._journal_horizon, self._shard._days
+        return effects_of(item, row, name, first.values(), horizon, days)
 
     def _finish_close(self, key: tuple[str, str]) -> None:
         self._closing.pop(key, None)
+        self._units.pop(key, None)
+        self._sent.pop(key, None)
         self._open[key].tally.is_closed = True
         self._untold.add(key)
 
@@ -440,6 +581,8 @@ class Reconciler:
             return
         found.verdict = message
         self._closing.pop(key, None)
+        self._units.pop(key, None)
+        self._sent.pop(key, None)
         self._work.extend(("apply", key, code) for code in sorted(found.items))
         self._work.append(("end", key, ""))
 
@@ -518,7 +661,8 @@ class Reconciler:
         return action
 
     def _has_lot_rows(self, row: Judged, item: Item) -> bool:
-        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, item.code, row.place))
+        born = self._open[row.source, row.statement_id].born
+        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, born, item.code, row.place))
 
     def _correct_row(self, item: Item, standing: list[Standing]) -> list[Standing]:
         """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed."""
@@ -752,20 +896,24 @@ def judged_key(row: Judged) -> str:
     return SPACE.join((row.source, row.statement_id, row.place, row.lot, kind))
 
 
-def fingerprint_of(source: str, statement_id: str, item: str, place: str, lot: str, kind: str) -> int:
+def fingerprint_of(source: str, statement_id: str, born: int, item: str, place: str, lot: str, kind: str) -> int:
     """60 bits of a row's identity, beside those of units."""
     measured = ATP if kind == PROMISE_STATED else ""
-    return unit_fingerprint(f"row {source}", statement_id, f"{place} {lot} {measured}", item)
+    return unit_fingerprint(f"row {source} {born}", statement_id, f"{place} {lot} {measured}", item)
 
 
-def lots_marker(source: str, statement_id: str, item: str, place: str) -> int:
+def lots_marker(source: str, statement_id: str, born: int, item: str, place: str) -> int:
     """60 bits that say: the statement has a row with a lot of the item there."""
-    return unit_fingerprint(f"lots {source}", statement_id, place, item)
+    return unit_fingerprint(f"lots {source} {born}", statement_id, place, item)
 
 
 def is_known(ids: RememberedIds, identity: int) -> bool:
     """Is a fingerprint remembered, whatever was said with it?"""
     return ids.recognize(identity, 0) in (DUPLICATE, CONFLICT)
+
+
+def _logged(applied: Applied) -> tuple[int, int]:
+    return (applied[0].recorded_at, applied[0].origin.offset)
 
 
 def _scaled(tolerance: Fraction, item: Item) -> Fraction:
@@ -790,22 +938,3 @@ def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:
             rounded = floor(exact) if name in ROUNDED_DOWN else ceil(exact)
             found[name] = measure.limited(rounded, quantity, row.uom, name)
     return found
-
-
-def _coming_and_claimed(item: Item, location: str, as_of: int) -> tuple[set[int], set[int]]:
-    """What each receipt and transfer still brings to a location, and what each order line still claims there."""
-    coming = {
-        supply.expected(receipt, position.parts_of(item, key)[0])
-        for key, receipt in item.receipts.items()
-        if key[1] == location
-    }
-    coming |= {supply.in_transit(transfer) for key, transfer in item.transfers.items() if key[1] == location}
-    claimed: set[int] = set()
-    for line in item.lines.values():
-        at = line.at.get(location)
-        hard = at.claimed if at is not None else 0
-        soft = 0
-        if line.location == location and (line.expires_at is None or line.expires_at > as_of):
-            soft = lines.soft_allocated(line)
-        claimed |= {hard, soft, hard + soft}
-    return coming, claimed

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from schemas.reconciled import CloseStatement, Decided, Reported, Rows, Rules, VerdictFell
+from schemas.reconciled import CloseStatement, Decided, Reported, Rows, Rules, UnitsFound, VerdictFell
 from schemas.state import SHOWN_FIELDS
 from schemas.units import Refusal, Unit
 
@@ -50,9 +50,11 @@ class Republish(msgspec.Struct, array_like=True, tag=4):
     until: dict[str, int] = {}
 
 
-Inbound = UnitBatch | ItemRecord | TopologyRecord | Republish | Rows | Rules | CloseStatement | VerdictFell | Decided
 #: those that concern statements
-RECONCILED = (Rows, Rules, CloseStatement, VerdictFell, Decided)
+OfStatements = Rows | Rules | CloseStatement | UnitsFound | VerdictFell | Decided
+Inbound = UnitBatch | ItemRecord | TopologyRecord | Republish | OfStatements
+#: their types
+RECONCILED = (Rows, Rules, CloseStatement, UnitsFound, VerdictFell, Decided)
 
 
 class ChannelUpdate:

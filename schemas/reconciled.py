@@ -9,6 +9,8 @@ Quantities are integers in base UoM x 10^scale, times UTC microseconds. Arrays h
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from schemas.stated import Stated
@@ -102,6 +104,8 @@ class Rows(msgspec.Struct, array_like=True, tag=6):
     """Rows of statements that are due, of items of one shard."""
 
     rows: list[Stated]
+    #: as_of of the first message of each one's statement: an id that is used anew is another statement
+    born: list[int]
 
 
 class CloseStatement(msgspec.Struct, array_like=True, tag=7):
@@ -114,9 +118,26 @@ class CloseStatement(msgspec.Struct, array_like=True, tag=7):
     ended_at: int
     #: codes that the start named; None: all locations
     locations: list[str] | None
-    #: items `all`: what is not stated is 0
+    #: what is not stated is 0
     is_whole: bool
-    run: int
+    #: 1: all rows are judged, count them; 2: all that was announced is there, so find what was not stated
+    round: int
+    born: int
+    #: rows that were refused before a shard saw them, each by item, place and lot with spaces between
+    refused: list[str] = []
+
+
+class UnitsFound(msgspec.Struct, array_like=True, tag=11):
+    """Units of items in variance, read again: of the day before and after the statement's moment."""
+
+    source: str
+    statement_id: str
+    #: as `Unit.values` gives each
+    units: list[Any]
+    #: all of them are there: causes can be named
+    is_last: bool
+    #: promises that were sent: item, channel, atp, the one sent before, when
+    sent: list[tuple[str, str, int, int | None, int]] = []
 
 
 class VerdictFell(msgspec.Struct, array_like=True, tag=8):
@@ -154,6 +175,13 @@ class Tally(msgspec.Struct, array_like=True):
     refused: int = 0
     duplicates: int = 0
     conflicts: int = 0
+    #: which round of closing it answers: causes of rows of these items wait for their units
+    round: int = 0
+    wanted: list[str] = []
+    #: "item:channel" of promises in variance: of what was sent for these
+    promises: list[str] = []
+    #: as_of of the first and of the last of their rows
+    span: tuple[int, int] = (0, 0)
     #: what follows is there once it was closed
     is_closed: bool = False
     absent: int = 0

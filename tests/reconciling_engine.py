@@ -1,4 +1,4 @@
-"""Statements through the engine's own rules on an injected clock, without servers: what the dataflow does, in order.
+"""Statements through the engine's own rules on an injected clock, without servers: what the dataflow does.
 
     stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it says
 
@@ -19,10 +19,10 @@ from operators.reference import unpack_reconciliation
 from operators.rules.admission import Windows
 from operators.rules.statements import due_at
 from operators.statement_decode import StatementDecoder
-from schemas.messages import Inbound, Outcome
-from schemas.reconciled import Decided, Reported, Rows, Rules, Tally
+from schemas.messages import Inbound, Outcome, UnitBatch
+from schemas.reconciled import Decided, Reported, Rows, Rules, Tally, UnitsFound
 from schemas.stated import Stated
-from schemas.units import Origin, Refusal
+from schemas.units import Origin, Refusal, Unit
 from tests.engine import Engine
 
 SECOND = 1_000_000
@@ -44,6 +44,10 @@ class Reconciling(Engine):
         self.written: list[Reported] = []
         self.letters: list[Refusal] = []
         self.tallied: list[Reported] = []
+        #: every unit that ever came, as Kafka keeps it
+        self.units: list[Unit] = []
+        #: every promise that was sent: item, channel, atp, the one before, when
+        self.promised: list[tuple[str, str, int, int | None, int]] = []
         longest = max(settle_us, *(settles or {}).values(), 0)
         super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, longest)
         windows = Windows(dedup_window_us, self.config.source_windows)
@@ -116,7 +120,7 @@ class Reconciling(Engine):
             self.coordinator.wait_for(row.source, row.statement_id, row.as_of, -1)
         admitted = [row for row in due if self.coordinator.admits(row)]
         if admitted:
-            self._take([Rows(admitted)])
+            self._take([Rows(admitted, [self.coordinator.born(row) for row in admitted])])
         self.settle()
 
     def settle(self) -> None:
@@ -127,6 +131,16 @@ class Reconciling(Engine):
             self.letters += words.refusals
             self._heard(words.reported)
             messages: list[Inbound] = list(words.to_shards)
+            for search in words.searches:
+                units = [unit for unit in self.units if unit.item in search.items]
+                units = [unit for unit in units if search.since < unit.occurred_at <= search.until]
+                values = [unit.values() for unit in units]
+                sent = [
+                    one
+                    for one in self.promised
+                    if f"{one[0]}:{one[1]}" in search.promises and search.since < one[4] <= self.clock
+                ]
+                messages.append(UnitsFound(search.source, search.statement_id, values, True, sent))
             self._said(Outcome(0, {}, [], [], words.notes))
             if messages:
                 self._take(messages)
@@ -154,9 +168,19 @@ class Reconciling(Engine):
         self.coordinator = Coordinator(self.coordinating, lambda: self.clock, 0, raw)
         self.coordinator.rules = rules
 
+    def _take(self, messages: list[Inbound]) -> list[Refusal]:
+        for message in messages:
+            if isinstance(message, UnitBatch):
+                self.units += message.units
+        return super()._take(messages)
+
     def _said(self, outcome: Outcome | None) -> list[Refusal]:
         refusals = super()._said(outcome)
         if outcome is not None:
+            for update in outcome.updates:
+                for change in update.channels:
+                    if change.atp != change.previous:
+                        self.promised.append((update.item, change.channel, change.atp, change.previous, self.clock))
             self._heard(outcome.reconciled)
             self.letters += refusals
         return refusals

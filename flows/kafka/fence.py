@@ -26,6 +26,7 @@ class Fence:
     def __init__(self, settings: Settings, parts: Iterable[str]) -> None:
         self._settings, self._parts = settings, list(parts)
         self._thread: threading.Thread | None = None
+        self._consumer: Consumer | None = None
         self._asked_at = 0
         self._ends: dict[str, int] | None = None
         #: the moment up to which everything was passed; the first one that was asked for
@@ -53,13 +54,14 @@ class Fence:
         return self.passed_at
 
     def _ask(self) -> None:
-        consumer = Consumer(consumer_config(self._settings, log_level=0))
         try:
+            if self._consumer is None:
+                self._consumer = Consumer(consumer_config(self._settings, log_level=0))
             ends = {}
             for part in self._parts:
                 topic, partition = place_of(part)
                 place = TopicPartition(topic, partition)
-                ends[part] = consumer.get_watermark_offsets(place, timeout=ASK_TIMEOUT_S)[1]
+                ends[part] = self._consumer.get_watermark_offsets(place, timeout=ASK_TIMEOUT_S)[1]
             self._ends = ends
         except KafkaException as error:
             log.warning(
@@ -67,8 +69,13 @@ class Fence:
                 kind="kafka_read",
                 next="it is asked again; statements wait meanwhile",
             )
-        finally:
-            consumer.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._thread is not None:
+            self._thread.join(ASK_TIMEOUT_S)
+        if self._consumer is not None:
+            self._consumer.close()
 
 
 def _capped(part: str, end: int, caps: Mapping[str, int] | None) -> int:

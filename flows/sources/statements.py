@@ -24,6 +24,7 @@ from flows.kafka.parts import part_name, place_of
 from flows.log import get_log
 from flows.runtime.configs import coordinator_config, decoder_config
 from flows.runtime.run import Shared, now
+from flows.sources.history import History
 from flows.sources.words import Word, to_shard, to_sink
 from operators.coordinator import Coordinator, name_of
 from operators.decisions import read_decision
@@ -32,7 +33,7 @@ from operators.route import shard_of
 from operators.rules.statements import due_at
 from operators.statement_decode import StatementDecoder
 from schemas.messages import Outcome, UnitBatch
-from schemas.reconciled import Decided, Rows, Tally
+from schemas.reconciled import Decided, Rows, Tally, UnitsFound
 from schemas.stated import Stated
 from schemas.topics import DECISIONS, STATEMENTS, TALLIES
 from schemas.units import Origin, Refusal
@@ -48,6 +49,7 @@ FENCE_EVERY = 200_000
 METADATA_TIMEOUT_S = 30.0
 #: What is due within the same second, and the wait for a code that may be on its way, whose messages stand alone.
 Bucket = int
+RowsByShard = dict[int, Rows]
 
 
 class Range(msgspec.Struct, array_like=True):
@@ -104,6 +106,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         #: everything that was due by then may be handed on
         self._ready_until = 0
         self._rules = b""
+        self._history = History(shared.run, shared.known)
         self._is_busy = False
         shared.has_statements = shared.run.until_caught_up
 
@@ -137,20 +140,28 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             raise StopIteration
         if not self._snapshots:
             return []
+        if not self._run.settings.reconciliation.enabled:
+            if not self._run.until_caught_up:
+                return []
+            self._shared.has_statements = False
+            raise StopIteration
         if self._is_snapped:
             self._is_snapped = False
             self.coordinator.epoch_finished()
         self._hear_rules()
         out: list[Word] = []
-        rows: dict[int, list[Stated]] = {}
+        rows: RowsByShard = {}
         count = self._read_head(rows, out)
         self._look_at_fence()
         count += self._read_again(rows)
-        out.extend(to_shard(shard, Rows(found)) for shard, found in rows.items())
+        out.extend(to_shard(shard, found) for shard, found in rows.items())
+        self._take_history(out)
         words = self.coordinator.step(self._ready_until if not self._has_due(self._ready_until) else 0)
         shards = self._run.settings.shards
         for word in words.to_shards:
             out.extend(to_shard(shard, word) for shard in range(shards))
+        for search in words.searches:
+            self._history.search(search, self._read_ends())
         if words.reported or words.notes:
             out.append(to_sink(Outcome(0, {}, [], [], words.notes, reconciled=words.reported)))
         if words.refusals:
@@ -174,9 +185,30 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
     def close(self) -> None:
         """Let go of the topics."""
+        self._history.close()
+        self._fence.close()
         self._head.close()
         if self._again is not None:
             self._again.close()
+
+    def _read_ends(self) -> dict[str, int]:
+        """Give how far the events' partitions are read, in finished epochs."""
+        rows = self._progress.rows()
+        return {part: rows[part].position for part in self._run.ends if part in rows}
+
+    def _take_history(self, out: list[Word]) -> None:
+        """Hand on units that were read again."""
+        found = self._history.take()
+        if found is None:
+            return
+        key = (found.search.source, found.search.statement_id)
+        shards = self._run.settings.shards
+        by_shard: dict[int, list[Any]] = {}
+        for unit in found.units:
+            by_shard.setdefault(shard_of(unit.item, shards), []).append(unit.values())
+        out.extend(to_shard(shard, UnitsFound(*key, units, False)) for shard, units in by_shard.items())
+        if found.is_last:
+            out.extend(to_shard(shard, UnitsFound(*key, [], True)) for shard in range(shards))
 
     def _is_through(self) -> bool:
         """Is all done that was due: of what was there when the run began, and of what follows from it?"""
@@ -195,7 +227,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
     # --- what is new -------------------------------------------------------------------------------------------------
 
-    def _read_head(self, rows: dict[int, list[Stated]], out: list[Word]) -> int:
+    def _read_head(self, rows: RowsByShard, out: list[Word]) -> int:
         try:
             messages: list[Any] = self._head.consume(READ_AT_ONCE, 0)
         except KafkaException as problem:
@@ -243,7 +275,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         else:
             decided.setdefault(shard_of(said.item, self._run.settings.shards), []).append(said)
 
-    def _take_new(self, part: str, origin: Origin, clock: int, rows: dict[int, list[Stated]]) -> None:
+    def _take_new(self, part: str, origin: Origin, clock: int, rows: RowsByShard) -> None:
         said = self._decoder.decode(origin, clock, False)
         if said is None:
             due = now() + self._run.settings.reference_grace
@@ -279,9 +311,11 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         known.last = offset
         known.rows += 1
 
-    def _hand_on(self, row: Stated, rows: dict[int, list[Stated]]) -> None:
+    def _hand_on(self, row: Stated, rows: RowsByShard) -> None:
         if self.coordinator.admits(row):
-            rows.setdefault(shard_of(row.item, self._run.settings.shards), []).append(row)
+            found = rows.setdefault(shard_of(row.item, self._run.settings.shards), Rows([], []))
+            found.rows.append(row)
+            found.born.append(self.coordinator.born(row))
 
     # --- what is due -------------------------------------------------------------------------------------------------
 
@@ -311,7 +345,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         passed = self._fence.look(moment, positions, caps)
         self._ready_until = max(self._ready_until, passed)
 
-    def _read_again(self, rows: dict[int, list[Stated]]) -> int:
+    def _read_again(self, rows: RowsByShard) -> int:
         if self._reading is None:
             self._reading = self._next_range()
             if self._reading is None:
@@ -355,7 +389,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         topic, partition = place_of(wanted.part)
         self._again.assign([TopicPartition(topic, partition, wanted.first)])
 
-    def _take_again(self, found: Range, origin: Origin, rows: dict[int, list[Stated]]) -> None:
+    def _take_again(self, found: Range, origin: Origin, rows: RowsByShard) -> None:
         said = self._decoder.decode(origin, found.clock, True)
         if isinstance(said, Refusal):
             if found.is_grace:

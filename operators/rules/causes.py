@@ -6,7 +6,7 @@ Rule 2: what an effect cannot be known of explains nothing: a cause is never gue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -17,6 +17,8 @@ DAY = 86_400_000_000
 #: how many units a variance names at most
 EVIDENCE_MAX = 8
 UNKNOWN = "unknown"
+#: causes that no unit is needed for
+BY_FIGURES = frozenset({"unit", "sign", "lots", "statuses", "locations"})
 #: measures that units have effects on
 PHYSICAL = ("on_hand", "quarantined")
 
@@ -40,15 +42,16 @@ class Surroundings:
     """What a cause may look at beside the row and its measure.
 
     `conversions`: how many base units the item's other units of measure are. `siblings`: the statement's rows in
-    variance of the same item, the row itself among them. `coming`, `claimed`: what receipts and transfers still bring
-    there, what order lines still claim there, each by itself.
+    variance of the same item, the row itself among them. `coming`: quantities that receipts and transfers still bring
+    there, and below zero those that order lines still claim there, each by itself and with the units that said so.
     """
 
     conversions: Sequence[Fraction] = ()
     siblings: Sequence[Judged] = ()
     effects: Sequence[Effect] = ()
-    coming: frozenset[int] = frozenset()
-    claimed: frozenset[int] = frozenset()
+    coming: Mapping[int, Sequence[Evidence]] = field(default_factory=dict)
+    #: what ours was at moments of the day up to as_of -> the last such moment
+    was: Mapping[int, int] = field(default_factory=dict)
     #: theirs is the promise that was sent before the last one
     is_before_last: bool = False
     tolerance: Fraction = field(default_factory=Fraction)
@@ -95,13 +98,10 @@ def _of_units(row: Judged, difference: int, theirs: int, ours: int, around: Surr
     if opposite:
         return "missing_there", _named(opposite)
     here = [effect for effect in after if effect.change == difference]
-    if here or difference in around.coming or -difference in around.claimed:
-        return "missing_here", _named(here)
-    was = ours
-    for effect in sorted(day, key=lambda one: one.occurred_at, reverse=True):
-        was -= effect.change
-        if was == theirs:
-            return "stale", _named([one for one in day if one.occurred_at >= effect.occurred_at])
+    if here or difference in around.coming:
+        return "missing_here", [*_named(here), *around.coming.get(difference, ())][:EVIDENCE_MAX]
+    if theirs in around.was:
+        return "stale", _named([one for one in day if one.occurred_at > around.was[theirs]])
     return UNKNOWN, []
 
 

@@ -97,15 +97,6 @@ def _counted(
     return past
 
 
-def changes(cell: Cell, measure: str) -> list[tuple[int, int]]:
-    """Give (occurred_at, change) of on_hand or quarantined, as far as journals reach back; counts are none."""
-    if measure == "on_hand":
-        moves, aside = cell.moves, cell.past.on_hand if cell.past is not None else None
-    else:
-        moves, aside = cell.quarantine_moves, cell.past.quarantined if cell.past is not None else None
-    return [*(aside.moves if aside is not None else ()), *_pairs(moves)]
-
-
 def forget(cell: Cell, horizon: int) -> bool:
     """Drop what no moment after `horizon` can ask for; true if anything went."""
     pasts = cell.past

@@ -41,6 +41,8 @@ class Epoch:
     readers: dict[str, Any]
     told: int
     own: int
+    #: how much Kafka held of units and promises
+    kept: tuple[int, int]
 
 
 class MortalEngine(Reconciling):
@@ -82,6 +84,7 @@ class MortalEngine(Reconciling):
             {name: copy.deepcopy(getattr(self, name)) for name in READERS},
             self.told,
             self.own,
+            (len(self.units), len(self.promised)),
         )
         self.coordinator.epoch_finished()
 
@@ -141,6 +144,8 @@ class KilledSide(EngineSide):
         engine.coordinator.rules = rules
         engine._take([TopologyRecord(engine.tables.pack(), 0)])
         engine.own = safe.own
+        # They are read again below; Kafka holds each once.
+        del engine.units[safe.kept[0] :], engine.promised[safe.kept[1] :]
         lost = self.log[safe.told :]
         for kind, what in lost:
             if kind == "reference":

@@ -113,6 +113,7 @@ class CoordinatorConfig:
     windows: Windows
     settle: int
     settles: Mapping[str, int] = field(default_factory=dict)
+    tell_every: int = TELL_EVERY
 
     def settle_of(self, source: str) -> int:
         """Give how long a source's rows wait for events that are late."""
@@ -295,7 +296,7 @@ class Coordinator:
         now = self._clock()
         for key in list(self._changed):
             one = self.statements.get(key)
-            if one is not None and not one.is_said and now - self._told_at.get(key, 0) < TELL_EVERY:
+            if one is not None and not one.is_said and now - self._told_at.get(key, 0) < self._config.tell_every:
                 continue
             self._changed.discard(key)
             self._told_at[key] = now

@@ -521,10 +521,12 @@ class Reconciler:
         if name == "on_hand":
             units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
             coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
+        now = self._ours(item, row.place, row.lot, name, row.as_of) if name in causes.PHYSICAL else None
         return causes.Surroundings(
             worths,
             siblings,
             effects,
+            now,
             coming,
             self._was(item, row, name, effects),
             name == ATP and self._is_before_last(item, row),
@@ -562,6 +564,11 @@ class Reconciler:
         found = {}
         for moment in moments:
             known = self._ours(item, row.place, row.lot, name, moment)
+            if known is None and moment == begin:
+                # Journals need not reach back so far: walked back, over what the day's units did.
+                latest = self._ours(item, row.place, row.lot, name, row.as_of)
+                day = sum([one.change for one in effects if begin < one.occurred_at <= row.as_of])
+                known = None if latest is None else latest - day
             if known is not None:
                 found[known] = moment
         return found
@@ -660,7 +667,7 @@ class Reconciler:
                 new = variances.by_accepted(known, new)
             found.append(self._put(item, key, self._followed(item, new)))
         if verdict.is_accepted:
-            found += self._correct_row(item, found, row.ours if is_counted else {})
+            found += self._correct_row(item, found, row.theirs, row.ours if is_counted else {})
         return found
 
     def _is_corrected(self, item: Item, identity: str) -> bool:
@@ -682,15 +689,18 @@ class Reconciler:
         born = self._open[row.source, row.statement_id].born
         return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, born, item.code, row.place))
 
-    def _correct_row(self, item: Item, standing: list[Standing], judged: Mapping[str, int]) -> list[Standing]:
+    def _correct_row(
+        self, item: Item, standing: list[Standing], stated: Mapping[str, int], judged: Mapping[str, int]
+    ) -> list[Standing]:
         """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed.
 
-        `judged`: what ours was, by measure, where that is not what is known now.
+        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure, where that is not what is
+        known now.
         """
         wanted = [one for one in standing if one.action == "correct" and one.state == variances.OPEN]
         if not wanted:
             return []
-        count = self._count_of(item, standing, {one.measure for one in wanted}, judged, by_person=False)
+        count = self._count_of(item, standing, {one.measure for one in wanted}, judged, stated, by_person=False)
         changed = []
         for one in wanted:
             key = key_of(item, one)
@@ -705,7 +715,14 @@ class Reconciler:
         return changed
 
     def _count_of(
-        self, item: Item, row: list[Standing], wanted: set[str], judged: Mapping[str, int], *, by_person: bool
+        self,
+        item: Item,
+        row: list[Standing],
+        wanted: set[str],
+        judged: Mapping[str, int],
+        stated: Mapping[str, int],
+        *,
+        by_person: bool,
     ) -> holds.Count | None:
         first = row[0]
         place, lot, as_of = first.place, first.lot, first.as_of
@@ -719,7 +736,7 @@ class Reconciler:
         correctable = holds.Correctable(
             on_hand,
             quarantined,
-            {one.measure: one.theirs for one in row},
+            stated,
             {name: cause for name, cause in differing.items() if name in causes.PHYSICAL},
             frozenset(wanted),
             bool(lot) and lots.was_held(item, lot, place, as_of),
@@ -876,7 +893,8 @@ class Reconciler:
             )
             self._say_count(item, known, count, f"{known.id}.undo", known.as_of + 1, said.reason)
             return None
-        found = self._count_of(item, row, {known.measure}, judged, by_person=True)
+        stated = {one.measure: one.theirs for one in row}
+        found = self._count_of(item, row, {known.measure}, judged, stated, by_person=True)
         if found is None:
             return "bad_value", (
                 "key: what was stated cannot be counted: below 0, quarantined above on hand, a held lot, stock of lots "

@@ -52,7 +52,7 @@ class Reconciling(Engine):
         super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, longest)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
-        self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles)
+        self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles, tell_every=0)
         self.coordinator = Coordinator(self.coordinating, lambda: self.clock, 0)
         config: DecoderConfig = self.decoder.config
         self.statements = StatementDecoder(config, self.known)

@@ -23,8 +23,9 @@ import msgspec
 from operators import position
 from operators.rules import lines, native
 from operators.rules.days import Days
+from schemas.aside import Pasts
 from schemas.reconciled import Judged, Standing
-from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Pasts, Place, Receipt, Transfer
+from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
 
 FORMAT = 4
 FORMATS = (1, 2, 3, 4)
@@ -81,7 +82,7 @@ def records_of(item: Item) -> bytes:
             _add_journal(parts, keys[1], place)
             if place.past is not None:
                 parts.append(_packed_key("b", location, ""))
-                parts.append(_encode(place.past))
+                parts.append(_packed_past(place))
     if item.dirty is not None:
         for kind, one, other in item.dirty:
             _add_record(parts, item, kind, one, other)
@@ -134,7 +135,17 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
             _add_journal(parts, _packed_key(JOURNAL, one, other), cell)
             if cell.past is not None:
                 parts.append(_packed_key("b", one, other))
-                parts.append(_encode(cell.past))
+                parts.append(_packed_past(cell))
+
+
+def _packed_past(cell: Cell) -> bytes:
+    """What was put aside of a cell; once, that nothing is any more."""
+    past = cell.past
+    assert past is not None
+    if past.on_hand is None and past.quarantined is None:
+        cell.past = None
+        return _NIL
+    return _encode(past)
 
 
 def wake_of(item: Item) -> int | None:

@@ -10,7 +10,7 @@ Work on a whole statement goes item by item, some at each of the shard's turns: 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol
@@ -27,9 +27,9 @@ from operators.rules import causes, holds, lots, variances
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
-from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
+from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at, agrees
 from operators.rules.rounding import round_safely
-from operators.rules.statements import added_causes, agrees
+from operators.rules.statements import added_causes
 from operators.rules.topology import children, expand
 from schemas.messages import ExceptionNote
 from schemas.reconciled import (
@@ -134,6 +134,8 @@ class Reconciler:
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
         self._held: dict[tuple[str, str], tuple[int, int]] = {}
+        #: (since, item, location) of what was not reported yet, the oldest first; some may be over
+        self._alerts: deque[tuple[int, str, str]] = deque()
         self._said: list[Reported] = []
         self.run = 0
         if resume is not None:
@@ -167,6 +169,10 @@ class Reconciler:
                 continue
             if kind == "absent":
                 self._find_absent(key, code)
+            elif kind == "begin":
+                self._begin_search(key)
+            elif kind == "search":
+                self._search(key, code)
             elif kind == "searched":
                 self._finish_search(key)
             elif kind == "cause":
@@ -185,14 +191,13 @@ class Reconciler:
 
     def next_alert(self) -> int | None:
         """When the next hold is too long, in UTC microseconds."""
-        alert = self._shard.config.hold_alert
-        return min((since + alert for since, told in self._held.values() if not told), default=None)
+        return self._alerts[0][0] + self._shard.config.hold_alert if self._alerts else None
 
     def pass_time(self, now: int) -> None:
         """Report what is held for too long."""
-        alert = self._shard.config.hold_alert
-        for (code, location), (since, told) in list(self._held.items()):
-            if not told and since + alert <= now:
+        while self._alerts and self._alerts[0][0] + self._shard.config.hold_alert <= now:
+            since, code, location = self._alerts.popleft()
+            if self._held.get((code, location)) == (since, 0):
                 self._held[code, location] = (since, now)
                 self._complain(code, location, since, now, True)
 
@@ -280,7 +285,7 @@ class Reconciler:
 
     def _judge(self, found: Open, item: Item, row: Stated, theirs: dict[str, int]) -> None:
         facts = self._rules.get(row.source, DEFAULTS)
-        tolerance = _scaled(facts.tolerance, item)
+        scale = measure_of(item).scale
         compared: dict[str, int] = {}
         differing: list[str] = []
         for name, quantity in theirs.items():
@@ -288,7 +293,7 @@ class Reconciler:
             if known is None:
                 continue
             compared[name] = known
-            if not agrees(quantity, known, tolerance, facts.tolerance_percent):
+            if not agrees(facts, known, quantity, scale):
                 differing.append(name)
         tally = found.tally
         if differing:
@@ -299,7 +304,9 @@ class Reconciler:
             tally.not_compared += 1
         standing = item.rare.variances if item.rare is not None else {}
         keys = {name: variance_key(row.source, item.code, row.place, row.lot, name) for name in compared}
-        if differing or any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared):
+        is_known_here = any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared)
+        # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
+        if differing or is_known_here or (row.type == STOCK_STATED and ours.own_hold(item, row.place)[0]):
             stated = {name: theirs[name] for name in compared}
             judged = Judged(
                 row.source,
@@ -338,13 +345,13 @@ class Reconciler:
         if found.verdict is not None:
             return
         tally = found.tally
-        tally.is_closed = False
+        tally.round, tally.is_closed = 0, False
         self._closing[key] = message
         self._units[key] = {}
         self._sent[key] = {}
         if message.is_whole:
             self._work.extend(("absent", key, code) for code in list(self._shard.items))
-        self._work.append(("searched", key, ""))
+        self._work.append(("begin", key, ""))
 
     def _find_absent(self, key: tuple[str, str], code: str) -> None:
         item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
@@ -358,28 +365,32 @@ class Reconciler:
         for judged in self._absent_rows(item, message):
             self._keep(found, item, judged)
 
-    def _finish_search(self, key: tuple[str, str]) -> None:
-        """Tell of which items units are wanted: of those that figures alone do not explain."""
-        found = self._open[key]
-        if key not in self._closing:
+    def _begin_search(self, key: tuple[str, str]) -> None:
+        """Find out of which items units are wanted: of those that figures alone do not explain."""
+        tally = self._open[key].tally
+        tally.wanted, tally.promises, tally.span = [], [], (0, 0)
+        self._work.extend(("search", key, code) for code in sorted(self._open[key].items))
+        self._work.append(("searched", key, ""))
+
+    def _search(self, key: tuple[str, str], code: str) -> None:
+        item, tally = self._shard.find(code), self._open[key].tally
+        if item is None:
             return
-        wanted: list[str] = []
-        promises: list[str] = []
-        moments: list[int] = []
-        for code in sorted(found.items):
-            item = self._shard.find(code)
-            rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
-            if item is None:
-                continue
-            asked = [row for row in rows if self._is_open_question(item, row, rows)]
-            moments += [row.as_of for row in asked]
-            promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
-            if any(ATP not in row.differing for row in asked):
-                wanted.append(code)
-        tally = found.tally
-        tally.round, tally.wanted, tally.promises = self._closing[key].round, wanted, promises
-        tally.span = (min(moments), max(moments)) if moments else (0, 0)
-        self._untold.add(key)
+        rows = [row for row in self._rows_of(item, key) if row.differing]
+        asked = [row for row in rows if self._is_open_question(item, row, rows)]
+        if not asked:
+            return
+        first, last = tally.span
+        moments = [row.as_of for row in asked]
+        tally.span = (min(moments) if not last else min(first, *moments), max(last, *moments))
+        tally.promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
+        if any(ATP not in row.differing for row in asked):
+            tally.wanted.append(code)
+
+    def _finish_search(self, key: tuple[str, str]) -> None:
+        if key in self._closing:
+            self._open[key].tally.round = self._closing[key].round
+            self._untold.add(key)
 
     def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
         facts = self._rules.get(row.source, DEFAULTS)
@@ -429,7 +440,7 @@ class Reconciler:
     def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
         scope = self._scope(message.locations)
         facts = self._rules.get(message.source, DEFAULTS)
-        tolerance = _scaled(facts.tolerance, item)
+        scale = measure_of(item).scale
         for location, place in item.places.items():
             if (scope is not None and location not in scope) or self._has_row(message, item.code, location, ""):
                 continue
@@ -439,7 +450,7 @@ class Reconciler:
                 if lot and self._has_row(message, item.code, location, lot):
                     continue
                 known = self._ours(item, location, lot, "on_hand", message.as_of)
-                if known is None or agrees(0, known, tolerance, facts.tolerance_percent):
+                if known is None or agrees(facts, known, 0, scale):
                     continue
                 yield Judged(
                     message.source,
@@ -510,15 +521,17 @@ class Reconciler:
         if name == "on_hand":
             units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
             coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
+        now = self._ours(item, row.place, row.lot, name, row.as_of) if name in causes.PHYSICAL else None
         return causes.Surroundings(
             worths,
             siblings,
             effects,
+            now,
             coming,
             self._was(item, row, name, effects),
             name == ATP and self._is_before_last(item, row),
-            _scaled(facts.tolerance, item),
-            Fraction(facts.tolerance_percent),
+            facts,
+            measure.scale,
         )
 
     def _is_before_last(self, item: Item, row: Judged) -> bool:
@@ -551,6 +564,11 @@ class Reconciler:
         found = {}
         for moment in moments:
             known = self._ours(item, row.place, row.lot, name, moment)
+            if known is None and moment == begin:
+                # Journals need not reach back so far: walked back, over what the day's units did.
+                latest = self._ours(item, row.place, row.lot, name, row.as_of)
+                day = sum([one.change for one in effects if begin < one.occurred_at <= row.as_of])
+                known = None if latest is None else latest - day
             if known is not None:
                 found[known] = moment
         return found
@@ -606,6 +624,9 @@ class Reconciler:
         facts = self._rules.get(row.source, DEFAULTS)
         rare = position.rare_of(item)
         found: list[Standing] = []
+        identity = row_id(row.source, row.statement_id, item.code, row.place, row.lot)
+        # A run that died behind this verdict had written its correction, and that has come: ours is as it was judged.
+        is_counted = verdict.is_accepted and self._is_corrected(item, identity)
         for name, theirs in row.theirs.items():
             key = variance_key(row.source, item.code, row.place, row.lot, name)
             known = rare.variances.get(key)
@@ -615,9 +636,9 @@ class Reconciler:
                     if resolved is not None:
                         found.append(self._put(item, key, resolved))
                 continue
-            now = self._ours(item, row.place, row.lot, name, row.as_of)
+            now = None if is_counted else self._ours(item, row.place, row.lot, name, row.as_of)
             new = Standing(
-                row_id(row.source, row.statement_id, item.code, row.place, row.lot),
+                identity,
                 row.source,
                 row.statement_id,
                 row.place,
@@ -634,7 +655,7 @@ class Reconciler:
                 "",
                 verdict.as_of,
                 verdict.as_of,
-                str(_scaled(facts.tolerance, item)),
+                str(facts.tolerance),
                 str(facts.tolerance_percent),
             )
             if not verdict.is_accepted:
@@ -646,8 +667,12 @@ class Reconciler:
                 new = variances.by_accepted(known, new)
             found.append(self._put(item, key, self._followed(item, new)))
         if verdict.is_accepted:
-            found += self._correct_row(item, found)
+            found += self._correct_row(item, found, row.theirs, row.ours if is_counted else {})
         return found
+
+    def _is_corrected(self, item: Item, identity: str) -> bool:
+        """Was the count that corrects a row applied?"""
+        return is_known(self._shard.ids, unit_fingerprint(OWN_SOURCE, identity, "", item.code))
 
     def _put(self, item: Item, key: str, standing: Standing) -> Standing:
         position.rare_of(item).variances[key] = standing
@@ -664,12 +689,18 @@ class Reconciler:
         born = self._open[row.source, row.statement_id].born
         return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, born, item.code, row.place))
 
-    def _correct_row(self, item: Item, standing: list[Standing]) -> list[Standing]:
-        """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed."""
+    def _correct_row(
+        self, item: Item, standing: list[Standing], stated: Mapping[str, int], judged: Mapping[str, int]
+    ) -> list[Standing]:
+        """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed.
+
+        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure, where that is not what is
+        known now.
+        """
         wanted = [one for one in standing if one.action == "correct" and one.state == variances.OPEN]
         if not wanted:
             return []
-        count = self._count_of(item, standing, {one.measure for one in wanted}, by_person=False)
+        count = self._count_of(item, standing, {one.measure for one in wanted}, judged, stated, by_person=False)
         changed = []
         for one in wanted:
             key = key_of(item, one)
@@ -683,11 +714,20 @@ class Reconciler:
             self._say_count(item, wanted[0], count, wanted[0].id, wanted[0].as_of, "")
         return changed
 
-    def _count_of(self, item: Item, row: list[Standing], wanted: set[str], *, by_person: bool) -> holds.Count | None:
+    def _count_of(
+        self,
+        item: Item,
+        row: list[Standing],
+        wanted: set[str],
+        judged: Mapping[str, int],
+        stated: Mapping[str, int],
+        *,
+        by_person: bool,
+    ) -> holds.Count | None:
         first = row[0]
         place, lot, as_of = first.place, first.lot, first.as_of
-        on_hand = self._ours(item, place, lot, "on_hand", as_of)
-        quarantined = self._ours(item, place, lot, "quarantined", as_of)
+        on_hand = judged.get("on_hand", self._ours(item, place, lot, "on_hand", as_of))
+        quarantined = judged.get("quarantined", self._ours(item, place, lot, "quarantined", as_of))
         if on_hand is None or quarantined is None:
             return None
         window = self._shard._windows.of(OWN_SOURCE)
@@ -696,7 +736,7 @@ class Reconciler:
         correctable = holds.Correctable(
             on_hand,
             quarantined,
-            {one.measure: one.theirs for one in row},
+            stated,
             {name: cause for name, cause in differing.items() if name in causes.PHYSICAL},
             frozenset(wanted),
             bool(lot) and lots.was_held(item, lot, place, as_of),
@@ -730,13 +770,14 @@ class Reconciler:
 
     def _followed(self, item: Item, standing: Standing) -> Standing:
         """Give a live variance with ours as it is known now: resolved where it agrees, or was counted since."""
-        if not standing.is_live:
+        if not standing.is_live or self._awaits_decision(item, standing):
             return standing
         now = self._ours(item, standing.place, standing.lot, standing.measure, standing.as_of)
         if now is not None and now != standing.ours and standing.measure != ATP:
             standing = replaced(standing, ours=now)
         step = None
-        if agrees(standing.theirs, standing.ours, Fraction(standing.tolerance), Fraction(standing.tolerance_percent)):
+        facts = ReconciliationFacts(Fraction(standing.tolerance), Fraction(standing.tolerance_percent))
+        if agrees(facts, standing.ours, standing.theirs, measure_of(item).scale):
             step = "becomes_equal"
         elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
             item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
@@ -747,6 +788,13 @@ class Reconciler:
         state = variances.after(standing.state, step)
         assert state is not None
         return replaced(standing, state=state, decided_by="rule", held_since=0)
+
+    def _awaits_decision(self, item: Item, standing: Standing) -> bool:
+        """Has its own correction come, and not yet who decided it? So it is after a crash, until that is read."""
+        if not self._is_corrected(item, standing.id):
+            return False
+        row = [one for one in position.rare_of(item).variances.values() if one.id == standing.id]
+        return all(one.state != variances.CORRECTED for one in row)
 
     def _write(self, item: Item, changed: list[Standing]) -> None:
         """Bring what is withheld up to the variances, and write those that changed."""
@@ -790,6 +838,7 @@ class Reconciler:
         )
         if wanted and key not in self._held:
             self._held[key] = (now, 0)
+            self._alerts.append((now, *key))
         elif not wanted and key in self._held:
             since, told = self._held.pop(key)
             if told:
@@ -835,6 +884,7 @@ class Reconciler:
                 "as_of: the count would be late, and refused: count what is there now, and send a stock_counted"
             )
         row = [one for one in position.rare_of(item).variances.values() if one.id == known.id]
+        judged = {one.measure: one.ours for one in row} if self._is_corrected(item, known.id) else {}
         if said.decision == "undo":
             count = holds.Count(
                 known.ours if known.measure == "on_hand" else self._figure(item, known, "on_hand"),
@@ -843,7 +893,8 @@ class Reconciler:
             )
             self._say_count(item, known, count, f"{known.id}.undo", known.as_of + 1, said.reason)
             return None
-        found = self._count_of(item, row, {known.measure}, by_person=True)
+        stated = {one.measure: one.theirs for one in row}
+        found = self._count_of(item, row, {known.measure}, judged, stated, by_person=True)
         if found is None:
             return "bad_value", (
                 "key: what was stated cannot be counted: below 0, quarantined above on hand, a held lot, stock of lots "
@@ -873,9 +924,12 @@ class Reconciler:
         self._rules = unpack_reconciliation(saved.rules) if saved.rules else {}
         self._asked = {(item, location): quantity for item, location, quantity in saved.asked}
         self._held = {(item, location): (since, told) for item, location, since, told in saved.held}
+        self._alerts = deque(sorted((since, *key) for key, (since, told) in self._held.items() if not told))
         for found in saved.open:
             key = (found.tally.source, found.tally.statement_id)
             self._open[key] = found
+            # Closing begins anew: what is told of it now would be taken for an answer to what is asked then.
+            found.tally.round, found.tally.is_closed = 0, False
             if found.verdict is not None:
                 self._begin_verdict(found.verdict)
 
@@ -914,12 +968,6 @@ def is_known(ids: RememberedIds, identity: int) -> bool:
 
 def _logged(applied: Applied) -> tuple[int, int]:
     return (applied[0].recorded_at, applied[0].origin.offset)
-
-
-def _scaled(tolerance: Fraction, item: Item) -> Fraction:
-    scale: int = measure_of(item).scale
-    scaled: Fraction = tolerance * 10**scale
-    return scaled
 
 
 def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:

@@ -52,7 +52,7 @@ class Reconciling(Engine):
         super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, longest)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
-        self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles)
+        self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles, tell_every=0)
         self.coordinator = Coordinator(self.coordinating, lambda: self.clock, 0)
         config: DecoderConfig = self.decoder.config
         self.statements = StatementDecoder(config, self.known)
@@ -145,6 +145,8 @@ class Reconciling(Engine):
             if messages:
                 self._take(messages)
             self.pass_time(self.clock)
+            while self.shard.reconciler.is_busy:
+                self._said(self.shard.wake())
             tallied, self.tallied = self.tallied, []
             for reported in tallied:
                 self.coordinator.tally(msgspec.msgpack.decode(reported.value, type=Tally))

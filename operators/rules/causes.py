@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from operators.rules.statements import agrees
+from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, agrees
 from schemas.reconciled import Evidence, Judged
 
 DAY = 86_400_000_000
@@ -49,13 +49,16 @@ class Surroundings:
     conversions: Sequence[Fraction] = ()
     siblings: Sequence[Judged] = ()
     effects: Sequence[Effect] = ()
+    #: ours as of as_of as it is known now, with what came since the row was judged; None: as it was judged
+    now: int | None = None
     coming: Mapping[int, Sequence[Evidence]] = field(default_factory=dict)
     #: what ours was at moments of the day up to as_of -> the last such moment
     was: Mapping[int, int] = field(default_factory=dict)
     #: theirs is the promise that was sent before the last one
     is_before_last: bool = False
-    tolerance: Fraction = field(default_factory=Fraction)
-    tolerance_percent: Fraction = field(default_factory=Fraction)
+    #: what agrees, with figures in base UoM x 10^scale
+    facts: ReconciliationFacts = DEFAULTS
+    scale: int = 0
 
 
 Cause = tuple[str, list[Evidence]]
@@ -77,8 +80,9 @@ def cause_of(row: Judged, measure: str, around: Surroundings) -> Cause:
     if _is_at_another_location(row, measure, around.siblings):
         return "locations", []
     late = [effect for effect in around.effects if _is_in_flight(effect, row)]
-    without = ours - sum([effect.change for effect in late])
-    if any(effect.change for effect in late) and agrees(theirs, without, around.tolerance, around.tolerance_percent):
+    known = ours if around.now is None else around.now
+    without = known - sum([effect.change for effect in late])
+    if any(effect.change for effect in late) and agrees(around.facts, without, theirs, around.scale):
         return "in_flight", _named(late)
     if row.is_absent:
         return "absent", []

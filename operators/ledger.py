@@ -1,12 +1,15 @@
 """How a shard's state becomes bytes, so that an epoch costs what changed and not what is there.
 
 Each item is a handful of records (`c` a cell, `m` its journals, `l` a line, `t` a transfer, `r` a receipt, `h` a lot's
-word, `d` a lot's date, `w` what a source withholds at a location, `i` the item itself, `y` its policies). A snapshot is
+word, `g` a lot's words of before, `d` a lot's date, `w` what a source withholds at a location, `b` what was in a cell
+before its newest count, `p` a row of an open statement that is in variance, `v` a variance, `i` the item itself, `y`
+its policies). A snapshot is
 a chain of *layers*; each holds the records that changed since the one before, and the newest record of a key stands,
 except that an `m` record says how much of the journals so far stays and what is added: a journal of a day is not
 written again for every movement. Records are decoded when an item is first touched. These shapes are a storage format:
 FORMAT rises with every change that older code cannot read; FORMATS are those that this code reads. 2 has digests with
-the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`.
+the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`; 4 has
+`b`, `g`, `p` and `v`.
 """
 
 from __future__ import annotations
@@ -21,10 +24,13 @@ import msgspec
 from operators import position
 from operators.rules import lines, native
 from operators.rules.days import Days
-from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
+from schemas.reconciled import Judged, Standing
+from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Pasts, Place, Receipt, Transfer
 
-FORMAT = 3
-FORMATS = (1, 2, 3)
+FORMAT = 4
+FORMATS = (1, 2, 3, 4)
+#: from which format on the rules of promises are those of today
+RULES_SINCE = 3
 #: between the kind and the names in a record's key; no code or id can hold it
 SEPARATOR = "\x1f"
 #: the kind of a journal's record
@@ -74,6 +80,9 @@ def records_of(item: Item) -> bytes:
             parts.append(keys[0])
             parts.append(native.packed_place(place))
             _add_journal(parts, keys[1], place)
+            if place.past is not None:
+                parts.append(_packed_key("b", location, ""))
+                parts.append(_encode(place.past))
     if item.dirty is not None:
         for kind, one, other in item.dirty:
             _add_record(parts, item, kind, one, other)
@@ -111,6 +120,12 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
     elif kind == "w":  # of a source; with no source the figure that is shown
         withheld = position.withheld_of(item, one)
         parts.append(_encode(withheld.words.get(other) if other else withheld.shown))
+    elif kind == "g":
+        parts.append(_encode(position.rare_of(item).lot_words.get((one, other))))
+    elif kind == "p":
+        parts.append(_encode(position.rare_of(item).judged.get(one)))
+    elif kind == "v":
+        parts.append(_encode(position.rare_of(item).variances.get(one)))
     else:
         cell = _known_cell(item, one, other)
         if cell is None:
@@ -118,6 +133,9 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
         else:
             parts.append(native.packed_cell(cell))
             _add_journal(parts, _packed_key(JOURNAL, one, other), cell)
+            if cell.past is not None:
+                parts.append(_packed_key("b", one, other))
+                parts.append(_encode(cell.past))
 
 
 def wake_of(item: Item) -> int | None:
@@ -283,6 +301,22 @@ def _read_date(item: Item, raw: msgspec.Raw, lot: str, _: str) -> None:
     position.rare_of(item).best_before[lot] = (_moment(word), last_day)
 
 
+def _read_past(item: Item, raw: msgspec.Raw, location: str, lot: str) -> None:
+    _cell(item, location, lot).past = _decode_pasts(raw)
+
+
+def _read_lot_words(item: Item, raw: msgspec.Raw, lot: str, location: str) -> None:
+    position.rare_of(item).lot_words[lot, location] = [(_moment(word), held) for word, held in _decode(raw)]
+
+
+def _read_judged(item: Item, raw: msgspec.Raw, key: str, _: str) -> None:
+    position.rare_of(item).judged[key] = _decode_judged(raw)
+
+
+def _read_variance(item: Item, raw: msgspec.Raw, key: str, _: str) -> None:
+    position.rare_of(item).variances[key] = _decode_standing(raw)
+
+
 def _read_withheld(item: Item, raw: msgspec.Raw, location: str, source: str) -> None:
     withheld = position.withheld_of(item, location)
     if not source:
@@ -304,6 +338,9 @@ def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:
 
 
 _decode_transfer = msgspec.msgpack.Decoder(Transfer).decode
+_decode_pasts = msgspec.msgpack.Decoder(Pasts).decode
+_decode_judged = msgspec.msgpack.Decoder(Judged).decode
+_decode_standing = msgspec.msgpack.Decoder(Standing).decode
 _decode_receipt = msgspec.msgpack.Decoder(Receipt).decode
 _decode_itself = msgspec.msgpack.Decoder(
     tuple[int, dict[str, tuple[int, tuple[int, ...] | None]], list[tuple[str, str, str, int]], int, int]
@@ -318,6 +355,10 @@ _READERS: dict[str, Callable[..., None]] = {
     "h": _read_hold,
     "d": _read_date,
     "w": _read_withheld,
+    "b": _read_past,
+    "g": _read_lot_words,
+    "p": _read_judged,
+    "v": _read_variance,
     "i": _read_item,
     "y": _read_policy,
 }

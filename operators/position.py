@@ -185,8 +185,8 @@ def _adjusted(item: Item, unit: Unit, quantity: int, _: int | None, context: Con
     _move(item, unit, _signed(unit, quantity), context)
 
 
-def _counted(item: Item, unit: Unit, quantity: int, quarantined: int | None, _: Context) -> None:
-    cells.count(cell_of(item, unit.location, unit.lot), _moment(unit), quantity, quarantined)
+def _counted(item: Item, unit: Unit, quantity: int, quarantined: int | None, context: Context) -> None:
+    cells.count(cell_of(item, unit.location, unit.lot), _moment(unit), quantity, quarantined, context.horizon)
 
 
 def _status_changed(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
@@ -195,6 +195,9 @@ def _status_changed(item: Item, unit: Unit, quantity: int, _: int | None, contex
 
 
 def _lot_word(item: Item, unit: Unit, _: int, __: int | None, ___: Context) -> None:
+    if (unit.lot, unit.location) in item.holds:
+        lots.keep_word(rare_of(item), item, unit.lot, unit.location, _moment(unit), unit.type == LOT_HELD)
+        mark(item, "g", unit.lot, unit.location)
     lots.hold(item, unit.lot, unit.location, _moment(unit), unit.type == LOT_HELD)
     mark(item, "h", unit.lot, unit.location)
 
@@ -545,6 +548,10 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
             if cells.forget_moves(cell, horizon):
                 mark(item, "c", location, lot)
                 found = True
+    if item.rare is not None:
+        for key in lots.forget_words(item.rare, horizon):
+            mark(item, "g", *key)
+            found = True
     for key in [k for k, ln in item.lines.items() if ln.last_at <= closed_line_horizon and lines.is_closed(ln)]:
         del item.lines[key]
         if item.expiring:

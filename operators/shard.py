@@ -19,6 +19,7 @@ from operators import ledger, position
 from operators.conflicts import ORDER_TYPES, conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
 from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
+from operators.reconciling import Reconciler
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
@@ -26,6 +27,7 @@ from operators.rules.days import days_in
 from operators.rules.quantities import QuantityError
 from operators.rules.rounding import round_safely
 from schemas.messages import (
+    RECONCILED,
     ExceptionNote,
     Inbound,
     ItemRecord,
@@ -138,12 +140,23 @@ class ShardConfig:
     time_zone: str = "UTC"
     #: is it published what each order line claims?
     has_claims: bool = False
+    #: how long after its as_of a row of a statement may be judged, at most
+    settle: int = 0
+    #: after how long a hold is reported
+    hold_alert: int = DAY
+    #: the run's token
+    run: int = 0
     turns: Turns = field(default_factory=Turns, compare=False)
 
     @property
     def widest_window(self) -> int:
         """How late any event may be."""
         return Windows(self.dedup_window, self.source_windows).widest()
+
+    @property
+    def reach(self) -> int:
+        """How far back journals go: to what the oldest statement that is accepted is as of, when it is judged."""
+        return self.widest_window + self.settle
 
 
 class Shard:
@@ -211,6 +224,8 @@ class Shard:
         self._notes: list[ExceptionNote] = []
         #: a shard speaks once after each start, at its first word: what the sink still holds of it waits for that
         self._is_new = True
+        #: what statements say of the items, and what follows
+        self.reconciler = Reconciler(self)
         #: how often it has said everything for an emptied read model, and not yet told so
         self._filled = 0
         self._replay_until: dict[str, int] = {}
@@ -236,6 +251,7 @@ class Shard:
         now = self.clock()
         reached: dict[str, int] = {}
         batches: list[UnitBatch] = []
+        reconciled: list[Any] = []
         forced: dict[str, str] = {}
         for message in messages:
             if type(message) is UnitBatch:
@@ -246,6 +262,8 @@ class Shard:
                 self._take_item_record(message, now)
             elif type(message) is Republish:
                 self._take_republish(message, forced)
+            elif type(message) in RECONCILED:
+                reconciled.append(message)
         if batches:
             context = self._context(now)
             for batch in batches:
@@ -260,12 +278,18 @@ class Shard:
                 if batch.last_offset > self.reached.get(batch.partition, -1) and batch.partition:
                     self.reached[batch.partition] = reached[batch.partition] = batch.last_offset
         self._pass_time(now)
+        for message in reconciled:
+            self.reconciler.take(message)
+        if self.reconciler.is_busy:
+            self.reconciler.work()
         return self._outcome(now, reached, forced)
 
     def wake(self) -> Outcome | None:
         """A timer is due: expire, retry what is parked, go on with a sweep."""
         now = self.clock()
         self._pass_time(now)
+        self.reconciler.pass_time(now)
+        self.reconciler.work()
         forced = self._sweep_slice(now, SWEEP_SLICE)
         return self._outcome(now, {}, forced)
 
@@ -274,6 +298,7 @@ class Shard:
         now = self.clock()
         self._pass_time(now)
         self._retry_parked(now, final=True)
+        self.reconciler.work(ALL)
         if self._owes_refill:
             self._take_republish(Republish(cause="refill"), {})
         forced = self._sweep_slice(now, ALL)
@@ -294,9 +319,14 @@ class Shard:
         # of its state, before the sink has its own, and what is said then would be lost.
         if self._is_new or self.policies is None:
             return None
+        if self.reconciler.is_busy:
+            return self.clock() + SWEEP_PAUSE
         if self._sweep:
             return max(self.clock() + SWEEP_PAUSE, self._turn_at)
         wakes = []
+        alert = self.reconciler.next_alert()
+        if alert is not None:
+            wakes.append(alert)
         if self._expiries:
             wakes.append(self._expiries[0][0])
         if self._cold_wakes:
@@ -639,7 +669,7 @@ class Shard:
             return
         self.ids.forget(clock)
         self._ids_floor = max(self._ids_floor, first_kept(clock))
-        self._journal_horizon = max(self._journal_horizon, clock - self.config.widest_window)
+        self._journal_horizon = max(self._journal_horizon, clock - self.config.reach)
         if not self._sweep:
             self._sweep.extend((code, TIDY, None) for code, item in self.items.items() if type(item) is Item)
 
@@ -652,8 +682,8 @@ class Shard:
             if position.forget(
                 item,
                 horizon,
-                horizon + self.config.widest_window - retention,
-                horizon + self.config.widest_window - RECEIPT_RETENTION,
+                horizon + self.config.reach - retention,
+                horizon + self.config.reach - RECEIPT_RETENTION,
                 self._days,
             ):
                 self._note(item)
@@ -690,6 +720,8 @@ class Shard:
                     updates.append(update)
                 if raised:
                     notes.extend(raised)
+                if item.rare is not None and item.rare.variances:
+                    self.reconciler.look(item)
                 self._note(item)
             self._touched = []
         refusals, counts = self._refusals, self.counts
@@ -699,12 +731,25 @@ class Shard:
                     if units:
                         counts["applied", CAUSES[kind], source] = units
             self._applied = {}
-        if not (updates or notes or refusals or reached or counts or self._is_new or self._filled):
+        if self._is_new:
+            self.reconciler.begin(self.config.run)
+        reconciled = self.reconciler.said() if self.reconciler.has_news else []
+        if not (updates or notes or refusals or reached or counts or self._is_new or self._filled or reconciled):
             return None
         filled, self._filled, self._is_new = self._filled, 0, False
         recorded, self._recorded = self._recorded, (0, 0)
         self._refusals, self._notes, self.counts = [], [], {}
-        return Outcome(self.number, reached, updates, refusals, notes, counts, recorded=recorded, filled=filled)
+        return Outcome(
+            self.number,
+            reached,
+            updates,
+            refusals,
+            notes,
+            counts,
+            recorded=recorded,
+            filled=filled,
+            reconciled=reconciled,
+        )
 
     def _owe_claims(self, forced: dict[str, str]) -> None:
         """What is said in full says all claims, too; in a replay once, and from then on what changes."""
@@ -749,6 +794,7 @@ class Shard:
                 self._parked_values(),
                 self._has_dates,
                 self.config.time_zone if self._has_told_claims and self.config.has_claims else "",
+                self.reconciler.snapshot(),
             )
         )
 
@@ -831,8 +877,8 @@ class Shard:
                 "folder in state.dir and start with --from-scratch"
             )
         # What an older format holds stands under the rules of today at once: all items are looked at again.
-        self._evaluated = (evaluated[0] if version == ledger.FORMAT else 0, evaluated[1])
-        self._has_dates, told_in = rest if rest else (False, "")
+        self._evaluated = (evaluated[0] if version >= ledger.RULES_SINCE else 0, evaluated[1])
+        self._has_dates, told_in = rest[:2] if rest else (False, "")
         self._has_told_claims = told_in == self.config.time_zone  # a claim names its day
         self._may_hold_older_claims = bool(rest)
         self._sealed = [(name, size, checksum) for name, size, checksum in sealed]
@@ -846,6 +892,8 @@ class Shard:
         self._layers, self._layers_size = inline, sum(len(layer) for layer in inline)
         for (deadline, _), unit in zip(parked, units_from([values for _, values in parked]), strict=True):
             self._keep(deadline, unit)
+        if len(rest) > 2 and rest[2]:
+            self.reconciler = Reconciler(self, rest[2])
         self._cold_wakes = [(due, code) for code, due in wakes.items() if due is not None]
         heapq.heapify(self._cold_wakes)
 

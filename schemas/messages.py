@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from schemas.reconciled import CloseStatement, Decided, Reported, Rows, Rules, UnitsFound, VerdictFell
 from schemas.state import SHOWN_FIELDS
 from schemas.units import Refusal, Unit
 
@@ -49,7 +50,11 @@ class Republish(msgspec.Struct, array_like=True, tag=4):
     until: dict[str, int] = {}
 
 
-Inbound = UnitBatch | ItemRecord | TopologyRecord | Republish
+#: those that concern statements
+OfStatements = Rows | Rules | CloseStatement | UnitsFound | VerdictFell | Decided
+Inbound = UnitBatch | ItemRecord | TopologyRecord | Republish | OfStatements
+#: their types
+RECONCILED = (Rows, Rules, CloseStatement, UnitsFound, VerdictFell, Decided)
 
 
 class ChannelUpdate:
@@ -298,6 +303,8 @@ class ExceptionNote(msgspec.Struct, array_like=True):
     last_seen: int
     is_open: bool
     source: str = ""
+    #: why a statement was rejected
+    reasons: list[str] = []
 
 
 class Refused(msgspec.Struct, array_like=True):
@@ -323,6 +330,8 @@ class Outcome(msgspec.Struct, array_like=True):
     #: how many requests to say everything, for an emptied read model, are met: what they asked for is said, with this
     #: or before
     filled: int = 0
+    #: what reconciling has to write, behind the numbers
+    reconciled: list[Reported] = []
 
 
 class SourcesSeen(msgspec.Struct, array_like=True, tag=5):

@@ -1,6 +1,6 @@
 cdef class Cell:
     cdef public long long on_hand, quarantined, recorded, quarantine_recorded
-    cdef public object count, quarantine_count, moves, quarantine_moves
+    cdef public object count, quarantine_count, moves, quarantine_moves, past
 
 cdef class Place(Cell):
     cdef public long long hard_reserved, soft_allocated, in_transit, expected
@@ -34,7 +34,7 @@ cdef class Withheld:
     cdef public long long total, shown
 
 cdef class Rare:
-    cdef public dict best_before, withheld, parts, doubtful
+    cdef public dict best_before, withheld, parts, doubtful, lot_words, judged, variances
 
 cdef class Item:
     cdef public str code, cause, correlation_id, units

@@ -16,6 +16,29 @@ import msgspec
 Moment = tuple[int, str, str]
 
 
+class Past(msgspec.Struct, array_like=True, gc=False):
+    """One quantity of a cell before its newest count, as far back as a statement may ask.
+
+    `base` is what it was at `since`, the earliest moment that can be asked for; what happened at or before `base_at`
+    (a count's moment) is inside it, whenever it comes.
+    """
+
+    base: int
+    base_at: int
+    since: int
+    #: counts after that and before the newest
+    counts: list[tuple[Moment, int]] = []
+    #: (occurred_at, change), not after the newest count
+    moves: list[tuple[int, int]] = []
+
+
+class Pasts(msgspec.Struct, array_like=True, gc=False):
+    """What a cell's newest counts, still within the window, have put aside: of on_hand and of quarantined."""
+
+    on_hand: Past | None = None
+    quarantined: Past | None = None
+
+
 class Cell:
     """Goods of one lot (or of no lot) at one location: the newest counts and the movements since."""
 
@@ -23,6 +46,7 @@ class Cell:
         "count",
         "moves",
         "on_hand",
+        "past",
         "quarantine_count",
         "quarantine_moves",
         "quarantine_recorded",
@@ -41,6 +65,8 @@ class Cell:
         #: how much of each journal the last snapshot holds; -1: it holds another journal than this
         self.recorded = 0
         self.quarantine_recorded = 0
+        #: None but for a cell that was counted within the window
+        self.past: Pasts | None = None
 
 
 class Place(Cell):
@@ -78,6 +104,7 @@ class Place(Cell):
         self.quarantine_moves = None
         self.recorded = 0
         self.quarantine_recorded = 0
+        self.past = None
         self.lots: dict[str, Cell] | None = None
         # aggregates
         self.hard_reserved = 0
@@ -280,13 +307,19 @@ class Withheld:
 class Rare:
     """What few items have beside the rest, so that the others need not have room for it."""
 
-    __slots__ = ("best_before", "doubtful", "parts", "withheld")
+    __slots__ = ("best_before", "doubtful", "judged", "lot_words", "parts", "variances", "withheld")
 
     def __init__(self) -> None:
         #: lot -> the newest word on the last day that it may be sold, in days since 1970 (None: it has none)
         self.best_before: dict[str, tuple[Moment, int | None]] = {}
         #: by location
         self.withheld: dict[str, Withheld] = {}
+        #: (lot, location or "") -> words on holding it that are older than the newest, and young enough to matter
+        self.lot_words: dict[tuple[str, str], list[tuple[Moment, bool]]] = {}
+        #: rows of open statements that are in variance, by what `statements.row_key` gives
+        self.judged: dict[str, Any] = {}
+        #: variances as they stand, by their key
+        self.variances: dict[str, Any] = {}
         # aggregates
         #: (receipt id, location) of an order with parts -> what they count for, and what was received of them
         self.parts: dict[tuple[str, str], tuple[int, int]] = {}

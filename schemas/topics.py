@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 #: events in
+WAREHOUSE: Final = "inventory.warehouse"
 INPUTS: Final = ("inventory.warehouse", "inventory.orders", "inventory.supply")
 #: what systems say they have, in: compared as of its moment, never counted
 STATEMENTS: Final = "inventory.statements"
@@ -27,6 +28,8 @@ DEAD_LETTERS: Final = "inventory.dead_letters"
 #: where a statement and the engine differ, and why; what became of each statement: compacted
 VARIANCES: Final = "inventory.variances"
 STATUSES: Final = "inventory.statements.status"
+#: what shards tell of statements to the one place that adds it up: of a run alone, nobody else reads it
+TALLIES: Final = "inventory.statements.tallies"
 #: which dead letters were sent again, and where to: written and read by commands, compacted; the engine needs it not
 REPLAYS: Final = "inventory.replays"
 ALL: Final = (
@@ -40,4 +43,5 @@ ALL: Final = (
     DEAD_LETTERS,
     VARIANCES,
     STATUSES,
+    TALLIES,
 )

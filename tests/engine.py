@@ -76,6 +76,7 @@ class Engine:
         max_clock_skew_us: int,
         sources: dict[str, dict[str, Any]] | None = None,
         time_zone: str = "UTC",
+        settle_us: int = 0,
     ) -> None:
         sources = sources or {}
         windows = {name: told["dedup_window_us"] for name, told in sources.items() if "dedup_window_us" in told}
@@ -86,6 +87,7 @@ class Engine:
             reference_grace=0,
             time_zone=time_zone,
             has_claims=True,
+            settle=settle_us,
         )
         self.known = CodeSets(frozenset(), frozenset())
         kinds = ("warehouse", "orders", "supply")

@@ -106,6 +106,11 @@ class Unit:
     content: Fields
 
     @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Give what makes it one unit: the same again is a duplicate or a conflict."""
+        return self.source, self.event_id, self.line_id, self.item
+
+    @property
     def rank(self) -> tuple[int, str, str]:
         """Give what decides which of two is the newest: the greatest."""
         return self.occurred_at, self.event_id, self.source
@@ -157,6 +162,9 @@ class Intake(Records):
         #: the same, by item
         self.units_of: dict[str, list[Unit]] = defaultdict(list)
         self.rules: dict[tuple[str, str, str, str], str] = {}
+        #: by unit: when it was logged, and where it lies
+        self.logged: dict[tuple[str, str, str, str], tuple[int, Place | None]] = {}
+        self._where: tuple[int, Place | None] = (0, None)
 
     def accept_all(self, reference: Iterable[Record], events: Iterable[Record]) -> dict[Place, list[Refusal]]:
         """Judge all that topics hold, in the order in which it was logged; give what was refused, by where it lies.
@@ -176,15 +184,16 @@ class Intake(Records):
             clocks[partition] = max(clocks[partition], record.timestamp_us)
             logged.append((clocks[partition], record.place, record.value))
         for recorded_at, place, value in sorted(logged, key=lambda one: one[:2]):
-            refusals = self.event(place[0], value or b"", recorded_at)
+            refusals = self.event(place[0], value or b"", recorded_at, place)
             if refusals:
                 refused[place] = refusals
         return refused
 
     # Events: each line of an order stands alone, everything else is one unit.
 
-    def event(self, topic: str, value: bytes, recorded_at_us: int) -> list[Refusal]:
-        """Judge an event; give what of it was refused."""
+    def event(self, topic: str, value: bytes, recorded_at_us: int, place: Place | None = None) -> list[Refusal]:
+        """Judge an event; give what of it was refused. `place`: where it lies, for those who ask what explains it."""
+        self._where = recorded_at_us, place
         try:
             if len(value) > self.max_bytes:
                 raise Refused("too_large")
@@ -342,7 +351,7 @@ class Intake(Records):
         if kind == "return_received":
             content.pop("order_id", None)
         unit = Unit(kind, source, event_id, content.get("line_id", ""), content["item"], occurred_at, content)
-        key = (source, event_id, unit.line_id, unit.item)
+        key = unit.key
         known = self.units.get(key)
         if known is not None:
             if known != unit:
@@ -350,6 +359,7 @@ class Intake(Records):
             self.duplicates += 1
             return
         self.units[key] = unit
+        self.logged[key] = self._where
         self.units_of[unit.item].append(unit)
         self.measures[unit.item] = self.items[unit.item]["measure"]
         if "order_id" in content and "location" in content:

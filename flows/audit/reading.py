@@ -29,7 +29,10 @@ NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
 RATIO = re.compile(r"([1-9]\d{0,59})/([1-9]\d{0,59})", re.ASCII)
 """No longer than a number may be: Python does not read a text of any length as an integer."""
 
-IDENTIFIERS = {"event_id", "order_id", "line_id", "transfer_id", "receipt_id", "part_of", "correlation_id"}
+IDENTIFIERS = {
+    *("event_id", "order_id", "line_id", "transfer_id", "receipt_id", "part_of", "correlation_id"),
+    "statement_id",
+}
 TIMES = {"occurred_at", "eta", "expires_at", "requested_at"}
 DATES = {"best_before"}
 

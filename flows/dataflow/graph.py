@@ -1,7 +1,7 @@
 """The dataflow's graph, and what one worker process needs to run it.
 
 inputs ─┬─ to shards ─ shard (dedup, quantities, promises) ─┐
-        └─ to listeners, to sources ────────────────────────┴─ publish: Redis, then Kafka; desks: dead letters
+        └─ to listeners, to sources, past the shards ───────┴─ publish: Redis, then Kafka; desks: dead letters
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from flows.runtime.early_layers import EarlyLayers
 from flows.runtime.run import Run, Shared, desk_key, shard_key
 from flows.sources.events import SharedReader
 from flows.sources.inputs import InputSource
-from flows.sources.words import ToListener, ToShard, ToSources, Word
+from flows.sources.words import ToListener, ToShard, ToSink, ToSources, Word
 from flows.storage.folder import SEGMENTS
 from flows.storage.segments import SegmentFiles
 from operators.route import by_desk
-from schemas.messages import Inbound, Refused, SourcesSeen, TopologyRecord
+from schemas.messages import Inbound, Outcome, Refused, SourcesSeen, TopologyRecord
+from schemas.reconciled import Rules
 
 FLOW_ID = "atp"
 
@@ -45,14 +46,14 @@ class Worker:
         self.segments = SegmentFiles(settings.state.dir / SEGMENTS, run.token, run.worker)
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.early = EarlyLayers(settings.state.epoch_interval)
-        self.config = shard_config(settings)
+        self.config = shard_config(settings, run.token)
         self.flow = self._build()
 
     def _build(self) -> Dataflow:
         run = self.run
         flow = Dataflow(FLOW_ID)
         events = SharedReader(self.shared, self.metrics, self.early)
-        words = op.input("inputs", flow, InputSource(events))
+        words = op.input("inputs", flow, InputSource(events, self.shared))
         to_shards = op.flat_map_batch("to_shards", words, _to_shards)
         outcomes = op.stateful_batch(
             "shard",
@@ -67,9 +68,12 @@ class Worker:
         seen = op.flat_map_batch("to_sources", words, _to_sources)
         quiet = op.stateful_batch("sources", seen, lambda resume: SourcesStep(stale_after, resume, run.until_caught_up))
         quiet = op.flat_map_batch("from_sources", quiet, _from_sources)
+        told = op.flat_map_batch("to_sink", words, _to_sink)
         outcomes = op.flat_map_batch("to_desks", outcomes, _to_desks)
         # What listens ends in the sink as well: an epoch is over when they have heard it.
-        op.output("publish", op.merge("said", outcomes, heard, quiet), PublishSink(self.publisher, self.config.shards))
+        op.output(
+            "publish", op.merge("said", outcomes, heard, quiet, told), PublishSink(self.publisher, self.config.shards)
+        )
         return flow
 
     def _shard_step(self, resume: bytes | None) -> ShardStep:
@@ -129,7 +133,11 @@ def _to_shards(words: list[Word]) -> list[tuple[str, Inbound]]:
     return [word for word in words if type(word) is ToShard]
 
 
-def _to_listeners(words: list[Word]) -> list[tuple[str, TopologyRecord]]:
+def _to_sink(words: list[Word]) -> list[tuple[str, Outcome]]:
+    return [word for word in words if type(word) is ToSink]
+
+
+def _to_listeners(words: list[Word]) -> list[tuple[str, TopologyRecord | Rules]]:
     return [word for word in words if type(word) is ToListener]
 
 

@@ -18,6 +18,7 @@ from operators.route import DESKS
 from operators.shard import Horizon, Segments, Shard, ShardConfig, number_in
 from operators.stale_sources import StaleSources
 from schemas.messages import Inbound, Outcome, Refused, SourcesSeen, TopologyRecord
+from schemas.reconciled import Rules
 
 Said = tuple[Iterable[Outcome], bool]
 NOTHING: Said = ((), False)
@@ -132,17 +133,21 @@ class SourcesStep(StatefulBatchLogic[SourcesSeen, Outcome, bytes]):
         return self._sources.snapshot()
 
 
-class Listener(StatefulBatchLogic[TopologyRecord, Outcome, None]):
+class Listener(StatefulBatchLogic[TopologyRecord | Rules, Outcome, None]):
     """Tells this process what codes there are; keeps nothing, so that there is nothing to recover."""
 
     def __init__(self, known: KnownCodes) -> None:
         self._known = known
 
-    def on_batch(self, values: list[TopologyRecord]) -> Said:
-        """Take the newest topology."""
-        topology = unpack_topology(values[-1].tables)
-        if self._known.topology is not topology:
-            self._known.update(topology)
+    def on_batch(self, values: list[TopologyRecord | Rules]) -> Said:
+        """Take the newest topology, and the newest rules about variances."""
+        for value in values:
+            if type(value) is Rules:
+                self._known.rules = value.packed
+            elif type(value) is TopologyRecord:
+                topology = unpack_topology(value.tables)
+                if self._known.topology is not topology:
+                    self._known.update(topology)
         return ((), True)
 
     def snapshot(self) -> None:

@@ -240,6 +240,22 @@ def input_ends(settings: Settings) -> dict[str, int]:
     return dict(sorted(ends.items()))
 
 
+def has_messages(settings: Settings, names: Iterable[str]) -> bool:
+    """Was anything ever written to one of the topics? KafkaProblem if Kafka does not say."""
+    counts = partitions_of(settings, names)
+    consumer = Consumer(consumer_config(settings, log_level=0))
+    try:
+        return any(
+            span_of(consumer, TopicPartition(name, number))[1] > 0
+            for name, count in counts.items()
+            for number in range(count)
+        )
+    except KafkaException as error:
+        raise KafkaProblem(f"Kafka does not tell where {', '.join(counts)} end ({_text(error)})") from error
+    finally:
+        consumer.close()
+
+
 def span_of(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
     """Ask for a partition's first offset and end, again where it just has no leader: it is new, or leaders change."""
     deadline = time.monotonic() + CONNECT_TIMEOUT_S

@@ -22,6 +22,7 @@ from schemas.topics import (
     REPLAYS,
     STATEMENTS,
     STATUSES,
+    TALLIES,
     UPDATES,
     VARIANCES,
 )
@@ -33,6 +34,8 @@ FRAMING_BYTES = 64 * 1024
 DEAD_LETTER_FACTOR = 16
 #: Somebody has to look at them; a week is a holiday.
 KEPT_MS = 30 * 86_400_000
+#: Of use to the run that wrote them alone.
+TALLIES_KEPT_MS = 3_600_000
 
 
 def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
@@ -57,6 +60,7 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
         topics[name] = (1, compacted)
     for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES):
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
+    topics[TALLIES] = (1, {"cleanup.policy": "delete", "retention.ms": str(TALLIES_KEPT_MS)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
     return {settings.topic(name): topics[name] for name in ALL}

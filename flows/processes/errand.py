@@ -16,7 +16,7 @@ from flows.runtime.run import Run
 from flows.settings import take_settings
 
 #: Another one for every change of `_Written` or of a setting's name.
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class UnknownErrand(PlainError):
@@ -50,6 +50,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
     scratch: tuple[int, frozenset[int]] | None
     addresses: tuple[str, ...]
     report_descriptor: int
+    has_statements: bool
 
 
 def write_errand(errand: Errand) -> bytes:
@@ -68,6 +69,7 @@ def write_errand(errand: Errand) -> bytes:
         run.scratch,
         errand.addresses,
         errand.report_descriptor,
+        run.has_statements,
     )
     return msgspec.json.encode(written) + b"\n"
 
@@ -97,5 +99,6 @@ def read_errand(line: bytes) -> Errand:
         written.topic_ids,
         written.ended,
         written.scratch,
+        written.has_statements,
     )
     return Errand(run, written.addresses, written.report_descriptor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 from flows.errors import PlainError
-from flows.kafka.clients import KafkaProblem, input_ends
+from flows.kafka.clients import KafkaProblem, has_messages, input_ends
 from flows.kafka.identity import Inputs, changes, inputs_now, why_not
 from flows.log import get_log
 from flows.monitoring.monitor import Monitor
@@ -20,7 +20,7 @@ from flows.runtime.run import Run
 from flows.settings import redis_address
 from flows.storage.folder import StateFolder
 from schemas.settings import Settings, SettingsError
-from schemas.topics import INPUTS
+from schemas.topics import DECISIONS, INPUTS, STATEMENTS
 
 log = get_log(__name__)
 
@@ -41,6 +41,7 @@ class Preparation:
         self._topics = topics
         self._until_caught_up = until_caught_up
         self._ends: dict[str, int] | None = None
+        self._has_statements = False
         #: the last token that was taken here, and whether another one may have been: its answer was lost
         self.token, self._may_hold_more = 0, False
         #: the state is looked at once with all its pages
@@ -61,6 +62,7 @@ class Preparation:
         if self._ends is None or not self._until_caught_up:
             try:
                 self._ends = inputs.named(input_ends(settings))
+                self._has_statements = self._until_caught_up and has_messages(settings, (STATEMENTS, DECISIONS))
             except KafkaProblem as error:
                 raise StartError(str(error)) from error
         ends, workers = self._ends, settings.workers
@@ -80,7 +82,18 @@ class Preparation:
         scratch = (facts.scratch.token, frozenset(facts.scratch.left)) if facts.scratch is not None else None
         return [
             Errand(
-                Run(settings, token, worker, workers, self._until_caught_up, ends, inputs.ids(), ended, scratch),
+                Run(
+                    settings,
+                    token,
+                    worker,
+                    workers,
+                    self._until_caught_up,
+                    ends,
+                    inputs.ids(),
+                    ended,
+                    scratch,
+                    self._has_statements,
+                ),
                 addresses,
             )
             for worker in range(workers)

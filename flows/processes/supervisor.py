@@ -29,7 +29,7 @@ from flows.processes.errand import Errand
 from flows.processes.noise import keep_small, noise_file
 from flows.processes.preparation import Preparation, StartError
 from flows.processes.recruit import Recruit
-from flows.processes.worker import CUT_SHORT, FENCED, INCURABLE
+from flows.processes.worker import CUT_SHORT, FENCED, GOES_ON, INCURABLE
 from flows.readmodel.port import Fenced, StoreError
 from flows.readmodel.store import Store
 from flows.recovery.accepting import accept_now, take_request
@@ -175,6 +175,9 @@ class _Supervisor:
             codes = self._cluster(errands)
             self._look_at_first_epoch(is_over=True)
             is_anew, self._is_anew = self._is_anew and not self._asked.is_set(), False
+            if GOES_ON in codes and set(codes) <= {0, GOES_ON} and not (is_anew or self._asked.is_set()):
+                self._preparation.forget_ends()  # what was withheld and corrected is caught up with as well
+                continue
             if all(code == 0 for code in codes) and not is_anew:
                 return self._end()
             if FENCED in codes:
@@ -280,7 +283,7 @@ class _Supervisor:
                 return [code for code in codes if code is not None]
             if self._alive.is_followed(self._preparation.token):
                 return [FENCED]  # a worker that waits for Kafka would not see it; to kill them is safe
-            if any(code not in (None, 0, CUT_SHORT) for code in codes):
+            if any(code not in (None, 0, CUT_SHORT, GOES_ON) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
             if self._asked.is_set():
                 self._diary.stopping(self._asked.name)

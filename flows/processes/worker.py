@@ -1,7 +1,8 @@
 """One worker process: reads what to run from its standard input, runs it to its end, watches its supervisor.
 
 Exit codes: 0 ended as asked, 1 failed and may be started again, 3 failed in a way that a restart cannot cure, 4 a newer
-run has taken over (the supervisor says so, once for all workers), 5 was to catch up and was ended before it had.
+run has taken over (the supervisor says so, once for all workers), 5 was to catch up and was ended before it had, 6 has
+caught up and has written events because of statements, which are to be caught up with as well.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 log = get_log(__name__)
 
-INCURABLE, FENCED, CUT_SHORT = 3, 4, 5
+INCURABLE, FENCED, CUT_SHORT, GOES_ON = 3, 4, 5, 6
 INCURABLE_HELP = "do what the sentence says, then start the engine: a restart alone does not help"
 #: The writer's thread gets the interpreter within this; at the default 5 ms it would add that to every latency.
 SWITCH_INTERVAL_S = 0.0005
@@ -100,8 +101,8 @@ def leave(code: int) -> NoReturn:
 
 def execute(
     errand: Errand, stop_signals: bool = True, on_failure: Callable[[BaseException], None] | None = None
-) -> bool:
-    """Run the dataflow of one worker to its end; false if it was to catch up and was told to end before.
+) -> int:
+    """Run the dataflow of one worker to its end; gives the exit code.
 
     `on_failure`: told at once of what a thread of it died of.
     """
@@ -140,7 +141,11 @@ def execute(
         raise failure from error
     finally:
         worker.close()
-    return not (run.until_caught_up and worker.stop.is_set())
+    if not run.until_caught_up:
+        return 0
+    if worker.stop.is_set():
+        return CUT_SHORT
+    return GOES_ON if worker.publisher.has_written_events else 0
 
 
 def worker_report(worker: Worker) -> dict[str, Any]:
@@ -246,12 +251,12 @@ def main() -> int:
     ClockWatch(end_worker).start()
     last_word = LastWord(errand.run.settings, errand.run.worker)
     try:
-        is_done = execute(errand, on_failure=last_word.end)
+        code = execute(errand, on_failure=last_word.end)
     except BaseException as error:
         return last_word.say(error)
     if memory.has_ended_it:
         return INCURABLE
-    return 0 if is_done else CUT_SHORT
+    return code
 
 
 def causes(error: BaseException | None) -> list[BaseException]:

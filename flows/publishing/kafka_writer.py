@@ -20,8 +20,9 @@ from flows.publishing.messages import exception_json, update_json
 from flows.runtime.run import Stop
 from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, Outgoing
+from schemas.reconciled import Reported
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
+from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS, WAREHOUSE
 
 log = get_log(__name__)
 
@@ -45,6 +46,9 @@ class OutgoingKafka:
 
     def __init__(self, settings: Settings, stop: Stop, metrics: Metrics) -> None:
         self._stop = stop
+        self._settings = settings
+        #: was anything withheld or corrected: an input has grown by that
+        self.has_written_events = False
         self._metrics = metrics
         self._lanes = [settings.topic(f"atp.updates.{lane}") for lane in LANES]
         self._positions = settings.topic(POSITIONS)
@@ -98,6 +102,15 @@ class OutgoingKafka:
             self._produce(self._exceptions, exception_json(note), note.item or note.source)
         except BufferError:
             return False
+        return True
+
+    def send_reported(self, reported: Reported) -> bool:
+        """Send what reconciling says; false: there is no room, and it has to be sent again."""
+        try:
+            self._produce(self._settings.topic(reported.topic), reported.value, reported.key)
+        except BufferError:
+            return False
+        self.has_written_events |= reported.topic == WAREHOUSE
         return True
 
     def send_letter(self, letter: Letter) -> bool:

@@ -68,6 +68,8 @@ def exception_json(note: ExceptionNote) -> bytes:
         if value:
             message[name] = value
     message["quantities"] = note.quantities
+    if note.reasons:
+        message["reasons"] = note.reasons
     message["first_seen"] = time_text(note.first_seen)
     message["last_seen"] = time_text(note.last_seen)
     return orjson.dumps(message)

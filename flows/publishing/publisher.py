@@ -156,6 +156,11 @@ class Publisher:
             self._metrics.snapshot_bytes += len(state)
             return state
 
+    @property
+    def has_written_events(self) -> bool:
+        """Was anything withheld or corrected in this run, so that an input has grown?"""
+        return self._kafka.has_written_events
+
     def held_shards(self) -> int:
         """Give how many shards are read again, up to what is published. From any thread."""
         return len(self._shards.held_back)
@@ -283,6 +288,8 @@ class Publisher:
         shard.has_spoken = True
         shard.reached.update(outcome.reached)
         self._reports.note(outcome.exceptions, shard.open)
+        if outcome.reconciled:
+            self._reports.tell(outcome.reconciled)
         self._metrics.count(outcome)
         if outcome.filled:
             self.trust.hear_answers(number, outcome.filled)

@@ -11,6 +11,7 @@ from flows.publishing.letters import Letter, Letters
 from flows.publishing.notices import Notices
 from flows.runtime.clock import Clock
 from schemas.messages import ExceptionNote
+from schemas.reconciled import Reported
 from schemas.units import Refusal
 
 #: Dead letters and exceptions that are written between two slices: 1 ms in which nothing more urgent leaves.
@@ -29,7 +30,7 @@ class Reports:
         self._free_bytes, self._clock = free_bytes, clock
         self._letters = Letters()
         #: behind the refusals of a batch: how many bytes its messages have
-        self._waiting: deque[Refusal | ExceptionNote | int] = deque()
+        self._waiting: deque[Refusal | ExceptionNote | Reported | int] = deque()
         self._unsent: deque[Letter] = deque()
         #: did Kafka's client take what came last?
         self.has_room = True
@@ -44,6 +45,10 @@ class Reports:
         self._waiting.extend(notes)
         for note in notes:
             self._notices.noted(note, open_now)
+
+    def tell(self, reported: list[Reported]) -> None:
+        """Take what reconciling says."""
+        self._waiting.extend(reported)
 
     def patience_s(self) -> float | None:
         """Give how soon there is something to write; None: when something comes."""
@@ -69,8 +74,11 @@ class Reports:
                     self._waiting.popleft()
                     self._free_bytes(report)
                     continue
-                assert type(report) is ExceptionNote
-                is_sent = self._kafka.send_exception(report)
+                if type(report) is Reported:
+                    is_sent = self._kafka.send_reported(report)
+                else:
+                    assert type(report) is ExceptionNote
+                    is_sent = self._kafka.send_exception(report)
                 if is_sent:
                     self._waiting.popleft()
             self._note_room(is_sent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operators.coordinator import CoordinatorConfig
 from operators.decode import DecoderConfig
 from operators.rules.admission import Windows
 from operators.shard import ShardConfig
@@ -29,8 +30,16 @@ def decoder_config(settings: Settings) -> DecoderConfig:
     )
 
 
-def shard_config(settings: Settings) -> ShardConfig:
-    """Give what a shard needs."""
+def coordinator_config(settings: Settings) -> CoordinatorConfig:
+    """Give what decides about whole statements."""
+    settles = {name: source.settle for name, source in settings.sources.items()}
+    return CoordinatorConfig(settings.shards, windows_of(settings), settings.settle_of(""), settles)
+
+
+def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
+    """Give what a shard needs; `run` is the run's token."""
+    reconciles = settings.reconciliation.enabled
+    settles = [settings.settle_of(""), *(source.settle for source in settings.sources.values())]
     return ShardConfig(
         shards=settings.shards,
         dedup_window=settings.dedup_window,
@@ -40,6 +49,9 @@ def shard_config(settings: Settings) -> ShardConfig:
         breakdown=settings.updates.breakdown,
         time_zone=settings.time_zone,
         has_claims=settings.updates.claims,
+        settle=max(settles) if reconciles else 0,
+        hold_alert=settings.reconciliation.hold_alert,
+        run=run,
     )
 
 

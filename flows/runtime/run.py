@@ -35,6 +35,8 @@ class KnownCodes(decode.CodeSets):
     def __init__(self) -> None:
         super().__init__(frozenset(), frozenset())
         self.topology: Topology | None = None
+        #: what is done about variances, as the reference tables pack it
+        self.rules = b""
 
     def update(self, topology: Topology) -> None:
         """Take what is in force now."""
@@ -60,6 +62,8 @@ class Run:
     ended: tuple[str, ...] = ()
     #: a start from scratch that is not through: the token of the run that began it, and the shards that are left
     scratch: tuple[int, frozenset[int]] | None = None
+    #: were there statements or decisions when the run began?
+    has_statements: bool = False
 
 
 class Stop:
@@ -101,3 +105,5 @@ class Shared:
     progress: Progress = field(default_factory=Progress)
     mailbox: Mailbox = field(default_factory=Mailbox)
     stop: Stop = field(default_factory=Stop)
+    #: while catching up: this process still judges statements, and asks how far events are read
+    has_statements: bool = False

@@ -102,7 +102,7 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         """Give what came since of all partitions of this process, if this one polls for them."""
         if self._reader.leader is self:
             return self._reader.next_batch(self._snapshots > 0)
-        if self._reader.stop.is_set() or (self._snapshots and self.is_through):
+        if self._reader.stop.is_set() or (self._snapshots and self.is_through and self._reader.is_told()):
             raise StopIteration
         return []
 
@@ -298,6 +298,7 @@ class SharedReader:
         run, settings = shared.run, shared.run.settings
         self._metrics, self._early = metrics, early
         self.run, self.known, self.progress = run, shared.known, shared.progress
+        self._shared = shared
         self._mailbox, self.stop = shared.mailbox, shared.stop
         self.doubts = Doubts(settings, run.topic_ids)
         self.consumer = EventReader(run)
@@ -348,9 +349,18 @@ class SharedReader:
             self._waits = any(part.waits for part in self._parts)
         if out:
             self._busy_at = self._polled_at
-        elif self.run.until_caught_up and all(part.is_through for part in self._parts):
+        elif self.run.until_caught_up and all(part.is_through for part in self._parts) and self.is_told():
             return self.say_last()
         return out
+
+    def is_told(self) -> bool:
+        """Is nobody left who waits to hear how far events are read? Statements wait for it, here or elsewhere."""
+        if self._shared.has_statements:
+            return False
+        if not self.run.has_statements:
+            return True
+        rows = self.progress.own_rows()
+        return all(part.name in rows and rows[part.name].position >= self.run.ends[part.name] for part in self._parts)
 
     def next_awake(self) -> datetime | None:
         """Give when to poll next; None: at once."""

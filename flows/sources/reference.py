@@ -23,6 +23,7 @@ from operators.reference import ReferenceTables
 from operators.route import shard_of
 from schemas.codes import TOO_LARGE
 from schemas.messages import ItemRecord, SourcesSeen, TopologyRecord, UnitBatch
+from schemas.reconciled import Rules
 from schemas.replay import note_replay
 from schemas.topics import REFERENCE
 from schemas.units import Origin, Refusal
@@ -122,6 +123,11 @@ class ReferencePart(StatefulSourcePartition[Word, bytes]):
             if self._is_first and any(source.stale_after for source in self._run.settings.sources.values()):
                 out.append(to_sources(SourcesSeen({})))
         self._is_first = False
+        if self._tables.has_new_reconciliation:
+            self._tables.has_new_reconciliation = False
+            rules = Rules(self._tables.pack_reconciliation())
+            out.extend(to_listener(number, rules) for number in range(LISTENERS))
+            out.extend(to_shard(shard, rules) for shard in range(shards))
         out.extend(to_shard(shard_of(record.item, shards), record) for record in accepted)
         if refusals:
             out.append(to_shard(0, UnitBatch("", -1, [], refusals)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from flows.runtime.run import shard_key
-from schemas.messages import Inbound, SourcesSeen, TopologyRecord
+from schemas.messages import Inbound, Outcome, SourcesSeen, TopologyRecord
+from schemas.reconciled import Rules
 
 LISTENERS_KEY = "listener"
 SOURCES_KEY = "sources"
@@ -22,7 +23,7 @@ class ToListener(NamedTuple):
     """For one of those through which every process hears what codes there are."""
 
     key: str
-    message: TopologyRecord
+    message: TopologyRecord | Rules
 
 
 class ToSources(NamedTuple):
@@ -32,7 +33,14 @@ class ToSources(NamedTuple):
     message: SourcesSeen
 
 
-Word = ToShard | ToListener | ToSources
+class ToSink(NamedTuple):
+    """For a shard's part of the sink, past the shard."""
+
+    key: str
+    message: Outcome
+
+
+Word = ToShard | ToListener | ToSources | ToSink
 
 
 def to_shard(shard: int, message: Inbound) -> ToShard:
@@ -40,11 +48,16 @@ def to_shard(shard: int, message: Inbound) -> ToShard:
     return ToShard(shard_key(shard), message)
 
 
-def to_listener(number: int, message: TopologyRecord) -> ToListener:
-    """Address the topology to a listener, by its number."""
+def to_listener(number: int, message: TopologyRecord | Rules) -> ToListener:
+    """Address what every process has to know to a listener, by its number."""
     return ToListener(f"{LISTENERS_KEY}{number}", message)
 
 
 def to_sources(message: SourcesSeen) -> ToSources:
     """Tell who spoke."""
     return ToSources(SOURCES_KEY, message)
+
+
+def to_sink(outcome: Outcome) -> ToSink:
+    """Address what is to be written, of no shard: that of the first writes it."""
+    return ToSink(shard_key(outcome.shard), outcome)

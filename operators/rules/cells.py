@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 
-from operators.rules import native
+from operators.rules import native, past
 from schemas.state import Cell, Moment
 
 #: A journal shorter than this is not worth pruning: 32 pairs are 512 bytes.
@@ -19,7 +19,10 @@ PRUNE_FROM = 64
 
 def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon: int) -> None:
     """Add a movement. `horizon`: no count at or before it can be accepted any more."""
-    if quantity and (cell.count is None or occurred_at > cell.count[0]):
+    if quantity and cell.count is not None and occurred_at <= cell.count[0]:
+        if cell.past is not None:
+            past.move(cell.past.on_hand, occurred_at, quantity)
+    elif quantity:
         cell.on_hand += quantity
         if occurred_at > horizon:
             moves = cell.moves
@@ -28,7 +31,10 @@ def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon:
             native.append_pair(moves, occurred_at, quantity)
             if _is_due_for_pruning(moves):
                 _replace_moves(cell, _after(moves, horizon))
-    if quarantined and (cell.quarantine_count is None or occurred_at > cell.quarantine_count[0]):
+    if quarantined and cell.quarantine_count is not None and occurred_at <= cell.quarantine_count[0]:
+        if cell.past is not None:
+            past.move(cell.past.quarantined, occurred_at, quarantined)
+    elif quarantined:
         cell.quarantined += quarantined
         if occurred_at > horizon:
             moves = cell.quarantine_moves
@@ -39,8 +45,13 @@ def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon:
                 _replace_quarantine_moves(cell, _after(moves, horizon))
 
 
-def count(cell: Cell, word: Moment, quantity: int, quarantined: int | None) -> None:
-    """Set what was there at the count's moment, if no newer count is known."""
+def count(cell: Cell, word: Moment, quantity: int, quarantined: int | None, horizon: int) -> None:
+    """Set what was there at the count's moment, if no newer count is known. What was before is put aside for a while.
+
+    `horizon`: no statement is as of a moment before it.
+    """
+    if word[0] > horizon:
+        past.count(cell, word, quantity, quarantined, horizon)
     if cell.count is None or word > cell.count:
         cell.count = word
         _replace_moves(cell, _after(cell.moves, word[0]))
@@ -53,12 +64,13 @@ def count(cell: Cell, word: Moment, quantity: int, quarantined: int | None) -> N
 
 def forget_moves(cell: Cell, horizon: int) -> bool:
     """Drop journal entries no acceptable count can precede; true if any went."""
+    is_past = cell.past is not None and past.forget(cell, horizon)
     before = _size(cell.moves) + _size(cell.quarantine_moves)
     if not before:
-        return False
+        return is_past
     _replace_moves(cell, _after(cell.moves, horizon))
     _replace_quarantine_moves(cell, _after(cell.quarantine_moves, horizon))
-    return _size(cell.moves) + _size(cell.quarantine_moves) != before
+    return is_past or _size(cell.moves) + _size(cell.quarantine_moves) != before
 
 
 def _is_due_for_pruning(moves: array[int]) -> bool:

@@ -20,6 +20,43 @@ def is_held(item: Item, lot: str, location: str) -> bool:
     return here is not None and here[1]
 
 
+def keep_word(rare: Rare, item: Item, lot: str, location: str, word: Moment, held: bool) -> None:
+    """Put aside what a word on a lot replaces, or the word itself where a newer one stands: for what was then."""
+    newest = item.holds[lot, location]
+    older = (word, held) if word < newest[0] else newest
+    words = rare.lot_words.setdefault((lot, location), [])
+    if older[0] != max(word, newest[0]) and older not in words:
+        words.append(older)
+
+
+def forget_words(rare: Rare, horizon: int) -> list[tuple[str, str]]:
+    """Drop words that no moment after `horizon` can ask for; gives the (lot, location) of which any went."""
+    changed = []
+    for key, words in list(rare.lot_words.items()):
+        before = max((word for word, _ in words if word[0] <= horizon), default=None)
+        kept = [entry for entry in words if entry[0][0] > horizon or entry[0] == before]
+        if len(kept) < len(words) or not any(entry[0][0] > horizon for entry in kept):
+            changed.append(key)
+            if any(entry[0][0] > horizon for entry in kept):
+                rare.lot_words[key] = kept
+            else:
+                rare.lot_words.pop(key)
+    return changed
+
+
+def was_held(item: Item, lot: str, location: str, moment: int) -> bool:
+    """What the newest word for the lot said, of those that occurred up to a moment."""
+    found: tuple[Moment, bool] | None = None
+    for key in ((lot, location), (lot, "")):
+        newest = item.holds.get(key)
+        if newest is None:
+            continue
+        for entry in (newest, *(item.rare.lot_words.get(key, ()) if item.rare is not None else ())):
+            if entry[0][0] <= moment and (found is None or entry[0] > found[0]):
+                found = entry
+    return found is not None and found[1]
+
+
 def physical(item: Item, location: str, place: Place) -> tuple[int, int, int]:
     """(on_hand, quarantined) of all cells at a location, and the least on_hand of a lot, at most 0.
 

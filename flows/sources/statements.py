@@ -1,0 +1,436 @@
+"""The topics of statements and decisions as one source partition: the one place where whole statements are judged.
+
+Delivery: at least once from the offsets in recovered state; shards know the rows that repeat. A row that is not due
+waits in Kafka: what is kept of it is a range of offsets, one for all rows of a partition that are due within the same
+second. When that time has come, and every event partition is read up to what it held then, the range is read again.
+So it is in a later epoch than the events before it, and every shard has those.
+What shards find comes back through inventory.statements.tallies, from this run alone: nothing of that topic is kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from bytewax.inputs import StatefulSourcePartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from flows.kafka.clients import Complaints, KafkaProblem, consumer_config, span_of
+from flows.kafka.fence import Fence
+from flows.kafka.parts import part_name, place_of
+from flows.log import get_log
+from flows.runtime.configs import coordinator_config, decoder_config
+from flows.runtime.run import Shared, now
+from flows.sources.history import History
+from flows.sources.words import Word, to_shard, to_sink
+from operators.coordinator import Coordinator, name_of
+from operators.decisions import read_decision
+from operators.reference import unpack_reconciliation
+from operators.route import shard_of
+from operators.rules.statements import due_at
+from operators.statement_decode import StatementDecoder
+from schemas.messages import Outcome, UnitBatch
+from schemas.reconciled import Decided, Rows, Tally, UnitsFound
+from schemas.stated import Stated
+from schemas.topics import DECISIONS, STATEMENTS, TALLIES
+from schemas.units import Origin, Refusal
+
+log = get_log(__name__)
+
+#: Messages that are taken at one of the source's turns: 2 ms, in which no event is taken.
+READ_AT_ONCE = 250
+EVERY, EVERY_IDLE = timedelta(milliseconds=2), timedelta(milliseconds=20)
+SECOND = 1_000_000
+#: How often it is asked at most where the event partitions end.
+FENCE_EVERY = 200_000
+METADATA_TIMEOUT_S = 30.0
+#: What is due within the same second, and the wait for a code that may be on its way, whose messages stand alone.
+Bucket = int
+
+
+class Range(msgspec.Struct, array_like=True):
+    """Offsets of a partition that hold rows that wait; others may stand between them."""
+
+    part: str
+    first: int
+    last: int
+    due: Bucket
+    #: the largest Kafka timestamp of the partition before `first`
+    clock: int
+    rows: int = 0
+    #: it waits for a location or channel that may be on its way
+    is_grace: bool = False
+
+
+class _Saved(msgspec.Struct, array_like=True):
+    """Positions and clocks by partition, what waits, and what is known of statements."""
+
+    positions: dict[str, int]
+    clocks: dict[str, int]
+    waiting: list[Range]
+    coordinator: bytes
+
+
+_state = msgspec.msgpack.Decoder(_Saved)
+_tally = msgspec.msgpack.Decoder(Tally)
+
+
+class StatementsPart(StatefulSourcePartition[Word, bytes]):
+    """Reads statements and decisions, hands rows on when they are due, and says what becomes of statements."""
+
+    def __init__(self, shared: Shared, state: bytes | None) -> None:
+        self._run, self._stop, self._known, self._progress = shared.run, shared.stop, shared.known, shared.progress
+        self._shared = shared
+        settings = shared.run.settings
+        self._decoder = StatementDecoder(decoder_config(settings), shared.known)
+        saved = _state.decode(state) if state is not None else _Saved({}, {}, [], b"")
+        self._positions, self._clocks = saved.positions, saved.clocks
+        self._waiting = {(one.part, one.due): one for one in saved.waiting if not one.is_grace}
+        self._graces = deque(one for one in saved.waiting if one.is_grace)
+        self.coordinator = Coordinator(
+            coordinator_config(settings), now, shared.run.token, saved.coordinator if saved.coordinator else None
+        )
+        self._snapshots, self._is_snapped = 0, False
+        self._statements, self._decisions = settings.topic(STATEMENTS), settings.topic(DECISIONS)
+        self._tallies = settings.topic(TALLIES)
+        self._complaints = Complaints()
+        self._head = Consumer(consumer_config(settings, **{"auto.offset.reset": "earliest"}))
+        self._again: Consumer | None = None
+        self._reading: Range | None = None
+        self._ends = self._open()
+        self._fence = Fence(settings, [*shared.run.ends, *self._ends])
+        #: everything that was due by then may be handed on
+        self._ready_until = 0
+        self._rules = b""
+        self._history = History(shared.run, shared.known)
+        self._is_busy = False
+        shared.has_statements = shared.run.until_caught_up
+
+    def _open(self) -> dict[str, int]:
+        """Begin to read; gives where the partitions ended when the run began."""
+        try:
+            topics = self._head.list_topics(timeout=METADATA_TIMEOUT_S).topics
+            ends: dict[str, int] = {}
+            assigned = []
+            for name in (self._statements, self._decisions, self._tallies):
+                for number in topics[name].partitions:
+                    place = TopicPartition(name, number)
+                    end = span_of(self._head, place)[1]
+                    if name == self._tallies:
+                        assigned.append(TopicPartition(name, number, end))
+                        continue
+                    part = part_name(name, number)
+                    ends[part] = end
+                    start = self._positions.get(part, OFFSET_BEGINNING)
+                    assigned.append(TopicPartition(name, number, start))
+            self._head.assign(assigned)
+        except (KafkaException, KeyError) as error:
+            raise KafkaProblem(f"topics of statements cannot be read: {error}; run `atp topics create`") from error
+        return ends
+
+    # --- Bytewax' side -----------------------------------------------------------------------------------------------
+
+    def next_batch(self) -> Iterable[Word]:
+        """Go on with everything that can go on; nothing before reference data is there."""
+        if self._stop.is_set():
+            raise StopIteration
+        if not self._snapshots:
+            return []
+        if self._is_snapped:
+            self._is_snapped = False
+            self.coordinator.epoch_finished()
+        self._hear_rules()
+        out: list[Word] = []
+        rows: dict[int, list[Stated]] = {}
+        count = self._read_head(rows, out)
+        self._look_at_fence()
+        count += self._read_again(rows)
+        out.extend(to_shard(shard, Rows(found)) for shard, found in rows.items())
+        self._take_history(out)
+        words = self.coordinator.step(self._ready_until if not self._has_due(self._ready_until) else 0)
+        shards = self._run.settings.shards
+        for word in words.to_shards:
+            out.extend(to_shard(shard, word) for shard in range(shards))
+        for search in words.searches:
+            self._history.search(search, self._read_ends())
+        if words.reported or words.notes:
+            out.append(to_sink(Outcome(0, {}, [], [], words.notes, reconciled=words.reported)))
+        if words.refusals:
+            out.append(to_shard(0, UnitBatch("", -1, [], words.refusals)))
+        self._is_busy = count > 0 or bool(out)
+        if not out and self._run.until_caught_up and self._is_through():
+            self._shared.has_statements = False
+            raise StopIteration
+        return out
+
+    def next_awake(self) -> datetime | None:
+        """Look again soon."""
+        return datetime.now(UTC) + (EVERY if self._is_busy else EVERY_IDLE)
+
+    def snapshot(self) -> bytes:
+        """Give positions, what waits and what is known of statements."""
+        self._snapshots += 1
+        self._is_snapped = True
+        waiting = [*self._waiting.values(), *self._graces]
+        return msgspec.msgpack.encode(_Saved(self._positions, self._clocks, waiting, self.coordinator.snapshot()))
+
+    def close(self) -> None:
+        """Let go of the topics."""
+        self._history.close()
+        self._fence.close()
+        self._head.close()
+        if self._again is not None:
+            self._again.close()
+
+    def _read_ends(self) -> dict[str, int]:
+        """Give how far the events' partitions are read, in finished epochs."""
+        rows = self._progress.rows()
+        return {part: rows[part].position for part in self._run.ends if part in rows}
+
+    def _take_history(self, out: list[Word]) -> None:
+        """Hand on units that were read again."""
+        found = self._history.take()
+        if found is None:
+            return
+        key = (found.search.source, found.search.statement_id)
+        shards = self._run.settings.shards
+        by_shard: dict[int, list[Any]] = {}
+        for unit in found.units:
+            by_shard.setdefault(shard_of(unit.item, shards), []).append(unit.values())
+        out.extend(to_shard(shard, UnitsFound(*key, units, False)) for shard, units in by_shard.items())
+        if found.is_last:
+            out.extend(to_shard(shard, UnitsFound(*key, [], True)) for shard in range(shards))
+
+    def _is_through(self) -> bool:
+        """Is all done that was due: of what was there when the run began, and of what follows from it?"""
+        if any(self._positions.get(part, 0) < end for part, end in self._ends.items()):
+            return False
+        if not (self._waiting or self._graces or self.coordinator.statements):
+            return True
+        until = self._fence.passed_at
+        return until >= self._fence.first_wanted and not self._has_due(until) and not self.coordinator.is_due(until)
+
+    def _hear_rules(self) -> None:
+        rules = self._known.rules
+        if rules != self._rules:
+            self._rules = rules
+            self.coordinator.rules = unpack_reconciliation(rules)
+
+    # --- what is new -------------------------------------------------------------------------------------------------
+
+    def _read_head(self, rows: dict[int, list[Stated]], out: list[Word]) -> int:
+        try:
+            messages: list[Any] = self._head.consume(READ_AT_ONCE, 0)
+        except KafkaException as problem:
+            raise KafkaProblem(f"topics of statements cannot be read: {problem}") from problem
+        decided: dict[int, list[Decided]] = {}
+        for message in messages:
+            topic, error = message.topic(), message.error()
+            if error is not None:
+                self._note_error(message, error)
+            elif topic == self._tallies:
+                self.coordinator.tally(_tally.decode(message.value()))
+            else:
+                part = part_name(topic, message.partition())
+                offset = message.offset()
+                if self._run.until_caught_up and offset >= self._ends[part]:
+                    continue  # came after the run began: the next run's
+                self._positions[part] = offset + 1
+                origin = _origin_of(message)
+                if topic == self._decisions:
+                    self._take_decision(origin, decided)
+                else:
+                    clock = self._clocks[part] = max(self._clocks.get(part, 0), origin.timestamp_ms * 1000)
+                    self._take_new(part, origin, clock, rows)
+        for shard, found in decided.items():
+            out.extend(to_shard(shard, one) for one in found)
+        return len(messages)
+
+    def _note_error(self, message: Any, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._complaints.forget(message.topic())
+            if message.topic() != self._tallies:
+                part = part_name(message.topic(), message.partition())
+                self._positions[part] = max(self._positions.get(part, 0), message.offset())
+        elif self._complaints.is_new(message.topic(), error):
+            log.warning(
+                f"statements: {error}",
+                kind="kafka_read",
+                next="reading goes on by itself; if this stays, see whether the brokers run: atp check",
+            )
+
+    def _take_decision(self, origin: Origin, decided: dict[int, list[Decided]]) -> None:
+        said = read_decision(origin)
+        if isinstance(said, Refusal):
+            self.coordinator.refuse(said, "", "", None, "")
+        else:
+            decided.setdefault(shard_of(said.item, self._run.settings.shards), []).append(said)
+
+    def _take_new(self, part: str, origin: Origin, clock: int, rows: dict[int, list[Stated]]) -> None:
+        said = self._decoder.decode(origin, clock, False)
+        if said is None:
+            due = now() + self._run.settings.reference_grace
+            self._graces.append(Range(part, origin.offset, origin.offset, due, clock, 1, True))
+        elif isinstance(said, Refusal):
+            self._refuse(said, origin)
+        elif not said.is_row:
+            self.coordinator.hear(said)
+        else:
+            due = self._due(said, origin)
+            if due <= self._ready_until:
+                self._hand_on(said, rows)
+            else:
+                self._wait(part, origin.offset, due, clock)
+                self.coordinator.wait_for(said.source, said.statement_id, said.as_of)
+
+    def _refuse(self, refusal: Refusal, origin: Origin) -> None:
+        source, statement_id, as_of, name = _named(origin)
+        self.coordinator.refuse(refusal, source, statement_id, as_of, name)
+
+    def _due(self, row: Stated, origin: Origin) -> int:
+        """Give J, in microseconds; what is refused in any case does not wait."""
+        recorded = origin.timestamp_ms * 1000
+        if row.verdict is not None:
+            return recorded
+        return due_at(recorded, row.as_of, self._run.settings.settle_of(row.source))
+
+    def _wait(self, part: str, offset: int, due: int, clock: int) -> None:
+        bucket = _bucket(due)
+        known = self._waiting.get((part, bucket))
+        if known is None:
+            known = self._waiting[part, bucket] = Range(part, offset, offset, bucket, clock)
+        known.last = offset
+        known.rows += 1
+
+    def _hand_on(self, row: Stated, rows: dict[int, list[Stated]]) -> None:
+        if self.coordinator.admits(row):
+            rows.setdefault(shard_of(row.item, self._run.settings.shards), []).append(row)
+
+    # --- what is due -------------------------------------------------------------------------------------------------
+
+    def _has_due(self, until: int) -> bool:
+        return (
+            self._reading is not None
+            or any(one.due <= until for one in self._waiting.values())
+            or any(one.due <= until for one in self._graces)
+        )
+
+    def _look_at_fence(self) -> None:
+        """Ask where the inputs end once something is due, and wait until that is read, in a finished epoch."""
+        moment = now()
+        next_over = self.coordinator.next_due()
+        is_wanted = (
+            any(self._ready_until < one.due <= moment for one in self._waiting.values())
+            or any(self._ready_until < one.due <= moment for one in self._graces)
+            or (next_over is not None and self._ready_until < next_over <= moment)
+        )
+        if self._run.until_caught_up:
+            is_wanted = is_wanted or bool(self._fence.first_wanted == 0 and self.coordinator.statements)
+        positions = {part: row.position for part, row in self._progress.rows().items()}
+        positions |= self._positions
+        caps = self._run.ends | self._ends if self._run.until_caught_up else None
+        if is_wanted:
+            self._fence.want(moment)
+        passed = self._fence.look(moment, positions, caps)
+        self._ready_until = max(self._ready_until, passed)
+
+    def _read_again(self, rows: dict[int, list[Stated]]) -> int:
+        if self._reading is None:
+            self._reading = self._next_range()
+            if self._reading is None:
+                return 0
+            self._seek(self._reading)
+        assert self._again is not None
+        try:
+            messages: list[Any] = self._again.consume(READ_AT_ONCE, 0)
+        except KafkaException as problem:
+            raise KafkaProblem(f"topics of statements cannot be read: {problem}") from problem
+        found = self._reading
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                if error.code() != KafkaError._PARTITION_EOF:
+                    self._note_error(message, error)
+                continue
+            offset = message.offset()
+            if offset > found.last:
+                break
+            origin = _origin_of(message)
+            found.clock = max(found.clock, origin.timestamp_ms * 1000)
+            found.first = offset + 1
+            self._take_again(found, origin, rows)
+        if found.first > found.last:
+            self._reading = None
+            if found.is_grace:
+                self._graces.remove(found)
+            else:
+                self._waiting.pop((found.part, found.due))
+        return len(messages)
+
+    def _next_range(self) -> Range | None:
+        ready = [one for one in self._waiting.values() if one.due <= self._ready_until]
+        ready += [one for one in self._graces if one.due <= self._ready_until]
+        return min(ready, key=lambda one: (one.due, one.part, one.first), default=None)
+
+    def _seek(self, wanted: Range) -> None:
+        if self._again is None:
+            self._again = Consumer(consumer_config(self._run.settings, **{"auto.offset.reset": "earliest"}))
+        topic, partition = place_of(wanted.part)
+        self._again.assign([TopicPartition(topic, partition, wanted.first)])
+
+    def _take_again(self, found: Range, origin: Origin, rows: dict[int, list[Stated]]) -> None:
+        said = self._decoder.decode(origin, found.clock, True)
+        if isinstance(said, Refusal):
+            if found.is_grace:
+                self._refuse(said, origin)
+            return
+        if said is None:
+            return
+        if not said.is_row:
+            if found.is_grace:
+                self.coordinator.hear(said)
+            return
+        due = self._due(said, origin)
+        if found.is_grace and due > self._ready_until:
+            self._wait(found.part, origin.offset, due, found.clock)
+            self.coordinator.wait_for(said.source, said.statement_id, said.as_of)
+        elif found.is_grace or _bucket(due) == found.due:
+            if not found.is_grace:
+                self.coordinator.wait_for(said.source, said.statement_id, said.as_of, -1)
+            self._hand_on(said, rows)
+
+
+def _bucket(due: int) -> Bucket:
+    """Round up to the second."""
+    return -(-due // SECOND) * SECOND
+
+
+def _origin_of(message: Any) -> Origin:
+    return Origin(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+    )
+
+
+def _named(origin: Origin) -> tuple[str, str, int | None, str]:
+    """Give whose row a refused message is, as far as it can be read: (source, statement_id, as_of, its name)."""
+    place = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    try:
+        said = msgspec.json.decode(origin.value or b"")
+    except (msgspec.DecodeError, RecursionError):
+        return "", "", None, place
+    if not isinstance(said, dict) or said.get("type") not in ("stock_stated", "promise_stated"):
+        return "", "", None, place
+    texts = {name: said.get(name) for name in ("source", "statement_id", "item", "location", "channel", "lot")}
+    plain = {name: value if isinstance(value, str) else "" for name, value in texts.items()}
+    name = place
+    if plain["item"] and (plain["location"] or plain["channel"]):
+        name = name_of(plain["item"], plain["location"] or plain["channel"], plain["lot"])
+    return plain["source"], plain["statement_id"], None, name

@@ -1,0 +1,123 @@
+"""What single units did to a measure of a row: from units read again in Kafka, and the state that they went into.
+
+A unit's effect is what the measure was at its occurred_at less what it was just before, but for others of the same
+moment. So of a pick and its shipment the first has it; a count has one, what it jumped; and what a later count of its
+cell covers has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from operators.ours import ours_of
+from operators.rules.causes import PHYSICAL, Effect
+from operators.rules.days import Days
+from schemas.reconciled import Evidence, Judged
+from schemas.state import Cell, Item, Moment
+from schemas.units import EventType, Unit
+
+#: what a unit of the type does is its quantity; of all others it is looked up in the journals
+PLAIN = {
+    int(EventType.STOCK_RECEIVED): 1,
+    int(EventType.STOCK_ADJUSTED): 1,
+    int(EventType.RETURN_RECEIVED): 1,
+    int(EventType.TRANSFER_SHIPPED): -1,
+}
+STATUS_CHANGED = int(EventType.STOCK_STATUS_CHANGED)
+COUNTED = int(EventType.STOCK_COUNTED)
+LOT_WORDS = frozenset({int(EventType.LOT_HELD), int(EventType.LOT_RELEASED)})
+HANDLED = frozenset({int(EventType.PICK_CONFIRMED), int(EventType.SHIPMENT_CONFIRMED)})
+#: (unit, quantity, quarantined), converted
+Applied = tuple[Unit, int, int | None]
+
+
+def effects_of(
+    item: Item, row: Judged, measure: str, units: Iterable[Applied], horizon: int, days: Days
+) -> list[Effect]:
+    """Give what each applied unit did to a measure of the row, oldest first."""
+    if measure not in PHYSICAL:
+        return []
+    found = []
+    for unit, quantity, quarantined in units:
+        change = _change(item, row, measure, (unit, quantity, quarantined), horizon, days)
+        if change:
+            origin = unit.origin
+            evidence = Evidence(origin.topic, origin.partition, origin.offset, unit.source, unit.event_id, unit.line_id)
+            found.append(Effect(unit.occurred_at, change, unit.recorded_at, evidence, _twin(unit, quantity)))
+    found.sort(key=lambda effect: effect.occurred_at)
+    return found
+
+
+def _change(item: Item, row: Judged, measure: str, applied: Applied, horizon: int, days: Days) -> int:
+    unit, quantity, _ = applied
+    kind = unit.type
+    if kind in LOT_WORDS:
+        touches = (not unit.location or unit.location == row.place) and row.lot in ("", unit.lot)
+        if measure != "quarantined" or not touches:
+            return 0
+        return _jump(item, row, measure, unit.occurred_at, horizon, days)
+    if unit.location != row.place or (row.lot and unit.lot != row.lot and kind not in HANDLED):
+        return 0
+    if _is_covered(item, unit, measure, row.as_of):
+        return 0
+    if kind == STATUS_CHANGED:
+        towards = quantity if unit.status == "quarantined" else -quantity
+        return towards if measure == "quarantined" else 0
+    sign = PLAIN.get(kind)
+    if sign is not None:
+        signed = -sign * quantity if unit.reversal else sign * quantity
+        return signed if measure == "on_hand" or unit.status == "quarantined" else 0
+    if kind in HANDLED or kind == COUNTED:
+        return _jump(item, row, measure, unit.occurred_at, horizon, days)
+    return 0
+
+
+def _jump(item: Item, row: Judged, measure: str, moment: int, horizon: int, days: Days) -> int:
+    there = ours_of(item, row.place, row.lot, measure, moment, horizon, days)
+    before = ours_of(item, row.place, row.lot, measure, moment - 1, horizon, days)
+    return 0 if there is None or before is None else there - before
+
+
+def _is_covered(item: Item, unit: Unit, measure: str, as_of: int) -> bool:
+    """Does a later count of the unit's cell, up to as_of, stand over it?"""
+    place = item.places.get(unit.location)
+    cell: Cell | None = place
+    if place is not None and unit.lot:
+        cell = (place.lots or {}).get(unit.lot)
+    if cell is None:
+        return False
+    newest = cell.quarantine_count if measure == "quarantined" else cell.count
+    aside = None
+    if cell.past is not None:
+        aside = cell.past.quarantined if measure == "quarantined" else cell.past.on_hand
+    words: list[Moment] = [newest] if newest is not None else []
+    words += [word for word, _ in aside.counts] if aside is not None else []
+    if aside is not None and aside.base_at >= unit.occurred_at:
+        return True
+    own = (unit.occurred_at, unit.event_id, unit.source)
+    if unit.type == COUNTED:
+        return any(own < word and word[0] <= as_of for word in words)
+    return any(unit.occurred_at <= word[0] <= as_of for word in words)
+
+
+def _twin(unit: Unit, quantity: int) -> str:
+    """Give what two units have in common that differ only in ids and times."""
+    return "\x1f".join(
+        map(
+            str,
+            (
+                unit.type,
+                unit.source,
+                unit.location,
+                unit.to_location,
+                unit.lot,
+                quantity,
+                unit.status,
+                unit.reversal,
+                unit.order_id,
+                unit.line_id,
+                unit.receipt_id,
+                unit.transfer_id,
+            ),
+        )
+    )

@@ -1,0 +1,916 @@
+"""The statements' side of a shard: judges rows of its items, keeps what differs, withholds and corrects. Without IO.
+
+Rule 1: a row is judged once, as of its as_of; of one that agrees only its fingerprint stays, among the shard's ids.
+Rule 2: nothing is written of a statement before its verdict. What is written then follows from what is kept.
+Rule 3: what is withheld is compared with what the item's own state says is withheld, and asked for until both are
+        equal: so no crash leaves a hold behind, nor one out.
+Work on a whole statement goes item by item, some at each of the shard's turns: numbers are not to wait for it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import ceil, floor
+from typing import Any, Protocol
+
+import msgspec
+
+from operators import ours, position
+from operators.effects import Applied, effects_of
+from operators.evaluate import measure_of
+from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
+from operators.reconciled_json import count_event, hold_event, variance_json
+from operators.reference import unpack_reconciliation
+from operators.rules import causes, holds, lines, lots, supply, variances
+from operators.rules.admission import CONFLICT, DUPLICATE, Windows
+from operators.rules.days import Days
+from operators.rules.quantities import QuantityError, UnitsOfMeasure
+from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
+from operators.rules.rounding import round_safely
+from operators.rules.statements import added_causes, agrees
+from operators.rules.topology import children, expand
+from schemas.messages import ExceptionNote
+from schemas.reconciled import (
+    ATP,
+    CloseStatement,
+    Decided,
+    Judged,
+    Reported,
+    Rows,
+    Rules,
+    Standing,
+    Tally,
+    UnitsFound,
+    VerdictFell,
+)
+from schemas.state import Item
+from schemas.stated import Stated
+from schemas.statements import MEASURES
+from schemas.topics import TALLIES, VARIANCES, WAREHOUSE
+from schemas.units import Refusal, Unit, unit_from
+from schemas.variances import OWN_SOURCE, row_id, variance_key
+
+#: Items of a statement that a shard looks at in one turn: about 2 ms.
+ITEMS_AT_ONCE = 20
+#: Rounded down where the item's rounding is safe; the other measures are rounded up.
+ROUNDED_DOWN = frozenset({"on_hand", "available", "in_transit", "expected", ATP})
+STOCK_STATED, PROMISE_STATED = "stock_stated", "promise_stated"
+#: between the names of a row of an open statement; no code or id holds it
+SPACE = " "
+
+
+class Host(Protocol):
+    """What of the shard is used here."""
+
+    number: int
+    config: Any
+    clock: Any
+    items: dict[str, Any]
+    ids: RememberedIds
+    policies: Any
+    counts: dict[tuple[str, str, str], int]
+    _windows: Windows
+    _days: Days
+    _journal_horizon: int
+    _refusals: list[Refusal]
+    _notes: list[ExceptionNote]
+
+    def find(self, code: str) -> Item | None: ...
+    def _note(self, item: Item) -> None: ...
+
+
+class Open(msgspec.Struct, array_like=True):
+    """One statement in one shard, until its verdict."""
+
+    tally: Tally
+    #: fingerprints of rows that were refused and did not come again
+    refused: set[int] = set()
+    #: items with rows in variance
+    items: set[str] = set()
+    #: the verdict, while it is being applied
+    verdict: VerdictFell | None = None
+
+
+class Saved(msgspec.Struct, array_like=True):
+    """What a snapshot keeps beside the items' own records."""
+
+    open: list[Open]
+    #: (item, location) -> what was last asked to be withheld, and when that was first more than 0
+    asked: list[tuple[str, str, int]]
+    held: list[tuple[str, str, int, int]]
+    rules: bytes = b""
+
+
+_saved = msgspec.msgpack.Decoder(Saved)
+_encode = msgspec.msgpack.Encoder().encode
+
+#: one step of work on a statement: what is done, the statement, the item
+Step = tuple[str, tuple[str, str], str]
+
+
+class Reconciler:
+    """One a shard; the shard hands it what concerns statements, and writes its words with its own."""
+
+    def __init__(self, shard: Host, resume: bytes | None = None) -> None:
+        self._shard = shard
+        self._rules: dict[str, ReconciliationFacts] = {}
+        self._packed_rules = b""
+        self._open: dict[tuple[str, str], Open] = {}
+        #: of this run alone: statements of which a tally is to be told
+        self._untold: set[tuple[str, str]] = set()
+        self._closing: dict[tuple[str, str], CloseStatement] = {}
+        #: units of items in variance of statements that are being closed
+        self._units: dict[tuple[str, str], dict[str, list[Applied]]] = {}
+        self._work: deque[Step] = deque()
+        self._asked: dict[tuple[str, str], int] = {}
+        #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
+        self._held: dict[tuple[str, str], tuple[int, int]] = {}
+        self._said: list[Reported] = []
+        self.run = 0
+        if resume is not None:
+            self._resume(resume)
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+
+    def take(self, message: Any) -> None:
+        """Take a word that concerns statements."""
+        if type(message) is Rows:
+            for row in message.rows:
+                self._take_row(row)
+        elif type(message) is Rules:
+            self._packed_rules = message.packed
+            self._rules = unpack_reconciliation(message.packed)
+        elif type(message) is CloseStatement:
+            self._begin_close(message)
+        elif type(message) is UnitsFound:
+            self._take_units(message)
+        elif type(message) is VerdictFell:
+            self._begin_verdict(message)
+        elif type(message) is Decided:
+            self._decide(message)
+
+    def work(self, most: int = ITEMS_AT_ONCE) -> None:
+        """Go on with statements that are closed or decided: so many items at most."""
+        while self._work and most > 0:
+            kind, key, code = self._work.popleft()
+            most -= 1
+            if key not in self._open:
+                continue
+            if kind == "absent":
+                self._find_absent(key, code)
+            elif kind == "searched":
+                self._finish_search(key)
+            elif kind == "cause":
+                self._name_causes(key, code)
+            elif kind == "closed":
+                self._finish_close(key)
+            elif kind == "apply":
+                self._apply_verdict(key, code)
+            else:
+                self._open.pop(key)
+
+    @property
+    def is_busy(self) -> bool:
+        """Is there work on a statement left?"""
+        return bool(self._work)
+
+    def next_alert(self) -> int | None:
+        """When the next hold is too long, in UTC microseconds."""
+        alert = self._shard.config.hold_alert
+        return min((since + alert for since, told in self._held.values() if not told), default=None)
+
+    def pass_time(self, now: int) -> None:
+        """Report what is held for too long."""
+        alert = self._shard.config.hold_alert
+        for (code, location), (since, told) in list(self._held.items()):
+            if not told and since + alert <= now:
+                self._held[code, location] = (since, now)
+                self._complain(code, location, since, now, True)
+
+    def _complain(self, code: str, location: str, since: int, now: int, is_open: bool) -> None:
+        held = {"held": self._asked.get((code, location), 0)}
+        self._shard._notes.append(ExceptionNote("held_too_long", code, location, "", held, since, now, is_open))
+
+    def said(self) -> list[Reported]:
+        """Take what is to be written since this was last asked."""
+        for key in self._untold:
+            found = self._open.get(key)
+            if found is not None:
+                self._tell(found)
+        self._untold.clear()
+        said, self._said = self._said, []
+        return said
+
+    @property
+    def has_news(self) -> bool:
+        """Is there anything to say?"""
+        return bool(self._said or self._untold)
+
+    def _tell(self, found: Open) -> None:
+        tally = found.tally
+        tally.run, tally.refused = self.run, len(found.refused)
+        key = f"{tally.source}:{tally.statement_id}"
+        self._said.append(Reported(TALLIES, key, _encode(tally)))
+
+    def begin(self, run: int) -> None:
+        """Tell a new run's coordinator all that is known: it believes no word of the run before."""
+        if self.run != run:
+            self.run = run
+            self._untold.update(self._open)
+
+    # --- rows --------------------------------------------------------------------------------------------------------
+
+    def _take_row(self, row: Stated) -> None:
+        key = (row.source, row.statement_id)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+        self._untold.add(key)
+        tally = found.tally
+        identity = fingerprint_of(row.source, row.statement_id, row.item, row.place, row.lot, row.type)
+        item = self._shard.find(row.item)
+        if item is None or item.policy is None:
+            message = f"item: expected an item of inventory.items, got {row.item}"
+            return self._refuse(found, identity, row, "unknown_item", message)
+        measure = measure_of(item)
+        try:
+            theirs = _converted(row, measure)
+        except QuantityError as error:
+            return self._refuse(found, identity, row, error.code, str(error))
+        if row.verdict is not None:
+            return self._refuse(found, identity, row, *row.verdict)
+        content = content_fingerprint(_encode((row.as_of, sorted(theirs.items()))))
+        known = self._shard.ids.recognize(identity, content)
+        if known == DUPLICATE:
+            tally.duplicates += 1
+            return None
+        if known == CONFLICT:
+            tally.conflicts += 1
+            message = (
+                f"row: expected what was first said of {row.item} at {row.place} in {row.statement_id}, got other "
+                "content: the first stands, and the statement contradicts itself"
+            )
+            return self._refused(row, "conflict", message)
+        until = row.as_of + self._shard._windows.of(row.source)
+        self._shard.ids.remember(identity, content, until)
+        if row.lot:
+            marker = lots_marker(row.source, row.statement_id, row.item, row.place)
+            if self._shard.ids.recognize(marker, 0) not in (DUPLICATE, CONFLICT):
+                self._shard.ids.remember(marker, 0, until)
+        found.refused.discard(identity)
+        return self._judge(found, item, row, theirs)
+
+    def _refuse(self, found: Open, identity: int, row: Stated, code: str, message: str) -> None:
+        found.refused.add(identity)
+        self._refused(row, code, message)
+
+    def _refused(self, row: Stated, code: str, message: str) -> None:
+        self._shard._refusals.append(Refusal(row.origin, code, message, None, row.source, row.type))
+        key = (code, row.type, row.source)
+        self._shard.counts[key] = self._shard.counts.get(key, 0) + 1
+
+    def _judge(self, found: Open, item: Item, row: Stated, theirs: dict[str, int]) -> None:
+        facts = self._rules.get(row.source, DEFAULTS)
+        tolerance = _scaled(facts.tolerance, item)
+        compared: dict[str, int] = {}
+        differing: list[str] = []
+        for name, quantity in theirs.items():
+            known = self._ours(item, row.place, row.lot, name, row.as_of)
+            if known is None:
+                continue
+            compared[name] = known
+            if not agrees(quantity, known, tolerance, facts.tolerance_percent):
+                differing.append(name)
+        tally = found.tally
+        if differing:
+            tally.in_variance += 1
+        elif compared:
+            tally.agreed += 1
+        else:
+            tally.not_compared += 1
+        standing = item.rare.variances if item.rare is not None else {}
+        keys = {name: variance_key(row.source, item.code, row.place, row.lot, name) for name in compared}
+        if differing or any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared):
+            stated = {name: theirs[name] for name in compared}
+            judged = Judged(
+                row.source,
+                row.statement_id,
+                row.place,
+                row.lot,
+                row.as_of,
+                row.recorded_at,
+                stated,
+                compared,
+                differing,
+            )
+            self._keep(found, item, judged)
+
+    def _keep(self, found: Open, item: Item, judged: Judged) -> None:
+        key = judged_key(judged)
+        position.rare_of(item).judged[key] = judged
+        position.mark(item, "p", key, "")
+        self._shard._note(item)
+        found.items.add(item.code)
+
+    def _ours(self, item: Item, place: str, lot: str, measure: str, as_of: int) -> int | None:
+        if measure == ATP:
+            published = item.published.get(place)
+            return published[0] if published is not None else 0
+        horizon = self._shard._journal_horizon
+        return ours.ours_of(item, place, lot, measure, as_of, horizon, self._shard._days)
+
+    # --- closing -----------------------------------------------------------------------------------------------------
+
+    def _begin_close(self, message: CloseStatement) -> None:
+        key = (message.source, message.statement_id)
+        found = self._open.get(key)
+        if found is None:
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+        if found.verdict is not None:
+            return
+        tally = found.tally
+        tally.is_closed = False
+        self._closing[key] = message
+        self._units[key] = {}
+        if message.is_whole:
+            self._work.extend(("absent", key, code) for code in list(self._shard.items))
+        self._work.append(("searched", key, ""))
+
+    def _find_absent(self, key: tuple[str, str], code: str) -> None:
+        item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
+        if message is None or item is None or item.policy is None:
+            return
+        for before in [row for row in self._rows_of(item, key) if row.is_absent]:
+            position.rare_of(item).judged.pop(judged_key(before))
+            position.mark(item, "p", judged_key(before), "")
+        for judged in self._absent_rows(item, message):
+            self._keep(found, item, judged)
+
+    def _finish_search(self, key: tuple[str, str]) -> None:
+        """Tell of which items units are wanted: of those that figures alone do not explain."""
+        found = self._open[key]
+        if key not in self._closing:
+            return
+        wanted: list[str] = []
+        moments: list[int] = []
+        for code in sorted(found.items):
+            item = self._shard.find(code)
+            rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
+            if item is not None and any(self._is_open_question(item, row, rows) for row in rows):
+                wanted.append(code)
+                moments += [row.as_of for row in rows]
+        tally = found.tally
+        tally.round, tally.wanted = self._closing[key].round, wanted
+        tally.span = (min(moments), max(moments)) if moments else (0, 0)
+        self._untold.add(key)
+
+    def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
+        facts = self._rules.get(row.source, DEFAULTS)
+        return any(
+            name in causes.PHYSICAL
+            and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts, ()))[0]
+            not in causes.BY_FIGURES
+            for name in row.differing
+        )
+
+    def _take_units(self, message: UnitsFound) -> None:
+        key = (message.source, message.statement_id)
+        units = self._units.get(key)
+        found = self._open.get(key)
+        if units is None or found is None or found.verdict is not None:
+            return
+        for values in message.units:
+            unit = unit_from(values)
+            applied = self._applied(unit)
+            if applied is not None:
+                units.setdefault(unit.item, []).append(applied)
+        if message.is_last:
+            tally = found.tally
+            tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
+            tally.wanted = []
+            self._work.extend(("cause", key, code) for code in sorted(found.items))
+            self._work.append(("closed", key, ""))
+
+    def _applied(self, unit: Unit) -> Applied | None:
+        """Give a unit that was read again with its quantities converted; None where it was not applied."""
+        item = self._shard.find(unit.item)
+        if item is None or item.policy is None or unit.verdict is not None:
+            return None
+        measure = measure_of(item)
+        try:
+            quantity = measure.convert(unit.quantity, unit.uom, "quantity") if unit.quantity is not None else 0
+            second = measure.convert(unit.quarantined, unit.uom, "") if unit.quarantined is not None else None
+        except QuantityError as error:
+            if error.code != "quantity_not_exact" or not measure.is_safe:
+                return None
+            quantity, second = round_safely(unit, measure)
+        identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
+        return (unit, quantity, second) if is_known(self._shard.ids, identity) else None
+
+    def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
+        source, statement = message.source, message.statement_id
+        scope = self._scope(message.locations)
+        facts = self._rules.get(source, DEFAULTS)
+        tolerance = _scaled(facts.tolerance, item)
+        ids = self._shard.ids
+        for location, place in item.places.items():
+            if scope is not None and location not in scope:
+                continue
+            names = [""]
+            if is_known(ids, fingerprint_of(source, statement, item.code, location, "", STOCK_STATED)):
+                continue
+            if is_known(ids, lots_marker(source, statement, item.code, location)):
+                names = list(place.lots or ())
+            for lot in names:
+                if lot and is_known(ids, fingerprint_of(source, statement, item.code, location, lot, STOCK_STATED)):
+                    continue
+                known = self._ours(item, location, lot, "on_hand", message.as_of)
+                if known is None or agrees(0, known, tolerance, facts.tolerance_percent):
+                    continue
+                yield Judged(
+                    source,
+                    statement,
+                    location,
+                    lot,
+                    message.as_of,
+                    message.ended_at,
+                    {"on_hand": 0},
+                    {"on_hand": known},
+                    ["on_hand"],
+                    True,
+                )
+
+    def _scope(self, named: Iterable[str] | None) -> set[str] | None:
+        if named is None:
+            return None
+        return expand(tuple(named), children(self._shard.policies.topology.locations))
+
+    def _name_causes(self, key: tuple[str, str], code: str) -> None:
+        item, found = self._shard.find(code), self._open[key]
+        assert item is not None
+        rows = self._rows_of(item, key)
+        differing = [row for row in rows if row.differing]
+        tally = found.tally
+        scale = measure_of(item).scale
+        facts = self._rules.get(key[0], DEFAULTS)
+        for row in differing:
+            for name in row.differing:
+                effects = self._effects(item, row, name)
+                around = self._surroundings(item, row, name, differing, facts, effects)
+                row.causes[name], row.evidence[name] = causes.cause_of(row, name, around)
+                added_causes(tally.causes, {name: {row.causes[name]: 1}})
+                size = Fraction(abs(row.theirs[name] - row.ours[name]), 10**scale)
+                tally.units = str(Fraction(tally.units) + size)
+                if row.causes[name] != causes.UNKNOWN:
+                    tally.explained = str(Fraction(tally.explained) + size)
+            tally.absent += row.is_absent
+            position.mark(item, "p", judged_key(row), "")
+        self._shard._note(item)
+
+    def _rows_of(self, item: Item, key: tuple[str, str]) -> list[Judged]:
+        if item.rare is None:
+            return []
+        return [row for row in item.rare.judged.values() if (row.source, row.statement_id) == key]
+
+    def _surroundings(
+        self,
+        item: Item,
+        row: Judged,
+        name: str,
+        siblings: list[Judged],
+        facts: ReconciliationFacts,
+        effects: Sequence[causes.Effect],
+    ) -> causes.Surroundings:
+        measure = measure_of(item)
+        worths = [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
+        coming: set[int] = set()
+        claimed: set[int] = set()
+        if name == "on_hand":
+            coming, claimed = _coming_and_claimed(item, row.place, row.as_of)
+        return causes.Surroundings(
+            worths,
+            siblings,
+            effects,
+            frozenset(coming - {0}),
+            frozenset(claimed - {0}),
+            self._was(item, row, name, effects),
+            False,
+            _scaled(facts.tolerance, item),
+            Fraction(facts.tolerance_percent),
+        )
+
+    def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
+        """What ours was a day before, and after each unit of that day: quantity -> the last such moment."""
+        begin = row.as_of - causes.DAY
+        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+        if name not in causes.PHYSICAL or not (units or effects):
+            return {}
+        moments = sorted({begin, *(unit.occurred_at for unit, _, _ in units if begin < unit.occurred_at <= row.as_of)})
+        found = {}
+        for moment in moments:
+            known = self._ours(item, row.place, row.lot, name, moment)
+            if known is not None:
+                found[known] = moment
+        return found
+
+    def _effects(self, item: Item, row: Judged, name: str) -> list[causes.Effect]:
+        """What units did to the measure there; without repeats, which are read again as well."""
+        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+        first: dict[tuple[str, str, str], Applied] = {}
+        for applied in sorted(units, key=_logged):
+            unit = applied[0]
+            first.setdefault((unit.source, unit.event_id, unit.line_id), applied)
+        horizon, days = self._shard._journal_horizon, self._shard._days
+        return effects_of(item, row, name, first.values(), horizon, days)
+
+    def _finish_close(self, key: tuple[str, str]) -> None:
+        self._closing.pop(key, None)
+        self._units.pop(key, None)
+        self._open[key].tally.is_closed = True
+        self._untold.add(key)
+
+    # --- the verdict -------------------------------------------------------------------------------------------------
+
+    def _begin_verdict(self, message: VerdictFell) -> None:
+        key = (message.source, message.statement_id)
+        found = self._open.get(key)
+        if found is None:
+            return
+        found.verdict = message
+        self._closing.pop(key, None)
+        self._units.pop(key, None)
+        self._work.extend(("apply", key, code) for code in sorted(found.items))
+        self._work.append(("end", key, ""))
+
+    def _apply_verdict(self, key: tuple[str, str], code: str) -> None:
+        item, found = self._shard.find(code), self._open[key]
+        found.items.discard(code)
+        if item is None or item.rare is None:
+            return
+        assert found.verdict is not None
+        changed: list[Standing] = []
+        rows = self._rows_of(item, key)
+        for row in rows:
+            item.rare.judged.pop(judged_key(row))
+            position.mark(item, "p", judged_key(row), "")
+            changed += self._stand(item, row, found.verdict)
+        self._write(item, changed)
+        self._shard._note(item)
+
+    def _stand(self, item: Item, row: Judged, verdict: VerdictFell) -> list[Standing]:
+        """Give what the verdict makes of a row, each a new word under its key."""
+        facts = self._rules.get(row.source, DEFAULTS)
+        rare = position.rare_of(item)
+        found: list[Standing] = []
+        for name, theirs in row.theirs.items():
+            key = variance_key(row.source, item.code, row.place, row.lot, name)
+            known = rare.variances.get(key)
+            if name not in row.differing:
+                if known is not None and verdict.is_accepted:
+                    resolved = variances.by_agreeing(known, verdict.as_of, row.statement_id)
+                    if resolved is not None:
+                        found.append(self._put(item, key, resolved))
+                continue
+            now = self._ours(item, row.place, row.lot, name, row.as_of)
+            new = Standing(
+                row_id(row.source, row.statement_id, item.code, row.place, row.lot),
+                row.source,
+                row.statement_id,
+                row.place,
+                row.lot,
+                name,
+                row.as_of,
+                row.ours[name] if now is None else now,
+                theirs,
+                row.causes.get(name, causes.UNKNOWN),
+                row.evidence.get(name, []),
+                self._action(item, row, name, facts) if verdict.is_accepted else "",
+                variances.OPEN,
+                "",
+                "",
+                verdict.as_of,
+                verdict.as_of,
+                str(_scaled(facts.tolerance, item)),
+                str(facts.tolerance_percent),
+            )
+            if not verdict.is_accepted:
+                added = variances.by_rejected(known, new)
+                if added is None:
+                    continue
+                new = added
+            else:
+                new = variances.by_accepted(known, new)
+            found.append(self._put(item, key, self._followed(item, new)))
+        if verdict.is_accepted:
+            found += self._correct_row(item, found)
+        return found
+
+    def _put(self, item: Item, key: str, standing: Standing) -> Standing:
+        position.rare_of(item).variances[key] = standing
+        position.mark(item, "v", key, "")
+        return standing
+
+    def _action(self, item: Item, row: Judged, name: str, facts: ReconciliationFacts) -> str:
+        action = action_at(facts, name, row.place, self._shard.policies.topology.locations)
+        if action != "report" and not row.lot and self._has_lot_rows(row, item):
+            return "report"
+        return action
+
+    def _has_lot_rows(self, row: Judged, item: Item) -> bool:
+        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, item.code, row.place))
+
+    def _correct_row(self, item: Item, standing: list[Standing]) -> list[Standing]:
+        """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed."""
+        wanted = [one for one in standing if one.action == "correct" and one.state == variances.OPEN]
+        if not wanted:
+            return []
+        count = self._count_of(item, standing, {one.measure for one in wanted}, by_person=False)
+        changed = []
+        for one in wanted:
+            key = key_of(item, one)
+            if count is not None and one.measure in count.measures:
+                state = variances.after(one.state, "correct")
+                assert state is not None
+                changed.append(self._put(item, key, replaced(one, state=state, decided_by="rule")))
+            else:
+                changed.append(self._put(item, key, replaced(one, action="ask")))
+        if count is not None:
+            self._say_count(item, wanted[0], count, wanted[0].id, wanted[0].as_of, "")
+        return changed
+
+    def _count_of(self, item: Item, row: list[Standing], wanted: set[str], *, by_person: bool) -> holds.Count | None:
+        first = row[0]
+        place, lot, as_of = first.place, first.lot, first.as_of
+        on_hand = self._ours(item, place, lot, "on_hand", as_of)
+        quarantined = self._ours(item, place, lot, "quarantined", as_of)
+        if on_hand is None or quarantined is None:
+            return None
+        window = self._shard._windows.of(OWN_SOURCE)
+        horizon = self._shard._journal_horizon
+        differing = {one.measure: one.cause for one in row if one.state not in ("resolved", "corrected", "accepted")}
+        correctable = holds.Correctable(
+            on_hand,
+            quarantined,
+            {one.measure: one.theirs for one in row},
+            {name: cause for name, cause in differing.items() if name in causes.PHYSICAL},
+            frozenset(wanted),
+            bool(lot) and lots.was_held(item, lot, place, as_of),
+            not lot and ours.has_lots(item, place, as_of, horizon),
+            self._shard.clock() - as_of > window,
+        )
+        return holds.correction(correctable, by_person)
+
+    def _say_count(
+        self, item: Item, one: Standing, count: holds.Count, event_id: str, occurred_at: int, reason: str
+    ) -> None:
+        event = count_event(item.code, one, count, event_id, occurred_at, reason, measure_of(item).scale)
+        self._said.append(Reported(WAREHOUSE, item.code, event))
+
+    # --- what becomes known later ------------------------------------------------------------------------------------
+
+    def look(self, item: Item) -> None:
+        """An item changed: its open variances say ours as it is known now."""
+        assert item.rare is not None
+        changed = []
+        for key, standing in item.rare.variances.items():
+            if standing.is_live:
+                followed = self._followed(item, standing)
+                if followed != standing:
+                    changed.append((key, followed))
+        for key, followed in changed:
+            self._put(item, key, followed)
+        own = any(OWN_SOURCE in known.words for known in item.rare.withheld.values())
+        if changed or own:
+            self._write(item, [followed for _, followed in changed])
+
+    def _followed(self, item: Item, standing: Standing) -> Standing:
+        """Give a live variance with ours as it is known now: resolved where it agrees, or was counted since."""
+        if not standing.is_live:
+            return standing
+        now = self._ours(item, standing.place, standing.lot, standing.measure, standing.as_of)
+        if now is not None and now != standing.ours and standing.measure != ATP:
+            standing = replaced(standing, ours=now)
+        step = None
+        if agrees(standing.theirs, standing.ours, Fraction(standing.tolerance), Fraction(standing.tolerance_percent)):
+            step = "becomes_equal"
+        elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
+            item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
+        ):
+            step = "is_counted_since"
+        if step is None:
+            return standing
+        state = variances.after(standing.state, step)
+        assert state is not None
+        return replaced(standing, state=state, decided_by="rule", held_since=0)
+
+    def _write(self, item: Item, changed: list[Standing]) -> None:
+        """Bring what is withheld up to the variances, and write those that changed."""
+        keys = {key_of(item, one) for one in changed}
+        rare = position.rare_of(item)
+        rows: dict[tuple[str, str], list[tuple[str, Standing]]] = {}
+        for key, one in rare.variances.items():
+            if one.is_live:
+                rows.setdefault((one.id, one.place), []).append((key, one))
+        at: dict[str, list[tuple[str, int]]] = {}
+        for (_, place), row in rows.items():
+            held = holds.held_of_row(
+                {one.measure: (one.ours, one.theirs) for _, one in row if one.action in holds.HOLDING}
+            )
+            at.setdefault(place, []).append((row[0][1].source, held))
+            for key, one in row:
+                takes = held > 0 and one.action in holds.HOLDING and holds.takes_part(one.measure, one.difference)
+                state = variances.after(one.state, "holds" if takes else "holds_nothing")
+                if state is not None and state != one.state:
+                    self._put(item, key, replaced(one, state=state, decided_by="rule" if takes else ""))
+                    keys.add(key)
+        for place in at.keys() | rare.withheld.keys():
+            self._hold(item, place, holds.withheld_at(at.get(place, ())))
+        for key in sorted(keys):
+            self._said.append(Reported(VARIANCES, key, variance_json(item.code, rare.variances[key])))
+
+    def _hold(self, item: Item, location: str, wanted: int) -> None:
+        """Ask for what is to be withheld at a location, unless that is there or on its way."""
+        key = (item.code, location)
+        there, word_at = ours.own_hold(item, location)
+        asked = self._asked.get(key)
+        if asked is not None and asked == there:
+            self._asked.pop(key)
+            asked = None
+        if wanted == (there if asked is None else asked):
+            return
+        now = max(self._shard.clock(), word_at + 1)
+        self._asked[key] = wanted
+        self._said.append(
+            Reported(WAREHOUSE, item.code, hold_event(item.code, location, wanted, now, measure_of(item).scale))
+        )
+        if wanted and key not in self._held:
+            self._held[key] = (now, 0)
+        elif not wanted and key in self._held:
+            since, told = self._held.pop(key)
+            if told:
+                self._complain(item.code, location, since, now, False)
+
+    # --- what people decide ------------------------------------------------------------------------------------------
+
+    def _decide(self, said: Decided) -> None:
+        item = self._shard.find(said.item)
+        known = item.rare.variances.get(said.key) if item is not None and item.rare is not None else None
+        if item is None or known is None:
+            return self._refuse_decision(said, "bad_value", f"key: expected a variance, got {said.key}")
+        if known.id != said.id:
+            text = f"id: expected {known.id}, the variance that stands there now, got {said.id}"
+            return self._refuse_decision(said, "conflict", text)
+        state = variances.after(known.state, said.decision)
+        if state is None:
+            text = f"decision: expected one that a variance that is {known.state} can take, got {said.decision}"
+            return self._refuse_decision(said, "conflict", text)
+        if said.decision in ("correct", "undo"):
+            refusal = self._count_by_person(item, known, said)
+            if refusal is not None:
+                return self._refuse_decision(said, *refusal)
+        decided = replaced(known, state=state, decided_by=said.decided_by, reason=said.reason, held_since=0)
+        self._put(item, said.key, decided)
+        self._write(item, [decided])
+        self._shard._note(item)
+        return None
+
+    def _refuse_decision(self, said: Decided, code: str, message: str) -> None:
+        self._shard._refusals.append(Refusal(said.origin, code, message, None, said.decided_by, said.decision))
+
+    def _count_by_person(self, item: Item, known: Standing, said: Decided) -> tuple[str, str] | None:
+        """Write the count that a person decided on; (code, sentence) where it cannot be."""
+        if known.measure not in causes.PHYSICAL:
+            return (
+                "bad_value",
+                f"key: expected one of on_hand or quarantined, which can be counted, got {known.measure}",
+            )
+        window = self._shard._windows.of(OWN_SOURCE)
+        if self._shard.clock() - known.as_of > window:
+            return "late", (
+                "as_of: the count would be late, and refused: count what is there now, and send a stock_counted"
+            )
+        row = [one for one in position.rare_of(item).variances.values() if one.id == known.id]
+        if said.decision == "undo":
+            count = holds.Count(
+                known.ours if known.measure == "on_hand" else self._figure(item, known, "on_hand"),
+                known.ours if known.measure == "quarantined" else None,
+                frozenset({known.measure}),
+            )
+            self._say_count(item, known, count, f"{known.id}.undo", known.as_of + 1, said.reason)
+            return None
+        found = self._count_of(item, row, {known.measure}, by_person=True)
+        if found is None:
+            return "bad_value", (
+                "key: what was stated cannot be counted: below 0, quarantined above on hand, a held lot, stock of lots "
+                "without their names, or an on_hand that differs too and is to be corrected first"
+            )
+        done = any(one.state == variances.CORRECTED and one.id == known.id for one in row)
+        event_id = f"{known.id}.{known.measure}" if done else known.id
+        self._say_count(item, known, found, event_id, known.as_of, said.reason)
+        return None
+
+    def _figure(self, item: Item, known: Standing, measure: str) -> int:
+        return self._ours(item, known.place, known.lot, measure, known.as_of) or 0
+
+    # --- snapshot and resume -----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Give what is kept beside the items' records; b"" where there is nothing."""
+        if not (self._open or self._asked or self._held or self._packed_rules):
+            return b""
+        asked = [(*key, quantity) for key, quantity in self._asked.items()]
+        held = [(*key, *since) for key, since in self._held.items()]
+        return _encode(Saved(list(self._open.values()), asked, held, self._packed_rules))
+
+    def _resume(self, raw: bytes) -> None:
+        saved = _saved.decode(raw)
+        self._packed_rules = saved.rules
+        self._rules = unpack_reconciliation(saved.rules) if saved.rules else {}
+        self._asked = {(item, location): quantity for item, location, quantity in saved.asked}
+        self._held = {(item, location): (since, told) for item, location, since, told in saved.held}
+        for found in saved.open:
+            key = (found.tally.source, found.tally.statement_id)
+            self._open[key] = found
+            if found.verdict is not None:
+                self._begin_verdict(found.verdict)
+
+
+def replaced(standing: Standing, **fields: Any) -> Standing:
+    """Give a copy with other values for some fields."""
+    return msgspec.structs.replace(standing, **fields)
+
+
+def key_of(item: Item, standing: Standing) -> str:
+    """Give the key under which a variance of an item stands."""
+    return variance_key(standing.source, item.code, standing.place, standing.lot, standing.measure)
+
+
+def judged_key(row: Judged) -> str:
+    """Name a row of an open statement within its item."""
+    kind = ATP if ATP in row.theirs else ""
+    return SPACE.join((row.source, row.statement_id, row.place, row.lot, kind))
+
+
+def fingerprint_of(source: str, statement_id: str, item: str, place: str, lot: str, kind: str) -> int:
+    """60 bits of a row's identity, beside those of units."""
+    measured = ATP if kind == PROMISE_STATED else ""
+    return unit_fingerprint(f"row {source}", statement_id, f"{place} {lot} {measured}", item)
+
+
+def lots_marker(source: str, statement_id: str, item: str, place: str) -> int:
+    """60 bits that say: the statement has a row with a lot of the item there."""
+    return unit_fingerprint(f"lots {source}", statement_id, place, item)
+
+
+def is_known(ids: RememberedIds, identity: int) -> bool:
+    """Is a fingerprint remembered, whatever was said with it?"""
+    return ids.recognize(identity, 0) in (DUPLICATE, CONFLICT)
+
+
+def _logged(applied: Applied) -> tuple[int, int]:
+    return (applied[0].recorded_at, applied[0].origin.offset)
+
+
+def _scaled(tolerance: Fraction, item: Item) -> Fraction:
+    scale: int = measure_of(item).scale
+    scaled: Fraction = tolerance * 10**scale
+    return scaled
+
+
+def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:
+    """Give the measures of a row in base UoM x 10^scale; QuantityError where one is not exact."""
+    found = {}
+    names = (ATP,) if row.type == PROMISE_STATED else MEASURES
+    for name, quantity in zip(names, row.figures, strict=False):
+        if quantity is None:
+            continue
+        try:
+            found[name] = measure.convert(quantity, row.uom, name)
+        except QuantityError as error:
+            if error.code != "quantity_not_exact" or not measure.is_safe:
+                raise
+            exact = measure.exact(quantity, row.uom)
+            rounded = floor(exact) if name in ROUNDED_DOWN else ceil(exact)
+            found[name] = measure.limited(rounded, quantity, row.uom, name)
+    return found
+
+
+def _coming_and_claimed(item: Item, location: str, as_of: int) -> tuple[set[int], set[int]]:
+    """What each receipt and transfer still brings to a location, and what each order line still claims there."""
+    coming = {
+        supply.expected(receipt, position.parts_of(item, key)[0])
+        for key, receipt in item.receipts.items()
+        if key[1] == location
+    }
+    coming |= {supply.in_transit(transfer) for key, transfer in item.transfers.items() if key[1] == location}
+    claimed: set[int] = set()
+    for line in item.lines.values():
+        at = line.at.get(location)
+        hard = at.claimed if at is not None else 0
+        soft = 0
+        if line.location == location and (line.expires_at is None or line.expires_at > as_of):
+            soft = lines.soft_allocated(line)
+        claimed |= {hard, soft, hard + soft}
+    return coming, claimed

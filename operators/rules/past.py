@@ -1,0 +1,142 @@
+"""What a cell held at a moment that a statement speaks of (contract section 9, ours).
+
+Rule 1: what occurred after the moment is left out, counts among it: the newest count up to the moment, and the changes
+        after that up to the moment, are what was there.
+Rule 2: what the newest count swallowed is put aside (`Pasts`) while a statement may still ask for a moment before it.
+Rule 3: what is not known any more is None, never a guess.
+"""
+
+from __future__ import annotations
+
+from schemas.state import Cell, Moment, Past, Pasts
+
+#: before any event
+NEVER = -(1 << 62)
+
+
+def on_hand(cell: Cell, moment: int, horizon: int) -> int | None:
+    """Give a cell's on_hand as of a moment; None where the state does not reach back. `horizon`: journals begin there.
+
+    Source: contract section 4, Counts, for the units with occurred_at up to the moment.
+    """
+    return _at(
+        cell.count, cell.on_hand, cell.moves, cell.past.on_hand if cell.past is not None else None, moment, horizon
+    )
+
+
+def quarantined(cell: Cell, moment: int, horizon: int) -> int | None:
+    """Give a cell's quarantined as of a moment; None where the state does not reach back."""
+    return _at(
+        cell.quarantine_count,
+        cell.quarantined,
+        cell.quarantine_moves,
+        cell.past.quarantined if cell.past is not None else None,
+        moment,
+        horizon,
+    )
+
+
+def _at(count: Moment | None, now: int, moves: object, past: Past | None, moment: int, horizon: int) -> int | None:
+    if count is None or count[0] <= moment:
+        return now - _after(moves, moment) if moment >= horizon else None
+    return None if past is None else _of_past(past, moment)
+
+
+def _of_past(past: Past, moment: int) -> int | None:
+    if moment < past.since:
+        return None
+    known = max((entry for entry in past.counts if entry[0][0] <= moment), default=None)
+    start, quantity = (known[0][0], known[1]) if known is not None else (past.base_at, past.base)
+    return quantity + sum([change for at, change in past.moves if start < at <= moment])
+
+
+def move(past: Past | None, occurred_at: int, change: int) -> None:
+    """Note a change that is not later than the newest count."""
+    if past is None or occurred_at <= past.base_at:
+        return
+    if occurred_at <= past.since:
+        past.base += change
+    else:
+        past.moves.append((occurred_at, change))
+
+
+def count(cell: Cell, word: Moment, quantity: int, quarantined: int | None, horizon: int) -> None:
+    """Put aside what a count is about to swallow, or the count itself where a newer one stands."""
+    if cell.past is None:
+        cell.past = Pasts()
+    cell.past.on_hand = _counted(cell.past.on_hand, cell.count, cell.on_hand, cell.moves, word, quantity, horizon)
+    if quarantined is not None:
+        cell.past.quarantined = _counted(
+            cell.past.quarantined,
+            cell.quarantine_count,
+            cell.quarantined,
+            cell.quarantine_moves,
+            word,
+            quarantined,
+            horizon,
+        )
+
+
+def _counted(
+    past: Past | None, newest: Moment | None, now: int, moves: object, word: Moment, quantity: int, horizon: int
+) -> Past | None:
+    if newest is not None and word <= newest:
+        if past is not None and word[0] > past.base_at and word != newest:
+            past.counts.append((word, quantity))
+        elif past is None and word != newest:
+            # Of a state that put nothing aside: from this count on it is known, but for what was swallowed since.
+            past = Past(quantity, word[0], newest[0])
+        return past
+    before = now - _after(moves, NEVER)
+    if past is None:
+        start = newest[0] if newest is not None else NEVER
+        past = Past(before, start, max(start, horizon))
+    elif newest is not None:
+        past.counts.append((newest, before))
+    past.moves.extend(entry for entry in _pairs(moves) if entry[0] <= word[0])
+    return past
+
+
+def forget(cell: Cell, horizon: int) -> bool:
+    """Drop what no moment after `horizon` can ask for; true if anything went."""
+    pasts = cell.past
+    if pasts is None:
+        return False
+    before = _size(pasts.on_hand) + _size(pasts.quarantined)
+    pasts.on_hand = _shortened(pasts.on_hand, cell.count, horizon)
+    pasts.quarantined = _shortened(pasts.quarantined, cell.quarantine_count, horizon)
+    if pasts.on_hand is None and pasts.quarantined is None:
+        cell.past = None
+        return True
+    return _size(pasts.on_hand) + _size(pasts.quarantined) != before
+
+
+def _shortened(past: Past | None, newest: Moment | None, horizon: int) -> Past | None:
+    if past is None or newest is None or newest[0] <= horizon:
+        return None
+    if horizon <= past.since:
+        return past
+    base = _of_past(past, horizon)
+    assert base is not None
+    start = max((word[0] for word, _ in past.counts if word[0] <= horizon), default=past.base_at)
+    return Past(
+        base,
+        start,
+        horizon,
+        [entry for entry in past.counts if entry[0][0] > horizon],
+        [entry for entry in past.moves if entry[0] > horizon],
+    )
+
+
+def _size(past: Past | None) -> int:
+    return 0 if past is None else 1 + len(past.counts) + len(past.moves)
+
+
+def _pairs(moves: object) -> list[tuple[int, int]]:
+    numbers = list(moves) if moves is not None else []  # type: ignore[call-overload]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _after(moves: object, moment: int) -> int:
+    """Sum the changes of a journal that are later than a moment."""
+    return sum([change for at, change in _pairs(moves) if at > moment]) if moves else 0

@@ -1,0 +1,135 @@
+"""Statements against real servers: judged when due, held and corrected, and the same after any number of kills."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.running import Engine, until
+from tests.shop import ago, clock, open_shop, received
+
+SETTLE = '[sources.erp]\nsettle = "1s"\n'
+KEY = "erp:{}:EAST::on_hand"
+
+
+class Ledger:
+    """What an ERP says of the shop, and what the engine makes of it."""
+
+    def __init__(self, world: Any, items: int) -> None:
+        self.world, self.items = world, items
+        self.as_of = ago(30)
+        world.config.write_text(SETTLE)
+        open_shop(world, items=items)
+        for number in range(items):
+            world.send("inventory.warehouse", received(number, 10, occurred_at=ago(60)))
+        world.flush()
+
+    def rules(self, **fields: Any) -> None:
+        self.world.send("inventory.reconciliation", {"source": "erp", **fields}, key="erp")
+        self.world.flush()
+
+    def say(self, kind: str, statement: str = "night-1", as_of: str | None = None, **fields: Any) -> None:
+        name = ":".join(str(value) for value in fields.values())
+        head = {"event_id": f"{statement}:{kind}:{name}", "type": kind, "source": "erp", "statement_id": statement}
+        self.world.send("inventory.statements", head | {"occurred_at": as_of or self.as_of} | fields)
+
+    def state(self, theirs: dict[int, int], statement: str = "night-1", as_of: str | None = None, **start: Any) -> None:
+        self.say("statement_started", statement, as_of, **start)
+        for number, on_hand in theirs.items():
+            self.say("stock_stated", statement, as_of, item=clock(number), location="EAST", on_hand=on_hand)
+        self.say("statement_ended", statement, as_of, rows=len(theirs))
+        self.world.flush()
+
+    def catch_up(self, **overrides: object) -> None:
+        with Engine(self.world, "--until-caught-up", **overrides) as engine:
+            assert engine.wait(60) == 0, engine.text()
+
+    def newest(self, topic: str) -> dict[str, dict[str, Any]]:
+        return {(record.key or b"").decode(): record.json() for record in self.world.read(topic)}
+
+    def variance(self, number: int) -> dict[str, Any]:
+        return self.newest("inventory.variances")[KEY.format(clock(number))]
+
+    def status(self, statement: str = "night-1") -> dict[str, Any]:
+        return self.newest("inventory.statements.status").get(f"erp:{statement}", {})
+
+    def position(self, number: int, name: str) -> int:
+        text = self.world.redis.hget(f"{self.world.redis_prefix}position:{clock(number)}", f"EAST:{name}")
+        return int(text or 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_nightly_statement_is_judged_held_and_said(world: Any, workers: int) -> None:
+    ledger = Ledger(world, 40)
+    ledger.rules(actions={"on_hand": "hold"})
+    theirs = dict.fromkeys(range(40), 10) | {3: 7}
+    ledger.state(theirs)
+    time_of_rows = time.monotonic()
+    until(lambda: time.monotonic() > time_of_rows + 1.1, 5, "the rows to settle")
+    ledger.catch_up(workers=workers)
+    status = ledger.status()
+    assert (status["verdict"], status["seen"], status["agreed"], status["in_variance"]) == ("accepted", 40, 39, 1)
+    assert (ledger.variance(3)["state"], ledger.variance(3)["difference"]) == ("held", -3)
+    assert ledger.position(3, "withheld") == 3, "what is written because of a verdict is caught up with"
+    ledger.state(dict.fromkeys(range(40), 10), "night-2", ago(5))
+    time_of_rows = time.monotonic()
+    until(lambda: time.monotonic() > time_of_rows + 1.1, 5, "the rows to settle")
+    ledger.catch_up(workers=workers)
+    assert ledger.variance(3)["state"] == "resolved"
+    assert ledger.position(3, "withheld") == 0
+
+
+def test_a_running_engine_says_its_verdict_by_itself(world: Any) -> None:
+    ledger = Ledger(world, 3)
+    ledger.rules(actions={"on_hand": "correct"})
+    with Engine(world) as engine:
+        ledger.state({0: 7, 1: 10, 2: 10}, max_rows=None)
+        until(lambda: ledger.status().get("verdict") == "accepted", 30, engine.text)
+        until(lambda: ledger.position(0, "on_hand") == 7, 30, engine.text)
+        assert ledger.variance(0)["state"] == "corrected"
+        assert engine.stop() == 0
+
+
+def test_killed_in_the_middle_the_same_variances_and_no_second_correction(world: Any) -> None:
+    ledger = Ledger(world, 30)
+    dice = random.Random(7)
+    ledger.rules(actions={"on_hand": "correct"}, max_rows_in_variance_percent=50)
+    wrong = {number: 10 - 1 - number % 3 for number in range(0, 30, 3)}
+    theirs = dict.fromkeys(range(30), 10) | wrong
+    with Engine(world) as engine:
+        engine.wait_for_workers()
+        ledger.state(theirs)
+        for _ in range(2):
+            engine.wait_until_it_reads(world, world.settings())
+            time.sleep(dice.uniform(0.0, 1.5))  # anywhere: before it is due, while it is judged, behind its verdict
+            dead = engine.kill_worker()
+            engine.wait_for_workers(besides=(dead,))
+        engine.kill_everything()
+    ledger.catch_up()
+    assert ledger.status()["verdict"] == "accepted", ledger.status()
+    assert (ledger.status()["seen"], ledger.status()["in_variance"]) == (30, 10), ledger.status()
+    for number, quantity in theirs.items():
+        assert ledger.position(number, "on_hand") == quantity
+    found = ledger.newest("inventory.variances")
+    assert {key for key, one in found.items() if one["state"] == "corrected"} == {
+        KEY.format(clock(number)) for number in wrong
+    }
+    counts = [
+        record.json() for record in world.read("inventory.warehouse") if b"stock_counted" in (record.value or b"")
+    ]
+    assert len({one["event_id"] for one in counts}) == len(wrong)
+    assert world.read("inventory.dead_letters") == [], "a repeated correction is the same to the letter"
+
+
+def test_a_state_of_before_knows_nothing_of_statements_and_goes_on(world: Any, tmp_path: Path) -> None:
+    ledger = Ledger(world, 2)
+    ledger.catch_up()
+    ledger.state({0: 10, 1: 10})
+    began = time.monotonic()
+    until(lambda: time.monotonic() > began + 1.1, 5, "the rows to settle")
+    ledger.catch_up()
+    assert ledger.status()["verdict"] == "accepted"

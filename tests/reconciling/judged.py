@@ -1,0 +1,60 @@
+"""Holds what came of a story against what it says must come of it, whoever it was told to."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from tests.reconciling.story import Action, Story
+
+
+class Side(Protocol):
+    """Whoever keeps to the contract: tell it a story, then ask."""
+
+    corrections: list[dict[str, Any]]
+    #: refusals of what it wrote itself
+    refusals: list[tuple[str, str | None]]
+
+    def tell(self, action: Action) -> list[tuple[str, str | None]]:
+        """Take one action; give what of it was refused."""
+        ...
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Give a statement's status."""
+        ...
+
+    def variances(self) -> dict[str, dict[str, Any]]:
+        """Give all variances by key."""
+        ...
+
+    def withheld(self) -> dict[str, int]:
+        """Give what is withheld because of them, by "item:location", where it is not 0."""
+        ...
+
+    def complaints(self) -> set[str]:
+        """Give the open statement_rejected exceptions."""
+        ...
+
+
+def check(story: Story, side: Side, refused: list[list[tuple[str, str | None]]]) -> None:
+    """Compare all that the story speaks of."""
+    told = {number: codes[0][0] for number, codes in enumerate(refused) if codes}
+    assert told == {number % len(story.told): code for number, code in story.refused.items()}
+    for name, expected in story.statuses.items():
+        status = side.status(name)
+        assert {field: status[field] for field in expected} == expected, f"status of {name}: {status}"
+    if story.variances is not None:
+        found = side.variances()
+        assert found.keys() == story.variances.keys(), found
+        for key, expected in story.variances.items():
+            assert {field: found[key][field] for field in expected} == expected, f"{key}: {found[key]}"
+    if story.withheld is not None:
+        assert side.withheld() == story.withheld
+    if story.corrections is not None:
+        assert _sorted(side.corrections) == _sorted(story.corrections)
+    if story.complaints is not None:
+        assert side.complaints() == story.complaints
+    assert side.refusals == []
+
+
+def _sorted(corrections: list[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    return sorted(sorted((name, str(value)) for name, value in one.items()) for one in corrections)

@@ -66,7 +66,7 @@ class Figures(NamedTuple):
     figures: tuple[int | None, ...]
 
 
-class _Refused:
+class Refusals:
     """What dead letters say was refused: messages, and lines of messages, by place and the moment they were logged."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class Fold:
         places.locations = self.tables.locations
         self._shard.process([TopologyRecord(places.pack(), 0), *accepted])
 
-    def take(self, messages: Iterable[Any], refused: _Refused) -> None:
+    def take(self, messages: Iterable[Any], refused: Refusals) -> None:
         """Apply what occurred until then and was not refused."""
         units: list[Unit] = []
         for message in messages:
@@ -214,7 +214,7 @@ def print_state(settings: Settings, as_of: str, locations: tuple[str, ...], lots
 
 def read(settings: Settings, fold: Fold, spans: dict[Part, Span]) -> None:
     """Hand every message of the spans to the fold, with what dead letters say of them."""
-    refused = _Refused()
+    refused = Refusals()
     with TopicReader(settings, group="-state", silence_s=60.0) as reader:
         refused.read(settings, reader)
         total = sum(end - low for low, end in spans.values())

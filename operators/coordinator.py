@@ -34,6 +34,8 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 #: Accepted statements of items `all` that are remembered a source and scope: what the next one is compared with is the
 #: one before its own as_of, and statements seldom come more out of order than this.
 LAST_MAX = 16
+#: How often a statement is told of whose rows are being judged: a million of them change it a thousand times.
+TELL_EVERY = 1_000_000
 Key = tuple[str, str]
 
 
@@ -44,6 +46,8 @@ class Statement(msgspec.Struct, array_like=True):
     statement_id: str
     #: as_of of the first message that was heard; of the start, once that is there
     as_of: int
+    #: as_of of the first message, for good
+    born: int
     state: str = PENDING
     started_at: int | None = None
     ended_at: int | None = None
@@ -60,6 +64,7 @@ class Statement(msgspec.Struct, array_like=True):
     conflicts: int = 0
     #: rows read that are not due yet
     waiting: int = 0
+    decided_at: int = 0
     verdict: str = ""
     reasons: list[str] = []
     #: of the decided: what the shards had found, in all
@@ -86,8 +91,8 @@ class Saved(msgspec.Struct, array_like=True):
     statements: list[Statement]
     #: scope -> (as_of, taken) of accepted statements of all items
     last: dict[str, list[tuple[int, int]]]
-    #: scope -> the rejected statement that is complained of, and since when
-    complaints: dict[str, tuple[str, str, int]]
+    #: scope -> the rejected statements that are complained of, and since when
+    complaints: dict[str, list[tuple[str, str, int]]]
 
 
 _saved = msgspec.msgpack.Decoder(Saved)
@@ -109,11 +114,13 @@ class CoordinatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Units to be read again: of these items, with an occurred_at between the two moments."""
+    """What is to be read again: units of these items with an occurred_at between the two moments, and promises."""
 
     source: str
     statement_id: str
     items: set[str]
+    #: "item:channel": what was sent for these in that time
+    promises: set[str]
     since: int
     until: int
 
@@ -142,7 +149,7 @@ class Coordinator:
         self.rules: dict[str, ReconciliationFacts] = {}
         self.statements: dict[Key, Statement] = {}
         self._last: dict[str, list[tuple[int, int]]] = {}
-        self._complaints: dict[str, tuple[str, str, int]] = {}
+        self._complaints: dict[str, list[tuple[str, str, int]]] = {}
         if resume is not None:
             saved = _saved.decode(resume)
             self.statements = {one.key: one for one in saved.statements}
@@ -150,6 +157,8 @@ class Coordinator:
         # of this run alone
         self._tallies: dict[Key, dict[int, Tally]] = {}
         self._changed: set[Key] = set()
+        #: when each that is not decided was told of last
+        self._told_at: dict[Key, int] = {}
         #: round of closing that was asked for in this run; whether units were; after how many epochs all of it is kept
         self._asked: dict[Key, int] = {}
         self._searched: set[Key] = set()
@@ -187,6 +196,10 @@ class Coordinator:
         if found.state == PENDING:
             found.waiting = max(0, found.waiting + rows)
 
+    def born(self, row: Stated) -> int:
+        """Give what tells the statement of an admitted row from one of before with the same id."""
+        return self.statements[row.source, row.statement_id].born
+
     def admits(self, row: Stated) -> bool:
         """Is a row, now due, to be judged? Of a statement that is closed or decided it is a duplicate or a conflict."""
         found = self._of(row)
@@ -220,7 +233,7 @@ class Coordinator:
         found = self._known(said.source, said.statement_id, said.as_of)
         if found.state == PENDING:
             return found
-        self._repeats(found, said, said.as_of <= found.as_of)
+        self._repeats(found, said, said.as_of <= (found.decided_at or self._clock()))
         return None
 
     def _repeats(self, found: Statement, said: Stated, is_same: bool) -> None:
@@ -235,7 +248,7 @@ class Coordinator:
     def _known(self, source: str, statement_id: str, as_of: int) -> Statement:
         found = self.statements.get((source, statement_id))
         if found is None or (found.state == DECIDED and self._is_over(found)):
-            found = self.statements[source, statement_id] = Statement(source, statement_id, as_of)
+            found = self.statements[source, statement_id] = Statement(source, statement_id, as_of, as_of)
             self._changed.add(found.key)
         return found
 
@@ -264,13 +277,23 @@ class Coordinator:
                 found.state = CLOSING
             if found.state == CLOSING:
                 self._close(found)
-        for key in self._changed:
-            one = self.statements.get(key)
-            if one is not None:
-                self._words.reported.append(self._status(one))
-        self._changed.clear()
+        self._tell_changed()
         words, self._words = self._words, Words()
         return words
+
+    def _tell_changed(self) -> None:
+        """Say what is known of those that changed; of one that is being read once a second."""
+        now = self._clock()
+        for key in list(self._changed):
+            one = self.statements.get(key)
+            if one is not None and one.state != DECIDED and now - self._told_at.get(key, 0) < TELL_EVERY:
+                continue
+            self._changed.discard(key)
+            self._told_at[key] = now
+            if one is None or one.state == DECIDED:
+                self._told_at.pop(key, None)
+            if one is not None:
+                self._words.reported.append(self._status(one))
 
     def next_due(self) -> int | None:
         """When the next statement is over that does not become complete before, in UTC microseconds."""
@@ -342,7 +365,10 @@ class Coordinator:
     def _ask(self, found: Statement, number: int) -> None:
         self._asked[found.key] = number
         ended_at = found.ended_at or found.as_of
-        message = CloseStatement(*found.key, found.as_of, ended_at, found.locations, number > 1, number)
+        refused = sorted(found.refused) if number > 1 else []
+        message = CloseStatement(
+            *found.key, found.as_of, ended_at, found.locations, number > 1, number, found.born, refused
+        )
         self._words.to_shards.append(message)
 
     def _may_miss(self, found: Statement) -> bool:
@@ -357,10 +383,11 @@ class Coordinator:
         """Have units read again that may explain what differs, or go on without where nothing needs them."""
         self._searched.add(found.key)
         items = {code for tally in tallies for code in tally.wanted}
-        spans = [tally.span for tally in tallies if tally.wanted]
-        if items:
+        promises = {name for tally in tallies for name in tally.promises}
+        spans = [tally.span for tally in tallies if tally.span[1]]
+        if spans:
             since, until = min(span[0] for span in spans) - DAY, max(span[1] for span in spans) + DAY
-            self._words.searches.append(Search(*found.key, items, since, until))
+            self._words.searches.append(Search(*found.key, items, promises, since, until))
         else:
             self._words.to_shards.append(UnitsFound(*found.key, [], True))
 
@@ -387,7 +414,7 @@ class Coordinator:
             least_of_last_percent=facts.min_rows_percent_of_last,
         )
         found.verdict = REJECTED if found.reasons else ACCEPTED
-        found.state, found.counts = DECIDED, counts
+        found.state, found.counts, found.decided_at = DECIDED, counts, self._clock()
         found.duplicates = found.conflicts = 0
         found.refused = set()
         self._tallies.pop(found.key, None)
@@ -415,16 +442,11 @@ class Coordinator:
         unknown = f"{found.source} ?"
         if found.verdict == ACCEPTED:
             for scope in (found.scope, unknown):
-                complaint = self._complaints.pop(scope, None)
-                if complaint is not None:
-                    source, statement_id, since = complaint
-                    self._note(source, statement_id, since, now, [], is_open=False)
+                for complaint in self._complaints.pop(scope, ()):
+                    self._note(*complaint, now, [], is_open=False)
             return
         scope = unknown if found.started_at is None else found.scope
-        before = self._complaints.pop(scope, None)
-        if before is not None:
-            self._note(*before, now, [], is_open=False)  # the newer one takes its place
-        self._complaints[scope] = (*found.key, now)
+        self._complaints.setdefault(scope, []).append((*found.key, now))
         self._note(*found.key, now, now, found.reasons, is_open=True)
 
     def _note(

@@ -7,9 +7,11 @@ cell covers has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from operators import position
 from operators.ours import ours_of
+from operators.rules import lines, supply
 from operators.rules.causes import PHYSICAL, Effect
 from operators.rules.days import Days
 from schemas.reconciled import Evidence, Judged
@@ -23,6 +25,7 @@ PLAIN = {
     int(EventType.RETURN_RECEIVED): 1,
     int(EventType.TRANSFER_SHIPPED): -1,
 }
+TRANSFER_SHIPPED, RECEIPT_EXPECTED = int(EventType.TRANSFER_SHIPPED), int(EventType.RECEIPT_EXPECTED)
 STATUS_CHANGED = int(EventType.STOCK_STATUS_CHANGED)
 COUNTED = int(EventType.STOCK_COUNTED)
 LOT_WORDS = frozenset({int(EventType.LOT_HELD), int(EventType.LOT_RELEASED)})
@@ -41,11 +44,47 @@ def effects_of(
     for unit, quantity, quarantined in units:
         change = _change(item, row, measure, (unit, quantity, quarantined), horizon, days)
         if change:
-            origin = unit.origin
-            evidence = Evidence(origin.topic, origin.partition, origin.offset, unit.source, unit.event_id, unit.line_id)
-            found.append(Effect(unit.occurred_at, change, unit.recorded_at, evidence, _twin(unit, quantity)))
+            found.append(Effect(unit.occurred_at, change, unit.recorded_at, named(unit), _twin(unit, quantity)))
     found.sort(key=lambda effect: effect.occurred_at)
     return found
+
+
+def named(unit: Unit) -> Evidence:
+    """Give where a unit's message stands."""
+    origin = unit.origin
+    return Evidence(origin.topic, origin.partition, origin.offset, unit.source, unit.event_id, unit.line_id)
+
+
+def still_to_come(item: Item, location: str, as_of: int, units: Sequence[Unit]) -> dict[int, list[Evidence]]:
+    """Give what each receipt and transfer still brings to a location, and below zero what each order line claims there.
+
+    By quantity, with those units that announced it: a line's hard part, its soft part (lapsed ones by as_of have none)
+    and both. What is 0 is left out.
+    """
+    found: dict[int, list[Evidence]] = {}
+    for (receipt_id, at), receipt in item.receipts.items():
+        if at == location:
+            said = [unit for unit in units if unit.type == RECEIPT_EXPECTED and unit.receipt_id == receipt_id]
+            _add(found, supply.expected(receipt, position.parts_of(item, (receipt_id, at))[0]), said)
+    for (transfer_id, at), transfer in item.transfers.items():
+        if at == location:
+            said = [unit for unit in units if unit.type == TRANSFER_SHIPPED and unit.transfer_id == transfer_id]
+            _add(found, supply.in_transit(transfer), said)
+    for (order_id, line_id), line in item.lines.items():
+        there = line.at.get(location)
+        hard = there.claimed if there is not None else 0
+        soft = 0
+        if line.location == location and (line.expires_at is None or line.expires_at > as_of):
+            soft = lines.soft_allocated(line)
+        said = [unit for unit in units if (unit.order_id, unit.line_id) == (order_id, line_id)]
+        for claim in {hard, soft, hard + soft}:
+            _add(found, -claim, said)
+    return found
+
+
+def _add(found: dict[int, list[Evidence]], quantity: int, units: Iterable[Unit]) -> None:
+    if quantity:
+        found.setdefault(quantity, []).extend(named(unit) for unit in units)
 
 
 def _change(item: Item, row: Judged, measure: str, applied: Applied, horizon: int, days: Days) -> int:

@@ -1,15 +1,14 @@
 """How a shard's state becomes bytes, so that an epoch costs what changed and not what is there.
 
-Each item is a handful of records (`c` a cell, `m` its journals, `l` a line, `t` a transfer, `r` a receipt, `h` a lot's
-word, `g` a lot's words of before, `d` a lot's date, `w` what a source withholds at a location, `b` what was in a cell
-before its newest count, `p` a row of an open statement that is in variance, `v` a variance, `i` the item itself, `y`
-its policies). A snapshot is
-a chain of *layers*; each holds the records that changed since the one before, and the newest record of a key stands,
-except that an `m` record says how much of the journals so far stays and what is added: a journal of a day is not
-written again for every movement. Records are decoded when an item is first touched. These shapes are a storage format:
-FORMAT rises with every change that older code cannot read; FORMATS are those that this code reads. 2 has digests with
-the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what of it, and has `d` and `w`; 4 has
-`b`, `g`, `p` and `v`.
+Each item is a handful of records (`c` a cell, `m` its journals, `b` what was in it before its newest count, `l` a
+line, `t` a transfer, `r` a receipt, `h` a lot's word, `g` a lot's words of before, `d` a lot's date, `w` what a source
+withholds at a location, `p` a row of an open statement that is in variance, `v` a variance, `i` the item itself, `y`
+its policies). A snapshot is a chain of *layers*; each holds the records that changed since the one before, and the
+newest record of a key stands, except that an `m` record says how much of the journals so far stays and what is added: a
+journal of a day is not written again for every movement. Records are decoded when an item is first touched. These
+shapes are a storage format: FORMAT rises with every change that older code cannot read; FORMATS are those that this
+code reads. 2 has digests with the ids (`ids.WITH_DIGESTS`), 1 has none; 3 says of a line when it was cancelled and what
+of it, and has `d` and `w`; 4 has `b`, `g`, `p` and `v`.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ import msgspec
 from operators import position
 from operators.rules import lines, native
 from operators.rules.days import Days
+from schemas.aside import Pasts
 from schemas.reconciled import Judged, Standing
-from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Pasts, Place, Receipt, Transfer
+from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
 
 FORMAT = 4
 FORMATS = (1, 2, 3, 4)
@@ -82,7 +82,7 @@ def records_of(item: Item) -> bytes:
             _add_journal(parts, keys[1], place)
             if place.past is not None:
                 parts.append(_packed_key("b", location, ""))
-                parts.append(_encode(place.past))
+                parts.append(_packed_past(place))
     if item.dirty is not None:
         for kind, one, other in item.dirty:
             _add_record(parts, item, kind, one, other)
@@ -135,7 +135,17 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
             _add_journal(parts, _packed_key(JOURNAL, one, other), cell)
             if cell.past is not None:
                 parts.append(_packed_key("b", one, other))
-                parts.append(_encode(cell.past))
+                parts.append(_packed_past(cell))
+
+
+def _packed_past(cell: Cell) -> bytes:
+    """What was put aside of a cell; once, that nothing is any more."""
+    past = cell.past
+    assert past is not None
+    if past.on_hand is None and past.quarantined is None:
+        cell.past = None
+        return _NIL
+    return _encode(past)
 
 
 def wake_of(item: Item) -> int | None:

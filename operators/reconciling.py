@@ -18,24 +18,25 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ours, position
-from operators.effects import Applied, effects_of
+from operators.effects import Applied, effects_of, still_to_come
 from operators.evaluate import measure_of
 from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
 from operators.reconciled_json import count_event, hold_event, variance_json
 from operators.reference import unpack_reconciliation
-from operators.rules import causes, holds, lines, lots, supply, variances
+from operators.rules import causes, holds, lots, variances
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows
 from operators.rules.days import Days
 from operators.rules.quantities import QuantityError, UnitsOfMeasure
-from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at
+from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, action_at, agrees
 from operators.rules.rounding import round_safely
-from operators.rules.statements import added_causes, agrees
+from operators.rules.statements import added_causes
 from operators.rules.topology import children, expand
 from schemas.messages import ExceptionNote
 from schemas.reconciled import (
     ATP,
     CloseStatement,
     Decided,
+    Evidence,
     Judged,
     Reported,
     Rows,
@@ -85,6 +86,8 @@ class Open(msgspec.Struct, array_like=True):
     """One statement in one shard, until its verdict."""
 
     tally: Tally
+    #: what tells it from one of before with the same id
+    born: int
     #: fingerprints of rows that were refused and did not come again
     refused: set[int] = set()
     #: items with rows in variance
@@ -123,10 +126,16 @@ class Reconciler:
         self._closing: dict[tuple[str, str], CloseStatement] = {}
         #: units of items in variance of statements that are being closed
         self._units: dict[tuple[str, str], dict[str, list[Applied]]] = {}
+        #: of promises in variance: (when, atp, the one before) of what was sent
+        self._sent: dict[tuple[str, str], dict[tuple[str, str], list[tuple[int, int, int | None]]]] = {}
+        self._refused_of: CloseStatement | None = None
+        self._refused_names: frozenset[str] = frozenset()
         self._work: deque[Step] = deque()
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
         self._held: dict[tuple[str, str], tuple[int, int]] = {}
+        #: (since, item, location) of what was not reported yet, the oldest first; some may be over
+        self._alerts: deque[tuple[int, str, str]] = deque()
         self._said: list[Reported] = []
         self.run = 0
         if resume is not None:
@@ -137,8 +146,8 @@ class Reconciler:
     def take(self, message: Any) -> None:
         """Take a word that concerns statements."""
         if type(message) is Rows:
-            for row in message.rows:
-                self._take_row(row)
+            for row, born in zip(message.rows, message.born, strict=True):
+                self._take_row(row, born)
         elif type(message) is Rules:
             self._packed_rules = message.packed
             self._rules = unpack_reconciliation(message.packed)
@@ -160,6 +169,10 @@ class Reconciler:
                 continue
             if kind == "absent":
                 self._find_absent(key, code)
+            elif kind == "begin":
+                self._begin_search(key)
+            elif kind == "search":
+                self._search(key, code)
             elif kind == "searched":
                 self._finish_search(key)
             elif kind == "cause":
@@ -178,14 +191,13 @@ class Reconciler:
 
     def next_alert(self) -> int | None:
         """When the next hold is too long, in UTC microseconds."""
-        alert = self._shard.config.hold_alert
-        return min((since + alert for since, told in self._held.values() if not told), default=None)
+        return self._alerts[0][0] + self._shard.config.hold_alert if self._alerts else None
 
     def pass_time(self, now: int) -> None:
         """Report what is held for too long."""
-        alert = self._shard.config.hold_alert
-        for (code, location), (since, told) in list(self._held.items()):
-            if not told and since + alert <= now:
+        while self._alerts and self._alerts[0][0] + self._shard.config.hold_alert <= now:
+            since, code, location = self._alerts.popleft()
+            if self._held.get((code, location)) == (since, 0):
                 self._held[code, location] = (since, now)
                 self._complain(code, location, since, now, True)
 
@@ -222,14 +234,14 @@ class Reconciler:
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
-    def _take_row(self, row: Stated) -> None:
+    def _take_row(self, row: Stated, born: int) -> None:
         key = (row.source, row.statement_id)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key), born)
         self._untold.add(key)
         tally = found.tally
-        identity = fingerprint_of(row.source, row.statement_id, row.item, row.place, row.lot, row.type)
+        identity = fingerprint_of(row.source, row.statement_id, born, row.item, row.place, row.lot, row.type)
         item = self._shard.find(row.item)
         if item is None or item.policy is None:
             message = f"item: expected an item of inventory.items, got {row.item}"
@@ -256,7 +268,7 @@ class Reconciler:
         until = row.as_of + self._shard._windows.of(row.source)
         self._shard.ids.remember(identity, content, until)
         if row.lot:
-            marker = lots_marker(row.source, row.statement_id, row.item, row.place)
+            marker = lots_marker(row.source, row.statement_id, born, row.item, row.place)
             if self._shard.ids.recognize(marker, 0) not in (DUPLICATE, CONFLICT):
                 self._shard.ids.remember(marker, 0, until)
         found.refused.discard(identity)
@@ -273,7 +285,7 @@ class Reconciler:
 
     def _judge(self, found: Open, item: Item, row: Stated, theirs: dict[str, int]) -> None:
         facts = self._rules.get(row.source, DEFAULTS)
-        tolerance = _scaled(facts.tolerance, item)
+        scale = measure_of(item).scale
         compared: dict[str, int] = {}
         differing: list[str] = []
         for name, quantity in theirs.items():
@@ -281,7 +293,7 @@ class Reconciler:
             if known is None:
                 continue
             compared[name] = known
-            if not agrees(quantity, known, tolerance, facts.tolerance_percent):
+            if not agrees(facts, known, quantity, scale):
                 differing.append(name)
         tally = found.tally
         if differing:
@@ -292,7 +304,9 @@ class Reconciler:
             tally.not_compared += 1
         standing = item.rare.variances if item.rare is not None else {}
         keys = {name: variance_key(row.source, item.code, row.place, row.lot, name) for name in compared}
-        if differing or any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared):
+        is_known_here = any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared)
+        # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
+        if differing or is_known_here or (row.type == STOCK_STATED and ours.own_hold(item, row.place)[0]):
             stated = {name: theirs[name] for name in compared}
             judged = Judged(
                 row.source,
@@ -327,49 +341,61 @@ class Reconciler:
         key = (message.source, message.statement_id)
         found = self._open.get(key)
         if found is None:
-            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key))
+            found = self._open[key] = Open(Tally(self.run, self._shard.number, *key), message.born)
         if found.verdict is not None:
             return
         tally = found.tally
-        tally.is_closed = False
+        tally.round, tally.is_closed = 0, False
         self._closing[key] = message
         self._units[key] = {}
+        self._sent[key] = {}
         if message.is_whole:
             self._work.extend(("absent", key, code) for code in list(self._shard.items))
-        self._work.append(("searched", key, ""))
+        self._work.append(("begin", key, ""))
 
     def _find_absent(self, key: tuple[str, str], code: str) -> None:
         item, message, found = self._shard.find(code), self._closing.get(key), self._open[key]
         if message is None or item is None or item.policy is None:
             return
+        if self._refused_of is not message:
+            self._refused_of, self._refused_names = message, frozenset(message.refused)
         for before in [row for row in self._rows_of(item, key) if row.is_absent]:
             position.rare_of(item).judged.pop(judged_key(before))
             position.mark(item, "p", judged_key(before), "")
         for judged in self._absent_rows(item, message):
             self._keep(found, item, judged)
 
-    def _finish_search(self, key: tuple[str, str]) -> None:
-        """Tell of which items units are wanted: of those that figures alone do not explain."""
-        found = self._open[key]
-        if key not in self._closing:
+    def _begin_search(self, key: tuple[str, str]) -> None:
+        """Find out of which items units are wanted: of those that figures alone do not explain."""
+        tally = self._open[key].tally
+        tally.wanted, tally.promises, tally.span = [], [], (0, 0)
+        self._work.extend(("search", key, code) for code in sorted(self._open[key].items))
+        self._work.append(("searched", key, ""))
+
+    def _search(self, key: tuple[str, str], code: str) -> None:
+        item, tally = self._shard.find(code), self._open[key].tally
+        if item is None:
             return
-        wanted: list[str] = []
-        moments: list[int] = []
-        for code in sorted(found.items):
-            item = self._shard.find(code)
-            rows = [row for row in self._rows_of(item, key) if row.differing] if item is not None else []
-            if item is not None and any(self._is_open_question(item, row, rows) for row in rows):
-                wanted.append(code)
-                moments += [row.as_of for row in rows]
-        tally = found.tally
-        tally.round, tally.wanted = self._closing[key].round, wanted
-        tally.span = (min(moments), max(moments)) if moments else (0, 0)
-        self._untold.add(key)
+        rows = [row for row in self._rows_of(item, key) if row.differing]
+        asked = [row for row in rows if self._is_open_question(item, row, rows)]
+        if not asked:
+            return
+        first, last = tally.span
+        moments = [row.as_of for row in asked]
+        tally.span = (min(moments) if not last else min(first, *moments), max(last, *moments))
+        tally.promises += [f"{code}:{row.place}" for row in asked if ATP in row.differing]
+        if any(ATP not in row.differing for row in asked):
+            tally.wanted.append(code)
+
+    def _finish_search(self, key: tuple[str, str]) -> None:
+        if key in self._closing:
+            self._open[key].tally.round = self._closing[key].round
+            self._untold.add(key)
 
     def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
         facts = self._rules.get(row.source, DEFAULTS)
         return any(
-            name in causes.PHYSICAL
+            name in (*causes.PHYSICAL, ATP)
             and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts, ()))[0]
             not in causes.BY_FIGURES
             for name in row.differing
@@ -386,10 +412,12 @@ class Reconciler:
             applied = self._applied(unit)
             if applied is not None:
                 units.setdefault(unit.item, []).append(applied)
+        for code, channel, atp, before, at in message.sent:
+            self._sent[key].setdefault((code, channel), []).append((at, atp, before))
         if message.is_last:
             tally = found.tally
             tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
-            tally.wanted = []
+            tally.wanted, tally.promises = [], []
             self._work.extend(("cause", key, code) for code in sorted(found.items))
             self._work.append(("closed", key, ""))
 
@@ -410,28 +438,23 @@ class Reconciler:
         return (unit, quantity, second) if is_known(self._shard.ids, identity) else None
 
     def _absent_rows(self, item: Item, message: CloseStatement) -> Iterable[Judged]:
-        source, statement = message.source, message.statement_id
         scope = self._scope(message.locations)
-        facts = self._rules.get(source, DEFAULTS)
-        tolerance = _scaled(facts.tolerance, item)
-        ids = self._shard.ids
+        facts = self._rules.get(message.source, DEFAULTS)
+        scale = measure_of(item).scale
         for location, place in item.places.items():
-            if scope is not None and location not in scope:
+            if (scope is not None and location not in scope) or self._has_row(message, item.code, location, ""):
                 continue
-            names = [""]
-            if is_known(ids, fingerprint_of(source, statement, item.code, location, "", STOCK_STATED)):
-                continue
-            if is_known(ids, lots_marker(source, statement, item.code, location)):
-                names = list(place.lots or ())
+            marker = lots_marker(message.source, message.statement_id, message.born, item.code, location)
+            names = list(place.lots or ()) if is_known(self._shard.ids, marker) else [""]
             for lot in names:
-                if lot and is_known(ids, fingerprint_of(source, statement, item.code, location, lot, STOCK_STATED)):
+                if lot and self._has_row(message, item.code, location, lot):
                     continue
                 known = self._ours(item, location, lot, "on_hand", message.as_of)
-                if known is None or agrees(0, known, tolerance, facts.tolerance_percent):
+                if known is None or agrees(facts, known, 0, scale):
                     continue
                 yield Judged(
-                    source,
-                    statement,
+                    message.source,
+                    message.statement_id,
                     location,
                     lot,
                     message.as_of,
@@ -442,6 +465,15 @@ class Reconciler:
                     True,
                 )
 
+    def _has_row(self, message: CloseStatement, item: str, location: str, lot: str) -> bool:
+        """Was it stated? A refused row counts as one that is there."""
+        named = (message.source, message.statement_id, message.born, item, location, lot, STOCK_STATED)
+        identity = fingerprint_of(*named)
+        if is_known(self._shard.ids, identity):
+            return True
+        refused = self._open[message.source, message.statement_id].refused
+        return identity in refused or SPACE.join((item, location, lot)) in self._refused_names
+
     def _scope(self, named: Iterable[str] | None) -> set[str] | None:
         if named is None:
             return None
@@ -450,9 +482,9 @@ class Reconciler:
     def _name_causes(self, key: tuple[str, str], code: str) -> None:
         item, found = self._shard.find(code), self._open[key]
         assert item is not None
-        rows = self._rows_of(item, key)
-        differing = [row for row in rows if row.differing]
         tally = found.tally
+        rows = [row for row in self._rows_of(item, key) if not self._is_newly_sent(item, row, tally)]
+        differing = [row for row in rows if row.differing]
         scale = measure_of(item).scale
         facts = self._rules.get(key[0], DEFAULTS)
         for row in differing:
@@ -485,21 +517,40 @@ class Reconciler:
     ) -> causes.Surroundings:
         measure = measure_of(item)
         worths = [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
-        coming: set[int] = set()
-        claimed: set[int] = set()
+        coming: dict[int, list[Evidence]] = {}
         if name == "on_hand":
-            coming, claimed = _coming_and_claimed(item, row.place, row.as_of)
+            units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
+            coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
         return causes.Surroundings(
             worths,
             siblings,
             effects,
-            frozenset(coming - {0}),
-            frozenset(claimed - {0}),
+            coming,
             self._was(item, row, name, effects),
-            False,
-            _scaled(facts.tolerance, item),
-            Fraction(facts.tolerance_percent),
+            name == ATP and self._is_before_last(item, row),
+            facts,
+            measure.scale,
         )
+
+    def _is_before_last(self, item: Item, row: Judged) -> bool:
+        """Is theirs the promise that was sent before the last one?"""
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        return sent is not None and max(sent)[2] == row.theirs[ATP]
+
+    def _is_newly_sent(self, item: Item, row: Judged, tally: Tally) -> bool:
+        """Was a promise sent later than as_of - settle? Then it is not compared, and no row in variance any more."""
+        if ATP not in row.differing:
+            return False
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        settle = self._shard.config.settle_of(row.source)
+        if not sent or max(sent)[0] <= row.as_of - settle:
+            return False
+        tally.in_variance -= 1
+        tally.not_compared += 1
+        position.rare_of(item).judged.pop(judged_key(row))
+        position.mark(item, "p", judged_key(row), "")
+        self._shard._note(item)
+        return True
 
     def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
         """What ours was a day before, and after each unit of that day: quantity -> the last such moment."""
@@ -528,6 +579,7 @@ class Reconciler:
     def _finish_close(self, key: tuple[str, str]) -> None:
         self._closing.pop(key, None)
         self._units.pop(key, None)
+        self._sent.pop(key, None)
         self._open[key].tally.is_closed = True
         self._untold.add(key)
 
@@ -541,6 +593,7 @@ class Reconciler:
         found.verdict = message
         self._closing.pop(key, None)
         self._units.pop(key, None)
+        self._sent.pop(key, None)
         self._work.extend(("apply", key, code) for code in sorted(found.items))
         self._work.append(("end", key, ""))
 
@@ -592,7 +645,7 @@ class Reconciler:
                 "",
                 verdict.as_of,
                 verdict.as_of,
-                str(_scaled(facts.tolerance, item)),
+                str(facts.tolerance),
                 str(facts.tolerance_percent),
             )
             if not verdict.is_accepted:
@@ -619,7 +672,8 @@ class Reconciler:
         return action
 
     def _has_lot_rows(self, row: Judged, item: Item) -> bool:
-        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, item.code, row.place))
+        born = self._open[row.source, row.statement_id].born
+        return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, born, item.code, row.place))
 
     def _correct_row(self, item: Item, standing: list[Standing]) -> list[Standing]:
         """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed."""
@@ -693,7 +747,8 @@ class Reconciler:
         if now is not None and now != standing.ours and standing.measure != ATP:
             standing = replaced(standing, ours=now)
         step = None
-        if agrees(standing.theirs, standing.ours, Fraction(standing.tolerance), Fraction(standing.tolerance_percent)):
+        facts = ReconciliationFacts(Fraction(standing.tolerance), Fraction(standing.tolerance_percent))
+        if agrees(facts, standing.ours, standing.theirs, measure_of(item).scale):
             step = "becomes_equal"
         elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
             item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
@@ -747,6 +802,7 @@ class Reconciler:
         )
         if wanted and key not in self._held:
             self._held[key] = (now, 0)
+            self._alerts.append((now, *key))
         elif not wanted and key in self._held:
             since, told = self._held.pop(key)
             if told:
@@ -830,9 +886,12 @@ class Reconciler:
         self._rules = unpack_reconciliation(saved.rules) if saved.rules else {}
         self._asked = {(item, location): quantity for item, location, quantity in saved.asked}
         self._held = {(item, location): (since, told) for item, location, since, told in saved.held}
+        self._alerts = deque(sorted((since, *key) for key, (since, told) in self._held.items() if not told))
         for found in saved.open:
             key = (found.tally.source, found.tally.statement_id)
             self._open[key] = found
+            # Closing begins anew: what is told of it now would be taken for an answer to what is asked then.
+            found.tally.round, found.tally.is_closed = 0, False
             if found.verdict is not None:
                 self._begin_verdict(found.verdict)
 
@@ -853,15 +912,15 @@ def judged_key(row: Judged) -> str:
     return SPACE.join((row.source, row.statement_id, row.place, row.lot, kind))
 
 
-def fingerprint_of(source: str, statement_id: str, item: str, place: str, lot: str, kind: str) -> int:
+def fingerprint_of(source: str, statement_id: str, born: int, item: str, place: str, lot: str, kind: str) -> int:
     """60 bits of a row's identity, beside those of units."""
     measured = ATP if kind == PROMISE_STATED else ""
-    return unit_fingerprint(f"row {source}", statement_id, f"{place} {lot} {measured}", item)
+    return unit_fingerprint(f"row {source} {born}", statement_id, f"{place} {lot} {measured}", item)
 
 
-def lots_marker(source: str, statement_id: str, item: str, place: str) -> int:
+def lots_marker(source: str, statement_id: str, born: int, item: str, place: str) -> int:
     """60 bits that say: the statement has a row with a lot of the item there."""
-    return unit_fingerprint(f"lots {source}", statement_id, place, item)
+    return unit_fingerprint(f"lots {source} {born}", statement_id, place, item)
 
 
 def is_known(ids: RememberedIds, identity: int) -> bool:
@@ -871,12 +930,6 @@ def is_known(ids: RememberedIds, identity: int) -> bool:
 
 def _logged(applied: Applied) -> tuple[int, int]:
     return (applied[0].recorded_at, applied[0].origin.offset)
-
-
-def _scaled(tolerance: Fraction, item: Item) -> Fraction:
-    scale: int = measure_of(item).scale
-    scaled: Fraction = tolerance * 10**scale
-    return scaled
 
 
 def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:
@@ -895,22 +948,3 @@ def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:
             rounded = floor(exact) if name in ROUNDED_DOWN else ceil(exact)
             found[name] = measure.limited(rounded, quantity, row.uom, name)
     return found
-
-
-def _coming_and_claimed(item: Item, location: str, as_of: int) -> tuple[set[int], set[int]]:
-    """What each receipt and transfer still brings to a location, and what each order line still claims there."""
-    coming = {
-        supply.expected(receipt, position.parts_of(item, key)[0])
-        for key, receipt in item.receipts.items()
-        if key[1] == location
-    }
-    coming |= {supply.in_transit(transfer) for key, transfer in item.transfers.items() if key[1] == location}
-    claimed: set[int] = set()
-    for line in item.lines.values():
-        at = line.at.get(location)
-        hard = at.claimed if at is not None else 0
-        soft = 0
-        if line.location == location and (line.expires_at is None or line.expires_at > as_of):
-            soft = lines.soft_allocated(line)
-        claimed |= {hard, soft, hard + soft}
-    return coming, claimed

@@ -142,6 +142,7 @@ class ShardConfig:
     has_claims: bool = False
     #: how long after its as_of a row of a statement may be judged, at most
     settle: int = 0
+    settles: dict[str, int] = field(default_factory=dict)
     #: after how long a hold is reported
     hold_alert: int = DAY
     #: the run's token
@@ -153,10 +154,14 @@ class ShardConfig:
         """How late any event may be."""
         return Windows(self.dedup_window, self.source_windows).widest()
 
+    def settle_of(self, source: str) -> int:
+        """How long a source's rows wait for events that are late."""
+        return self.settles.get(source, self.settle)
+
     @property
     def reach(self) -> int:
         """How far back journals go: to what the oldest statement that is accepted is as of, when it is judged."""
-        return self.widest_window + self.settle
+        return self.widest_window + max(self.settle, max(self.settles.values(), default=0))
 
 
 class Shard:

@@ -104,6 +104,8 @@ class Rows(msgspec.Struct, array_like=True, tag=6):
     """Rows of statements that are due, of items of one shard."""
 
     rows: list[Stated]
+    #: as_of of the first message of each one's statement: an id that is used anew is another statement
+    born: list[int]
 
 
 class CloseStatement(msgspec.Struct, array_like=True, tag=7):
@@ -120,6 +122,9 @@ class CloseStatement(msgspec.Struct, array_like=True, tag=7):
     is_whole: bool
     #: 1: all rows are judged, count them; 2: all that was announced is there, so find what was not stated
     round: int
+    born: int
+    #: rows that were refused before a shard saw them, each by item, place and lot with spaces between
+    refused: list[str] = []
 
 
 class UnitsFound(msgspec.Struct, array_like=True, tag=11):
@@ -131,6 +136,8 @@ class UnitsFound(msgspec.Struct, array_like=True, tag=11):
     units: list[Any]
     #: all of them are there: causes can be named
     is_last: bool
+    #: promises that were sent: item, channel, atp, the one sent before, when
+    sent: list[tuple[str, str, int, int | None, int]] = []
 
 
 class VerdictFell(msgspec.Struct, array_like=True, tag=8):
@@ -171,6 +178,8 @@ class Tally(msgspec.Struct, array_like=True):
     #: which round of closing it answers: causes of rows of these items wait for their units
     round: int = 0
     wanted: list[str] = []
+    #: "item:channel" of promises in variance: of what was sent for these
+    promises: list[str] = []
     #: as_of of the first and of the last of their rows
     span: tuple[int, int] = (0, 0)
     #: what follows is there once it was closed

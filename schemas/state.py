@@ -8,35 +8,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+if TYPE_CHECKING:
+    from schemas.aside import Pasts
+
 #: What orders two words on one thing: (occurred_at, event_id, source), the strings by their bytes.
 Moment = tuple[int, str, str]
-
-
-class Past(msgspec.Struct, array_like=True, gc=False):
-    """One quantity of a cell before its newest count, as far back as a statement may ask.
-
-    `base` is what it was at `since`, the earliest moment that can be asked for; what happened at or before `base_at`
-    (a count's moment) is inside it, whenever it comes.
-    """
-
-    base: int
-    base_at: int
-    since: int
-    #: counts after that and before the newest
-    counts: list[tuple[Moment, int]] = []
-    #: (occurred_at, change), not after the newest count
-    moves: list[tuple[int, int]] = []
-
-
-class Pasts(msgspec.Struct, array_like=True, gc=False):
-    """What a cell's newest counts, still within the window, have put aside: of on_hand and of quarantined."""
-
-    on_hand: Past | None = None
-    quarantined: Past | None = None
 
 
 class Cell:
@@ -131,27 +111,12 @@ class Place(Cell):
     @property
     def shown(self) -> tuple[int, ...]:
         """The seven figures last published, in the order of SHOWN_FIELDS."""
-        return (
-            self.shown_on_hand,
-            self.shown_quarantined,
-            self.shown_soft_allocated,
-            self.shown_hard_reserved,
-            self.shown_in_transit,
-            self.shown_expected,
-            self.shown_available,
-        )
+        return tuple([getattr(self, f"shown_{name}") for name in SHOWN_FIELDS])
 
     @shown.setter
     def shown(self, figures: Sequence[int]) -> None:
-        (
-            self.shown_on_hand,
-            self.shown_quarantined,
-            self.shown_soft_allocated,
-            self.shown_hard_reserved,
-            self.shown_in_transit,
-            self.shown_expected,
-            self.shown_available,
-        ) = figures
+        for name, figure in zip(SHOWN_FIELDS, figures, strict=True):
+            setattr(self, f"shown_{name}", figure)
 
 
 POSITION_FIELDS = (
@@ -314,11 +279,10 @@ class Rare:
         self.best_before: dict[str, tuple[Moment, int | None]] = {}
         #: by location
         self.withheld: dict[str, Withheld] = {}
-        #: (lot, location or "") -> words on holding it that are older than the newest, and young enough to matter
+        #: (lot, location or "") -> words on holding it before the newest that still matter
         self.lot_words: dict[tuple[str, str], list[tuple[Moment, bool]]] = {}
-        #: rows of open statements that are in variance, by what `statements.row_key` gives
+        #: rows of open statements in variance, and variances as they stand, both by their keys
         self.judged: dict[str, Any] = {}
-        #: variances as they stand, by their key
         self.variances: dict[str, Any] = {}
         # aggregates
         #: (receipt id, location) of an order with parts -> what they count for, and what was received of them

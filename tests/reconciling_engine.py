@@ -1,6 +1,6 @@
 """Statements through the engine's own rules on an injected clock, without servers: what the dataflow does.
 
-    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it writes
+    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ verdict ─► shard ─► what it writes
 
 What it withholds and corrects comes back as events, as it would through Kafka.
 """
@@ -46,6 +46,8 @@ class Reconciling(Engine):
         self.tallied: list[Reported] = []
         #: every unit that ever came, as Kafka keeps it
         self.units: list[Unit] = []
+        #: every promise that was sent: item, channel, atp, the one before, when
+        self.promised: list[tuple[str, str, int, int | None, int]] = []
         super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, settle_us)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
@@ -117,7 +119,7 @@ class Reconciling(Engine):
             self.coordinator.wait_for(row.source, row.statement_id, row.as_of, -1)
         admitted = [row for row in due if self.coordinator.admits(row)]
         if admitted:
-            self._take([Rows(admitted)])
+            self._take([Rows(admitted, [self.coordinator.born(row) for row in admitted])])
         self.settle()
 
     def settle(self) -> None:
@@ -133,11 +135,18 @@ class Reconciling(Engine):
                 units = [unit for unit in self.units if unit.item in search.items]
                 units = [unit for unit in units if search.since < unit.occurred_at <= search.until]
                 values = [unit.values() for unit in units]
-                messages.append(UnitsFound(search.source, search.statement_id, values, True))
+                sent = [
+                    one
+                    for one in self.promised
+                    if f"{one[0]}:{one[1]}" in search.promises and search.since < one[4] <= self.clock
+                ]
+                messages.append(UnitsFound(search.source, search.statement_id, values, True, sent))
             self._said(Outcome(0, {}, [], [], words.notes))
             if messages:
                 self._take(messages)
             self.pass_time(self.clock)
+            while self.shard.reconciler.is_busy:
+                self._said(self.shard.wake())
             tallied, self.tallied = self.tallied, []
             for reported in tallied:
                 self.coordinator.tally(msgspec.msgpack.decode(reported.value, type=Tally))
@@ -165,6 +174,10 @@ class Reconciling(Engine):
     def _said(self, outcome: Outcome | None) -> list[Refusal]:
         refusals = super()._said(outcome)
         if outcome is not None:
+            for update in outcome.updates:
+                for change in update.channels:
+                    if change.atp != change.previous:
+                        self.promised.append((update.item, change.channel, change.atp, change.previous, self.clock))
             self._heard(outcome.reconciled)
             self.letters += refusals
         return refusals

@@ -62,7 +62,7 @@ class Preparation:
         if self._ends is None or not self._until_caught_up:
             try:
                 self._ends = inputs.named(input_ends(settings))
-                self._has_statements = self._until_caught_up and has_messages(settings, (STATEMENTS, DECISIONS))
+                self._has_statements = self._reconciles() and has_messages(settings, (STATEMENTS, DECISIONS))
             except KafkaProblem as error:
                 raise StartError(str(error)) from error
         ends, workers = self._ends, settings.workers
@@ -98,6 +98,10 @@ class Preparation:
             )
             for worker in range(workers)
         ]
+
+    def _reconciles(self) -> bool:
+        """Are statements to be caught up with?"""
+        return self._until_caught_up and self._settings.reconciliation.enabled
 
     def _look_at_state(self) -> None:
         """Find out what is kept, and refuse to begin without what an earlier run has kept."""

@@ -39,7 +39,6 @@ def coordinator_config(settings: Settings) -> CoordinatorConfig:
 def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
     """Give what a shard needs; `run` is the run's token."""
     reconciles = settings.reconciliation.enabled
-    settles = [settings.settle_of(""), *(source.settle for source in settings.sources.values())]
     return ShardConfig(
         shards=settings.shards,
         dedup_window=settings.dedup_window,
@@ -49,7 +48,8 @@ def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
         breakdown=settings.updates.breakdown,
         time_zone=settings.time_zone,
         has_claims=settings.updates.claims,
-        settle=max(settles) if reconciles else 0,
+        settle=settings.settle_of("") if reconciles else 0,
+        settles={name: source.settle for name, source in settings.sources.items()} if reconciles else {},
         hold_alert=settings.reconciliation.hold_alert,
         run=run,
     )

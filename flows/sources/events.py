@@ -355,10 +355,8 @@ class SharedReader:
 
     def is_told(self) -> bool:
         """Is nobody left who waits to hear how far events are read? Statements wait for it, here or elsewhere."""
-        if self._shared.has_statements:
-            return False
-        if not self.run.has_statements:
-            return True
+        if self._shared.has_statements or not self.run.has_statements:
+            return not self._shared.has_statements
         rows = self.progress.own_rows()
         return all(part.name in rows and rows[part.name].position >= self.run.ends[part.name] for part in self._parts)
 

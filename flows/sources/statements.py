@@ -9,7 +9,6 @@ What shards find comes back through inventory.statements.tallies, from this run 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +24,7 @@ from flows.log import get_log
 from flows.runtime.configs import coordinator_config, decoder_config
 from flows.runtime.run import Shared, now
 from flows.sources.history import History
+from flows.sources.waiting import Range, Waiting, bucket_of
 from flows.sources.words import Word, to_shard, to_sink
 from operators.coordinator import Coordinator, name_of
 from operators.decisions import read_decision
@@ -43,26 +43,8 @@ log = get_log(__name__)
 #: Messages that are taken at one of the source's turns: 2 ms, in which no event is taken.
 READ_AT_ONCE = 250
 EVERY, EVERY_IDLE = timedelta(milliseconds=2), timedelta(milliseconds=20)
-SECOND = 1_000_000
-#: How often it is asked at most where the event partitions end.
-FENCE_EVERY = 200_000
 METADATA_TIMEOUT_S = 30.0
-#: What is due within the same second, and the wait for a code that may be on its way, whose messages stand alone.
-Bucket = int
-
-
-class Range(msgspec.Struct, array_like=True):
-    """Offsets of a partition that hold rows that wait; others may stand between them."""
-
-    part: str
-    first: int
-    last: int
-    due: Bucket
-    #: the largest Kafka timestamp of the partition before `first`
-    clock: int
-    rows: int = 0
-    #: it waits for a location or channel that may be on its way
-    is_grace: bool = False
+RowsByShard = dict[int, Rows]
 
 
 class _Saved(msgspec.Struct, array_like=True):
@@ -88,8 +70,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         self._decoder = StatementDecoder(decoder_config(settings), shared.known)
         saved = _state.decode(state) if state is not None else _Saved({}, {}, [], b"")
         self._positions, self._clocks = saved.positions, saved.clocks
-        self._waiting = {(one.part, one.due): one for one in saved.waiting if not one.is_grace}
-        self._graces = deque(one for one in saved.waiting if one.is_grace)
+        self._waiting = Waiting(saved.waiting)
         self.coordinator = Coordinator(
             coordinator_config(settings), now, shared.run.token, saved.coordinator if saved.coordinator else None
         )
@@ -139,16 +120,21 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             raise StopIteration
         if not self._snapshots:
             return []
+        if not self._run.settings.reconciliation.enabled:
+            if not self._run.until_caught_up:
+                return []
+            self._shared.has_statements = False
+            raise StopIteration
         if self._is_snapped:
             self._is_snapped = False
             self.coordinator.epoch_finished()
         self._hear_rules()
         out: list[Word] = []
-        rows: dict[int, list[Stated]] = {}
+        rows: RowsByShard = {}
         count = self._read_head(rows, out)
         self._look_at_fence()
         count += self._read_again(rows)
-        out.extend(to_shard(shard, Rows(found)) for shard, found in rows.items())
+        out.extend(to_shard(shard, found) for shard, found in rows.items())
         self._take_history(out)
         words = self.coordinator.step(self._ready_until if not self._has_due(self._ready_until) else 0)
         shards = self._run.settings.shards
@@ -174,7 +160,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         """Give positions, what waits and what is known of statements."""
         self._snapshots += 1
         self._is_snapped = True
-        waiting = [*self._waiting.values(), *self._graces]
+        waiting = self._waiting.ranges()
         return msgspec.msgpack.encode(_Saved(self._positions, self._clocks, waiting, self.coordinator.snapshot()))
 
     def close(self) -> None:
@@ -208,7 +194,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         """Is all done that was due: of what was there when the run began, and of what follows from it?"""
         if any(self._positions.get(part, 0) < end for part, end in self._ends.items()):
             return False
-        if not (self._waiting or self._graces or self.coordinator.statements):
+        if not (self._waiting or self.coordinator.statements):
             return True
         until = self._fence.passed_at
         return until >= self._fence.first_wanted and not self._has_due(until) and not self.coordinator.is_due(until)
@@ -221,7 +207,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
     # --- what is new -------------------------------------------------------------------------------------------------
 
-    def _read_head(self, rows: dict[int, list[Stated]], out: list[Word]) -> int:
+    def _read_head(self, rows: RowsByShard, out: list[Word]) -> int:
         try:
             messages: list[Any] = self._head.consume(READ_AT_ONCE, 0)
         except KafkaException as problem:
@@ -269,11 +255,10 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         else:
             decided.setdefault(shard_of(said.item, self._run.settings.shards), []).append(said)
 
-    def _take_new(self, part: str, origin: Origin, clock: int, rows: dict[int, list[Stated]]) -> None:
+    def _take_new(self, part: str, origin: Origin, clock: int, rows: RowsByShard) -> None:
         said = self._decoder.decode(origin, clock, False)
         if said is None:
-            due = now() + self._run.settings.reference_grace
-            self._graces.append(Range(part, origin.offset, origin.offset, due, clock, 1, True))
+            self._waiting.add_alone(part, origin.offset, now() + self._run.settings.reference_grace, clock)
         elif isinstance(said, Refusal):
             self._refuse(said, origin)
         elif not said.is_row:
@@ -283,7 +268,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             if due <= self._ready_until:
                 self._hand_on(said, rows)
             else:
-                self._wait(part, origin.offset, due, clock)
+                self._waiting.add(part, origin.offset, due, clock)
                 self.coordinator.wait_for(said.source, said.statement_id, said.as_of)
 
     def _refuse(self, refusal: Refusal, origin: Origin) -> None:
@@ -297,35 +282,23 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             return recorded
         return due_at(recorded, row.as_of, self._run.settings.settle_of(row.source))
 
-    def _wait(self, part: str, offset: int, due: int, clock: int) -> None:
-        bucket = _bucket(due)
-        known = self._waiting.get((part, bucket))
-        if known is None:
-            known = self._waiting[part, bucket] = Range(part, offset, offset, bucket, clock)
-        known.last = offset
-        known.rows += 1
-
-    def _hand_on(self, row: Stated, rows: dict[int, list[Stated]]) -> None:
+    def _hand_on(self, row: Stated, rows: RowsByShard) -> None:
         if self.coordinator.admits(row):
-            rows.setdefault(shard_of(row.item, self._run.settings.shards), []).append(row)
+            found = rows.setdefault(shard_of(row.item, self._run.settings.shards), Rows([], []))
+            found.rows.append(row)
+            found.born.append(self.coordinator.born(row))
 
     # --- what is due -------------------------------------------------------------------------------------------------
 
     def _has_due(self, until: int) -> bool:
-        return (
-            self._reading is not None
-            or any(one.due <= until for one in self._waiting.values())
-            or any(one.due <= until for one in self._graces)
-        )
+        return self._reading is not None or self._waiting.is_due(0, until)
 
     def _look_at_fence(self) -> None:
         """Ask where the inputs end once something is due, and wait until that is read, in a finished epoch."""
         moment = now()
         next_over = self.coordinator.next_due()
-        is_wanted = (
-            any(self._ready_until < one.due <= moment for one in self._waiting.values())
-            or any(self._ready_until < one.due <= moment for one in self._graces)
-            or (next_over is not None and self._ready_until < next_over <= moment)
+        is_wanted = self._waiting.is_due(self._ready_until, moment) or (
+            next_over is not None and self._ready_until < next_over <= moment
         )
         if self._run.until_caught_up:
             is_wanted = is_wanted or bool(self._fence.first_wanted == 0 and self.coordinator.statements)
@@ -337,9 +310,9 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         passed = self._fence.look(moment, positions, caps)
         self._ready_until = max(self._ready_until, passed)
 
-    def _read_again(self, rows: dict[int, list[Stated]]) -> int:
+    def _read_again(self, rows: RowsByShard) -> int:
         if self._reading is None:
-            self._reading = self._next_range()
+            self._reading = self._waiting.first_due(self._ready_until)
             if self._reading is None:
                 return 0
             self._seek(self._reading)
@@ -364,16 +337,8 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             self._take_again(found, origin, rows)
         if found.first > found.last:
             self._reading = None
-            if found.is_grace:
-                self._graces.remove(found)
-            else:
-                self._waiting.pop((found.part, found.due))
+            self._waiting.remove(found)
         return len(messages)
-
-    def _next_range(self) -> Range | None:
-        ready = [one for one in self._waiting.values() if one.due <= self._ready_until]
-        ready += [one for one in self._graces if one.due <= self._ready_until]
-        return min(ready, key=lambda one: (one.due, one.part, one.first), default=None)
 
     def _seek(self, wanted: Range) -> None:
         if self._again is None:
@@ -381,7 +346,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         topic, partition = place_of(wanted.part)
         self._again.assign([TopicPartition(topic, partition, wanted.first)])
 
-    def _take_again(self, found: Range, origin: Origin, rows: dict[int, list[Stated]]) -> None:
+    def _take_again(self, found: Range, origin: Origin, rows: RowsByShard) -> None:
         said = self._decoder.decode(origin, found.clock, True)
         if isinstance(said, Refusal):
             if found.is_grace:
@@ -395,17 +360,12 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             return
         due = self._due(said, origin)
         if found.is_grace and due > self._ready_until:
-            self._wait(found.part, origin.offset, due, found.clock)
+            self._waiting.add(found.part, origin.offset, due, found.clock)
             self.coordinator.wait_for(said.source, said.statement_id, said.as_of)
-        elif found.is_grace or _bucket(due) == found.due:
+        elif found.is_grace or bucket_of(due) == found.due:
             if not found.is_grace:
                 self.coordinator.wait_for(said.source, said.statement_id, said.as_of, -1)
             self._hand_on(said, rows)
-
-
-def _bucket(due: int) -> Bucket:
-    """Round up to the second."""
-    return -(-due // SECOND) * SECOND
 
 
 def _origin_of(message: Any) -> Origin:

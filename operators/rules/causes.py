@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from operators.rules.statements import agrees
+from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, agrees
 from schemas.reconciled import Evidence, Judged
 
 DAY = 86_400_000_000
@@ -42,21 +42,21 @@ class Surroundings:
     """What a cause may look at beside the row and its measure.
 
     `conversions`: how many base units the item's other units of measure are. `siblings`: the statement's rows in
-    variance of the same item, the row itself among them. `coming`, `claimed`: what receipts and transfers still bring
-    there, what order lines still claim there, each by itself.
+    variance of the same item, the row itself among them. `coming`: quantities that receipts and transfers still bring
+    there, and below zero those that order lines still claim there, each by itself and with the units that said so.
     """
 
     conversions: Sequence[Fraction] = ()
     siblings: Sequence[Judged] = ()
     effects: Sequence[Effect] = ()
-    coming: frozenset[int] = frozenset()
-    claimed: frozenset[int] = frozenset()
+    coming: Mapping[int, Sequence[Evidence]] = field(default_factory=dict)
     #: what ours was at moments of the day up to as_of -> the last such moment
     was: Mapping[int, int] = field(default_factory=dict)
     #: theirs is the promise that was sent before the last one
     is_before_last: bool = False
-    tolerance: Fraction = field(default_factory=Fraction)
-    tolerance_percent: Fraction = field(default_factory=Fraction)
+    #: what agrees, with figures in base UoM x 10^scale
+    facts: ReconciliationFacts = DEFAULTS
+    scale: int = 0
 
 
 Cause = tuple[str, list[Evidence]]
@@ -79,7 +79,7 @@ def cause_of(row: Judged, measure: str, around: Surroundings) -> Cause:
         return "locations", []
     late = [effect for effect in around.effects if _is_in_flight(effect, row)]
     without = ours - sum([effect.change for effect in late])
-    if any(effect.change for effect in late) and agrees(theirs, without, around.tolerance, around.tolerance_percent):
+    if any(effect.change for effect in late) and agrees(around.facts, without, theirs, around.scale):
         return "in_flight", _named(late)
     if row.is_absent:
         return "absent", []
@@ -99,8 +99,8 @@ def _of_units(row: Judged, difference: int, theirs: int, ours: int, around: Surr
     if opposite:
         return "missing_there", _named(opposite)
     here = [effect for effect in after if effect.change == difference]
-    if here or difference in around.coming or -difference in around.claimed:
-        return "missing_here", _named(here)
+    if here or difference in around.coming:
+        return "missing_here", [*_named(here), *around.coming.get(difference, ())][:EVIDENCE_MAX]
     if theirs in around.was:
         return "stale", _named([one for one in day if one.occurred_at > around.was[theirs]])
     return UNKNOWN, []

@@ -85,6 +85,10 @@ def correction(row: Correctable, by_person: bool = False) -> Count | None:
         measures.discard("quarantined")
     if not by_person:
         measures -= {measure for measure in measures if row.differences[measure] in NOT_THEIRS}
+    stated = row.theirs.get("quarantined")
+    if stated is not None and stated > row.theirs.get("on_hand", row.ours_on_hand):
+        return None
+    raises = sum(_sign(one) * (row.theirs[one] - _ours(row, one)) for one in row.wanted & row.differences.keys()) > 0
     while True:
         if "on_hand" in row.differences and "on_hand" not in measures:
             return None  # a count says what is on hand, and that is not to be corrected
@@ -92,11 +96,17 @@ def correction(row: Correctable, by_person: bool = False) -> Count | None:
             return None
         quantity = row.theirs["on_hand"] if "on_hand" in measures else row.ours_on_hand
         quarantined = row.theirs["quarantined"] if "quarantined" in measures else None
-        there = row.ours_quarantined if quarantined is None else quarantined
-        if quantity < 0 or (quarantined is not None and not 0 <= quarantined <= quantity) or there > quantity:
+        if quantity < 0 or (quarantined is not None and not 0 <= quarantined <= quantity):
             return None
-        raises = quantity - there > row.ours_on_hand - row.ours_quarantined
         doubtful = {measure for measure in measures if row.differences[measure] in MAY_BE_OURS}
         if by_person or not (raises and doubtful):
             return Count(quantity, quarantined, frozenset(measures))
         measures -= doubtful
+
+
+def _sign(measure: str) -> int:
+    return 1 if measure == "on_hand" else -1
+
+
+def _ours(row: Correctable, measure: str) -> int:
+    return row.ours_on_hand if measure == "on_hand" else row.ours_quarantined

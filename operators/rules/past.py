@@ -8,7 +8,8 @@ Rule 3: what is not known any more is None, never a guess.
 
 from __future__ import annotations
 
-from schemas.state import Cell, Moment, Past, Pasts
+from schemas.aside import Past, Pasts
+from schemas.state import Cell, Moment
 
 #: before any event
 NEVER = -(1 << 62)
@@ -98,16 +99,13 @@ def _counted(
 
 
 def forget(cell: Cell, horizon: int) -> bool:
-    """Drop what no moment after `horizon` can ask for; true if anything went."""
+    """Drop what no moment after `horizon` can ask for; true if anything went. Nothing left is written so once."""
     pasts = cell.past
     if pasts is None:
         return False
     before = _size(pasts.on_hand) + _size(pasts.quarantined)
     pasts.on_hand = _shortened(pasts.on_hand, cell.count, horizon)
     pasts.quarantined = _shortened(pasts.quarantined, cell.quarantine_count, horizon)
-    if pasts.on_hand is None and pasts.quarantined is None:
-        cell.past = None
-        return True
     return _size(pasts.on_hand) + _size(pasts.quarantined) != before
 
 

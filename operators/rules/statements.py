@@ -27,12 +27,6 @@ def due_at(recorded_at: int, as_of: int, settle: int) -> int:
     return max(recorded_at, as_of + settle)
 
 
-def agrees(theirs: int, ours: int, tolerance: int | Fraction, tolerance_percent: int | Fraction) -> bool:
-    """Is |theirs - ours| at most the larger of the tolerance and |ours| x percent / 100? Exact, never rounded."""
-    difference = abs(theirs - ours)
-    return difference <= tolerance or 100 * difference <= abs(ours) * tolerance_percent
-
-
 def reasons_against(
     *,
     has_start: bool,

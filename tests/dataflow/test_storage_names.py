@@ -72,7 +72,7 @@ def test_the_keys_of_state() -> None:
 
 
 def test_the_format_of_state() -> None:
-    assert (FORMAT, FORMATS) == (3, (1, 2, 3))
+    assert (FORMAT, FORMATS) == (4, (1, 2, 3, 4))
     assert POSITION_FIELDS == (
         "on_hand",
         "quarantined",
@@ -166,10 +166,10 @@ def test_the_state_directory(settings: Settings) -> None:
     folder.keep_token(7)
     folder.close()
     assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
-    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":3,"shards":64,"token":7}'
+    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":4,"shards":64,"token":7}'
     folder.keep_token(8, Inputs("cluster", {"inventory.items": TopicFacts("id", 1)}))
     inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
-    expected = b'{"format":3,"shards":64,"token":8,"inputs":' + inputs + b"}"
+    expected = b'{"format":4,"shards":64,"token":8,"inputs":' + inputs + b"}"
     assert (settings.state.dir / "engine.json").read_bytes() == expected
     folder.note_first(True)
     assert (settings.state.dir / "engine.json").read_bytes() == expected[:-1] + b',"is_first":true}'
@@ -195,10 +195,10 @@ def test_a_state_directory_of_the_format_before_is_read_and_is_of_this_one_from_
     folder.open()
     assert facts.read_bytes() == b'{"format":1,"shards":64,"token":7}', "nothing is written in it yet"
     folder.keep_token(8)
-    assert facts.read_bytes() == b'{"format":3,"shards":64,"token":8}'
+    assert facts.read_bytes() == b'{"format":4,"shards":64,"token":8}'
     folder.close()
-    facts.write_bytes(b'{"format":4,"shards":64,"token":9}')
-    with pytest.raises(SettingsError, match="format 4"):
+    facts.write_bytes(b'{"format":5,"shards":64,"token":9}')
+    with pytest.raises(SettingsError, match="format 5"):
         folder.open()
     folder.close()
 
@@ -235,6 +235,7 @@ def test_the_topics() -> None:
         "inventory.dead_letters",
         "inventory.variances",
         "inventory.statements.status",
+        "inventory.statements.tallies",
     )
     assert topics.REPLAYS == "inventory.replays"
 

@@ -80,7 +80,9 @@ def test_a_nightly_statement_is_judged_held_and_said(world: Any, workers: int) -
     until(lambda: time.monotonic() > time_of_rows + 1.1, 5, "the rows to settle")
     ledger.catch_up(workers=workers)
     assert ledger.variance(3)["state"] == "resolved"
-    assert ledger.position(3, "withheld") == 0
+    events = [record.json() for record in world.read("inventory.warehouse")][-3:]
+    letters = [record.headers for record in world.read("inventory.dead_letters")]
+    assert ledger.position(3, "withheld") == 0, (events, letters)
 
 
 def test_a_running_engine_says_its_verdict_by_itself(world: Any) -> None:

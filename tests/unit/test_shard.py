@@ -1280,7 +1280,7 @@ def test_nothing_waits_for_its_turn_when_all_input_has_ended() -> None:
     assert outcome is not None and not floor.shard.is_sweeping
 
 
-@pytest.mark.parametrize(("version", "is_read"), [(1, True), (2, True), (3, True), (4, False)])
+@pytest.mark.parametrize(("version", "is_read"), [(1, True), (2, True), (3, True), (4, True), (5, False)])
 def test_a_snapshot_of_the_format_before_is_read_and_one_of_a_later_is_not(version: int, is_read: bool) -> None:
     floor = Floor()
     floor.takes(topology(2), knows())
@@ -1290,5 +1290,5 @@ def test_a_snapshot_of_the_format_before_is_read_and_one_of_a_later_is_not(versi
         floor.open(snapshot)
         assert len(floor.shard.ids) == 1
     else:
-        with pytest.raises(ValueError, match="format 4"):
+        with pytest.raises(ValueError, match="format 5"):
             floor.open(snapshot)

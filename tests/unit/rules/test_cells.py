@@ -25,7 +25,7 @@ def moved(cell: Cell, at: int, quantity: int, quarantined: int = 0, horizon: int
 
 
 def counted(cell: Cell, at: int, quantity: int, quarantined: int | None = None, event_id: str = "count") -> None:
-    cells.count(cell, word(at, event_id), quantity, quarantined)
+    cells.count(cell, word(at, event_id), quantity, quarantined, LONG_AGO)
 
 
 def journal(moves: array[int] | None) -> list[tuple[int, int]]:
@@ -121,8 +121,8 @@ def test_the_newest_count_stands_and_not_the_last_to_arrive() -> None:
 )
 def test_counts_of_one_moment_are_ordered_by_event_id_then_source(second: tuple[int, str, str], stands: int) -> None:
     cell = Cell()
-    cells.count(cell, (EIGHT, "b", "oms"), 1, 1)
-    cells.count(cell, second, 2, 2)
+    cells.count(cell, (EIGHT, "b", "oms"), 1, 1, LONG_AGO)
+    cells.count(cell, second, 2, 2, LONG_AGO)
     assert (cell.on_hand, cell.quarantined) == (stands, stands)
 
 

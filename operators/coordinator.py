@@ -1,6 +1,6 @@
 """What becomes of whole statements: what was said of them, what the shards found, and the verdict. Without IO.
 
-    pending ─ all rows there and judged, or its time is over ─► closing ─ every shard has closed it ─► decided
+    pending ─ all rows there and judged, or its time is over ─► closing ─ every shard has closed it ─► decided ─► said
 
 Rule 1: a shard's tally says all that it has found so far, so a repeat changes nothing; a tally of another run is not
         believed: it may know rows that this run has not handed on yet.
@@ -65,6 +65,8 @@ class Statement(msgspec.Struct, array_like=True):
     #: rows read that are not due yet
     waiting: int = 0
     decided_at: int = 0
+    #: of the decided: was the verdict said? Not before it is kept
+    is_said: bool = False
     verdict: str = ""
     reasons: list[str] = []
     #: of the decided: what the shards had found, in all
@@ -77,6 +79,11 @@ class Statement(msgspec.Struct, array_like=True):
     def key(self) -> Key:
         """Name it."""
         return (self.source, self.statement_id)
+
+    @property
+    def is_moving(self) -> bool:
+        """Is its verdict on its way?"""
+        return self.state == CLOSING or (self.state == DECIDED and not self.is_said)
 
     @property
     def scope(self) -> str:
@@ -106,6 +113,7 @@ class CoordinatorConfig:
     windows: Windows
     settle: int
     settles: Mapping[str, int] = field(default_factory=dict)
+    tell_every: int = TELL_EVERY
 
     def settle_of(self, source: str) -> int:
         """Give how long a source's rows wait for events that are late."""
@@ -247,7 +255,7 @@ class Coordinator:
 
     def _known(self, source: str, statement_id: str, as_of: int) -> Statement:
         found = self.statements.get((source, statement_id))
-        if found is None or (found.state == DECIDED and self._is_over(found)):
+        if found is None or (found.is_said and self._is_over(found)):
             found = self.statements[source, statement_id] = Statement(source, statement_id, as_of, as_of)
             self._changed.add(found.key)
         return found
@@ -260,7 +268,7 @@ class Coordinator:
     def snapshot(self) -> bytes:
         """Give what is kept; an epoch ends with it."""
         self._epochs += 1
-        for key in [key for key, one in self.statements.items() if one.state == DECIDED and self._is_over(one)]:
+        for key in [key for key, one in self.statements.items() if one.is_said and self._is_over(one)]:
             self.statements.pop(key)
         return msgspec.msgpack.encode(Saved(list(self.statements.values()), self._last, self._complaints))
 
@@ -277,6 +285,8 @@ class Coordinator:
                 found.state = CLOSING
             if found.state == CLOSING:
                 self._close(found)
+            elif found.state == DECIDED and not found.is_said:
+                self._say(found)
         self._tell_changed()
         words, self._words = self._words, Words()
         return words
@@ -286,11 +296,11 @@ class Coordinator:
         now = self._clock()
         for key in list(self._changed):
             one = self.statements.get(key)
-            if one is not None and one.state != DECIDED and now - self._told_at.get(key, 0) < TELL_EVERY:
+            if one is not None and not one.is_said and now - self._told_at.get(key, 0) < self._config.tell_every:
                 continue
             self._changed.discard(key)
             self._told_at[key] = now
-            if one is None or one.state == DECIDED:
+            if one is None or one.is_said:
                 self._told_at.pop(key, None)
             if one is not None:
                 self._words.reported.append(self._status(one))
@@ -302,12 +312,12 @@ class Coordinator:
     @property
     def is_busy(self) -> bool:
         """Is a verdict on its way?"""
-        return any(one.state == CLOSING for one in self.statements.values())
+        return any(one.is_moving for one in self.statements.values())
 
     def is_due(self, now: int) -> bool:
         """Is there a statement whose verdict is due and has not fallen?"""
         return any(
-            one.state == CLOSING or (one.state == PENDING and not one.waiting and self._over_at(one) <= now)
+            one.is_moving or (one.state == PENDING and not one.waiting and self._over_at(one) <= now)
             for one in self.statements.values()
         )
 
@@ -357,10 +367,15 @@ class Coordinator:
             return
         if sum(one.is_closed for one in tallies.values()) < self._config.shards:
             return
-        # What the shards found must be in a finished epoch: the next one that begins now.
-        kept_at = self._kept_at.setdefault(key, self._epochs + 1)
-        if self._finished >= kept_at:
+        if self._is_kept(found):  # what the shards found
             self._decide(found)
+
+    def _is_kept(self, found: Statement) -> bool:
+        """Is what is known now in a finished epoch? In the next one that begins after this was first asked."""
+        if self._finished < self._kept_at.setdefault(found.key, self._epochs + 1):
+            return False
+        self._kept_at.pop(found.key)
+        return True
 
     def _ask(self, found: Statement, number: int) -> None:
         self._asked[found.key] = number
@@ -418,15 +433,20 @@ class Coordinator:
         found.duplicates = found.conflicts = 0
         found.refused = set()
         self._tallies.pop(found.key, None)
-        self._kept_at.pop(found.key, None)
         self._asked.pop(found.key, None)
         self._searched.discard(found.key)
-        self._changed.add(found.key)
         if found.verdict == ACCEPTED and found.is_whole:
             last = self._last.setdefault(found.scope, [])
             last.append((found.as_of, counts["seen"] - counts["refused"]))
             last.sort()
             del last[:-LAST_MAX]
+
+    def _say(self, found: Statement) -> None:
+        """Say a verdict once it is kept: what shards write because of it must never come of another one."""
+        if not self._is_kept(found):
+            return
+        found.is_said = True
+        self._changed.add(found.key)
         self._complain(found)
         self._words.to_shards.append(VerdictFell(*found.key, found.as_of, found.verdict == ACCEPTED))
 
@@ -469,8 +489,8 @@ class Coordinator:
             explained=Fraction(found.explained),
             started=found.started_at,
             ended=found.ended_at,
-            verdict=found.verdict or PENDING,
-            reasons=found.reasons,
+            verdict=found.verdict if found.is_said else PENDING,
+            reasons=found.reasons if found.is_said else [],
         )
         return Reported(STATUSES, f"{found.source}:{found.statement_id}", value)
 

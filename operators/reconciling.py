@@ -10,7 +10,7 @@ Work on a whole statement goes item by item, some at each of the shard's turns: 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any, Protocol
@@ -521,10 +521,12 @@ class Reconciler:
         if name == "on_hand":
             units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
             coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
+        now = self._ours(item, row.place, row.lot, name, row.as_of) if name in causes.PHYSICAL else None
         return causes.Surroundings(
             worths,
             siblings,
             effects,
+            now,
             coming,
             self._was(item, row, name, effects),
             name == ATP and self._is_before_last(item, row),
@@ -562,6 +564,11 @@ class Reconciler:
         found = {}
         for moment in moments:
             known = self._ours(item, row.place, row.lot, name, moment)
+            if known is None and moment == begin:
+                # Journals need not reach back so far: walked back, over what the day's units did.
+                latest = self._ours(item, row.place, row.lot, name, row.as_of)
+                day = sum([one.change for one in effects if begin < one.occurred_at <= row.as_of])
+                known = None if latest is None else latest - day
             if known is not None:
                 found[known] = moment
         return found
@@ -617,6 +624,9 @@ class Reconciler:
         facts = self._rules.get(row.source, DEFAULTS)
         rare = position.rare_of(item)
         found: list[Standing] = []
+        identity = row_id(row.source, row.statement_id, item.code, row.place, row.lot)
+        # A run that died behind this verdict had written its correction, and that has come: ours is as it was judged.
+        is_counted = verdict.is_accepted and self._is_corrected(item, identity)
         for name, theirs in row.theirs.items():
             key = variance_key(row.source, item.code, row.place, row.lot, name)
             known = rare.variances.get(key)
@@ -626,9 +636,9 @@ class Reconciler:
                     if resolved is not None:
                         found.append(self._put(item, key, resolved))
                 continue
-            now = self._ours(item, row.place, row.lot, name, row.as_of)
+            now = None if is_counted else self._ours(item, row.place, row.lot, name, row.as_of)
             new = Standing(
-                row_id(row.source, row.statement_id, item.code, row.place, row.lot),
+                identity,
                 row.source,
                 row.statement_id,
                 row.place,
@@ -657,8 +667,12 @@ class Reconciler:
                 new = variances.by_accepted(known, new)
             found.append(self._put(item, key, self._followed(item, new)))
         if verdict.is_accepted:
-            found += self._correct_row(item, found)
+            found += self._correct_row(item, found, row.theirs, row.ours if is_counted else {})
         return found
+
+    def _is_corrected(self, item: Item, identity: str) -> bool:
+        """Was the count that corrects a row applied?"""
+        return is_known(self._shard.ids, unit_fingerprint(OWN_SOURCE, identity, "", item.code))
 
     def _put(self, item: Item, key: str, standing: Standing) -> Standing:
         position.rare_of(item).variances[key] = standing
@@ -675,12 +689,18 @@ class Reconciler:
         born = self._open[row.source, row.statement_id].born
         return is_known(self._shard.ids, lots_marker(row.source, row.statement_id, born, item.code, row.place))
 
-    def _correct_row(self, item: Item, standing: list[Standing]) -> list[Standing]:
-        """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed."""
+    def _correct_row(
+        self, item: Item, standing: list[Standing], stated: Mapping[str, int], judged: Mapping[str, int]
+    ) -> list[Standing]:
+        """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed.
+
+        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure, where that is not what is
+        known now.
+        """
         wanted = [one for one in standing if one.action == "correct" and one.state == variances.OPEN]
         if not wanted:
             return []
-        count = self._count_of(item, standing, {one.measure for one in wanted}, by_person=False)
+        count = self._count_of(item, standing, {one.measure for one in wanted}, judged, stated, by_person=False)
         changed = []
         for one in wanted:
             key = key_of(item, one)
@@ -694,11 +714,20 @@ class Reconciler:
             self._say_count(item, wanted[0], count, wanted[0].id, wanted[0].as_of, "")
         return changed
 
-    def _count_of(self, item: Item, row: list[Standing], wanted: set[str], *, by_person: bool) -> holds.Count | None:
+    def _count_of(
+        self,
+        item: Item,
+        row: list[Standing],
+        wanted: set[str],
+        judged: Mapping[str, int],
+        stated: Mapping[str, int],
+        *,
+        by_person: bool,
+    ) -> holds.Count | None:
         first = row[0]
         place, lot, as_of = first.place, first.lot, first.as_of
-        on_hand = self._ours(item, place, lot, "on_hand", as_of)
-        quarantined = self._ours(item, place, lot, "quarantined", as_of)
+        on_hand = judged.get("on_hand", self._ours(item, place, lot, "on_hand", as_of))
+        quarantined = judged.get("quarantined", self._ours(item, place, lot, "quarantined", as_of))
         if on_hand is None or quarantined is None:
             return None
         window = self._shard._windows.of(OWN_SOURCE)
@@ -707,7 +736,7 @@ class Reconciler:
         correctable = holds.Correctable(
             on_hand,
             quarantined,
-            {one.measure: one.theirs for one in row},
+            stated,
             {name: cause for name, cause in differing.items() if name in causes.PHYSICAL},
             frozenset(wanted),
             bool(lot) and lots.was_held(item, lot, place, as_of),
@@ -741,7 +770,7 @@ class Reconciler:
 
     def _followed(self, item: Item, standing: Standing) -> Standing:
         """Give a live variance with ours as it is known now: resolved where it agrees, or was counted since."""
-        if not standing.is_live:
+        if not standing.is_live or self._awaits_decision(item, standing):
             return standing
         now = self._ours(item, standing.place, standing.lot, standing.measure, standing.as_of)
         if now is not None and now != standing.ours and standing.measure != ATP:
@@ -759,6 +788,13 @@ class Reconciler:
         state = variances.after(standing.state, step)
         assert state is not None
         return replaced(standing, state=state, decided_by="rule", held_since=0)
+
+    def _awaits_decision(self, item: Item, standing: Standing) -> bool:
+        """Has its own correction come, and not yet who decided it? So it is after a crash, until that is read."""
+        if not self._is_corrected(item, standing.id):
+            return False
+        row = [one for one in position.rare_of(item).variances.values() if one.id == standing.id]
+        return all(one.state != variances.CORRECTED for one in row)
 
     def _write(self, item: Item, changed: list[Standing]) -> None:
         """Bring what is withheld up to the variances, and write those that changed."""
@@ -848,6 +884,7 @@ class Reconciler:
                 "as_of: the count would be late, and refused: count what is there now, and send a stock_counted"
             )
         row = [one for one in position.rare_of(item).variances.values() if one.id == known.id]
+        judged = {one.measure: one.ours for one in row} if self._is_corrected(item, known.id) else {}
         if said.decision == "undo":
             count = holds.Count(
                 known.ours if known.measure == "on_hand" else self._figure(item, known, "on_hand"),
@@ -856,7 +893,8 @@ class Reconciler:
             )
             self._say_count(item, known, count, f"{known.id}.undo", known.as_of + 1, said.reason)
             return None
-        found = self._count_of(item, row, {known.measure}, by_person=True)
+        stated = {one.measure: one.theirs for one in row}
+        found = self._count_of(item, row, {known.measure}, judged, stated, by_person=True)
         if found is None:
             return "bad_value", (
                 "key: what was stated cannot be counted: below 0, quarantined above on hand, a held lot, stock of lots "

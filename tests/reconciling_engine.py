@@ -1,6 +1,6 @@
 """Statements through the engine's own rules on an injected clock, without servers: what the dataflow does.
 
-    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ verdict ─► shard ─► what it writes
+    stated(value) ─ decoder ─ waits until J ─► shard ─ tallies ─► coordinator ─ close, verdict ─► shard ─► what it says
 
 What it withholds and corrects comes back as events, as it would through Kafka.
 """
@@ -48,10 +48,11 @@ class Reconciling(Engine):
         self.units: list[Unit] = []
         #: every promise that was sent: item, channel, atp, the one before, when
         self.promised: list[tuple[str, str, int, int | None, int]] = []
-        super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, settle_us)
+        longest = max(settle_us, *(settles or {}).values(), 0)
+        super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, longest)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
-        self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles)
+        self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles, tell_every=0)
         self.coordinator = Coordinator(self.coordinating, lambda: self.clock, 0)
         config: DecoderConfig = self.decoder.config
         self.statements = StatementDecoder(config, self.known)
@@ -125,8 +126,7 @@ class Reconciling(Engine):
     def settle(self) -> None:
         """Let words go round until nothing is said any more."""
         for _ in range(1000):
-            self.coordinator.snapshot()
-            self.coordinator.epoch_finished()
+            self.end_epoch()
             words = self.coordinator.step(self.clock)
             self.letters += words.refusals
             self._heard(words.reported)
@@ -157,6 +157,11 @@ class Reconciling(Engine):
             if not (words or tallied or written or self.coordinator.is_busy):
                 return
         raise AssertionError("words that never end")
+
+    def end_epoch(self) -> None:
+        """All that was taken until now is safe."""
+        self.coordinator.snapshot()
+        self.coordinator.epoch_finished()
 
     def resume(self) -> None:
         raw = self.coordinator.snapshot()

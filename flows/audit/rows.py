@@ -72,8 +72,8 @@ class Statement:
 
     @property
     def seen(self) -> int:
-        """Give how many rows were there, refused ones too."""
-        return self.taken + len(self.refused)
+        """Give how many rows were judged or refused."""
+        return sum(row.is_judged for row in self.rows.values()) + len(self.refused)
 
     def count(self, result: str) -> int:
         """Give how many rows agreed, are in_variance or were not_compared."""

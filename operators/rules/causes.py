@@ -49,6 +49,8 @@ class Surroundings:
     conversions: Sequence[Fraction] = ()
     siblings: Sequence[Judged] = ()
     effects: Sequence[Effect] = ()
+    #: ours as of as_of as it is known now, with what came since the row was judged; None: as it was judged
+    now: int | None = None
     coming: Mapping[int, Sequence[Evidence]] = field(default_factory=dict)
     #: what ours was at moments of the day up to as_of -> the last such moment
     was: Mapping[int, int] = field(default_factory=dict)
@@ -78,7 +80,8 @@ def cause_of(row: Judged, measure: str, around: Surroundings) -> Cause:
     if _is_at_another_location(row, measure, around.siblings):
         return "locations", []
     late = [effect for effect in around.effects if _is_in_flight(effect, row)]
-    without = ours - sum([effect.change for effect in late])
+    known = ours if around.now is None else around.now
+    without = known - sum([effect.change for effect in late])
     if any(effect.change for effect in late) and agrees(around.facts, without, theirs, around.scale):
         return "in_flight", _named(late)
     if row.is_absent:

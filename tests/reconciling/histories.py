@@ -36,8 +36,8 @@ class StatedHistory:
     """
 
     def __init__(self, seed: int, length: int = 80, is_true: bool = True) -> None:
+        self.seed, self.is_true = seed, is_true
         self.random = random.Random(f"stated-{seed}")
-        self.is_true = is_true
         self.history = History(seed, length)
         self.history.features["late"] = False
         self.clock, self.time_zone = self.history.now, self.history.time_zone
@@ -191,7 +191,7 @@ class StatedHistory:
     def _rule(self, source: str) -> Action:
         pick = self.random
         actions = {measure: pick.choice(("report", "hold", "hold", "ask", "correct")) for measure in COUNTED}
-        fields: dict[str, Any] = {"actions": actions, "max_rows_in_variance_percent": pick.choice((20, 100))}
+        fields: dict[str, Any] = {"actions": actions, "max_rows_in_variance_percent": pick.choice((20, 100, 100))}
         if pick.random() < 0.4:
             fields["tolerance"] = pick.choice((1, 2))
         if pick.random() < 0.3:

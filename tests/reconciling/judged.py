@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tests.reconciling.story import Action, Story
+from tests.reconciling.story import Action, Story, world
 
 
 class Side(Protocol):
     """Whoever keeps to the contract: tell it a story, then ask."""
 
-    corrections: list[dict[str, Any]]
     #: refusals of what it wrote itself
     refusals: list[tuple[str, str | None]]
+    #: code by the number of the action, since `begin`
+    refused: dict[int, str]
 
-    def tell(self, action: Action) -> list[tuple[str, str | None]]:
-        """Take one action; give what of it was refused."""
+    @property
+    def corrections(self) -> list[dict[str, Any]]:
+        """Give the counts that it wrote, each once."""
+        ...
+
+    @property
+    def statements(self) -> list[str]:
+        """Give the statements that have a status."""
+        ...
+
+    def begin(self) -> None:
+        """Count what is told from here on."""
+        ...
+
+    def tell(self, action: Action) -> None:
+        """Take one action and do what is due."""
         ...
 
     def status(self, name: str) -> dict[str, Any]:
@@ -35,10 +50,20 @@ class Side(Protocol):
         ...
 
 
-def check(story: Story, side: Side, refused: list[list[tuple[str, str | None]]]) -> None:
+def tell(story: Story, side: Side) -> None:
+    """Tell a story, and compare all that it speaks of."""
+    for action in world():
+        side.tell(action)
+    assert side.refused == {}
+    side.begin()
+    for action in story.told:
+        side.tell(action)
+    check(story, side)
+
+
+def check(story: Story, side: Side) -> None:
     """Compare all that the story speaks of."""
-    told = {number: codes[0][0] for number, codes in enumerate(refused) if codes}
-    assert told == {number % len(story.told): code for number, code in story.refused.items()}
+    assert side.refused == {number % len(story.told): code for number, code in story.refused.items()}
     for name, expected in story.statuses.items():
         status = side.status(name)
         assert {field: status[field] for field in expected} == expected, f"status of {name}: {status}"

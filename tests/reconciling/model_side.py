@@ -33,12 +33,20 @@ class ModelSide:
         self.offsets = itertools.count()
         self.corrections: list[dict[str, Any]] = []
         self.refusals: list[tuple[str, str | None]] = []
+        self.number = 0
+        self.refused: dict[int, str] = {}
 
-    def tell(self, action: Action) -> list[tuple[str, str | None]]:
-        """Take one action and do what is due; give what of it was refused."""
+    def begin(self) -> None:
+        """Count what is told from here on."""
+        self.number, self.refused = 0, {}
+
+    def tell(self, action: Action) -> None:
+        """Take one action and do what is due."""
         refused = self._take(*action)
+        if refused:
+            self.refused[self.number] = refused[0][0]
+        self.number += 1
         self.act()
-        return refused
 
     def _take(self, kind: str, what: Any) -> list[tuple[str, str | None]]:
         book = self.reconciliation.book
@@ -121,6 +129,11 @@ class ModelSide:
         self.refusals += self.model.event(WAREHOUSE, value, self.clock, place)
 
     # What came of it.
+
+    @property
+    def statements(self) -> list[str]:
+        """Give the statements that have a status."""
+        return sorted(":".join(key) for key in self.reconciliation.statements)
 
     def status(self, name: str) -> dict[str, Any]:
         """Give a statement's status as the contract names its fields."""

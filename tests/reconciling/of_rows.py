@@ -90,7 +90,7 @@ ROWS = (
     Story(
         "no row is judged before its time",
         (TEN, started("12:00", "12:01"), row("12:00", "12:01", on_hand=7), ended("12:00", "12:01", 1), time("12:09")),
-        {"erp:S1": {"verdict": "pending", "seen": 1, "agreed": 0, "in_variance": 0}},
+        {"erp:S1": {"verdict": "pending", "seen": 0, "agreed": 0, "in_variance": 0}},
         variances={},
     ),
     Story(

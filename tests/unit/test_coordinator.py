@@ -92,6 +92,9 @@ def test_the_verdict_waits_until_all_that_it_rests_on_is_in_a_finished_epoch() -
     desk.coordinator.epoch_finished()  # of one that began before the last tally came
     assert desk.step().to_shards == []
     desk.epoch()
+    assert desk.step().to_shards == [], "it is decided, and that is not kept yet"
+    desk.step()
+    desk.epoch()
     words = desk.step()
     assert words.to_shards == [VerdictFell(*KEY, AS_OF, True)]
     assert (desk.status(words)["verdict"], desk.status(words)["agreed"]) == ("accepted", 4)
@@ -146,9 +149,11 @@ def test_rows_that_are_not_due_are_waited_for() -> None:
 def decided() -> Desk:
     desk = announced()
     closed(desk)
-    desk.step()
-    desk.epoch()
-    assert desk.step().to_shards
+    for _ in range(2):
+        desk.step()
+        desk.epoch()
+        words = desk.step()
+    assert words.to_shards
     return desk
 
 
@@ -176,6 +181,15 @@ def test_after_a_crash_it_is_closed_anew_and_decided_once() -> None:
     again = Desk(desk.coordinator.snapshot(), run=8)
     [close] = again.step().to_shards
     assert type(close) is CloseStatement
+    kept = announced()
+    closed(kept)
+    kept.step()
+    kept.epoch()
+    kept.step()
+    said_again = Desk(kept.coordinator.snapshot(), run=8)
+    said_again.step()
+    said_again.epoch()
+    assert said_again.step().to_shards == [VerdictFell(*KEY, AS_OF, True)], "decided, and not said before the crash"
     later = Desk(decided().coordinator.snapshot(), run=8)
     assert later.step().to_shards == []
     assert not later.coordinator.admits(said("stock_stated", item="SHOVEL", place="EAST"))

@@ -1,0 +1,140 @@
+"""Statements judged by the engine and by the naive model: histories, planted faults, any order, repeats, kills."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.reconciling import faults
+from tests.reconciling.engine_side import EngineSide
+from tests.reconciling.faults import PLANS, Planted, plant
+from tests.reconciling.histories import SETTLES, StatedHistory
+from tests.reconciling.kills import KilledSide
+from tests.reconciling.playing import found_by, in_order, play, same, side_for
+from tests.reconciling.story import Action, rule
+
+ROOT = Path(__file__).parents[2]
+#: how many of the planted faults have to be named by what was planted: the rest fits something else as well
+NAMED_MIN = 0.95
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_true_statement_has_no_variance_whatever_came_late(seed: int) -> None:
+    played = play(StatedHistory(seed))
+    assert played.rows > 0
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_becomes_of_any_statement_is_what_the_model_says(seed: int) -> None:
+    play(StatedHistory(seed, is_true=False))
+
+
+@pytest.mark.parametrize("seed", range(2 * len(PLANS)))
+def test_a_planted_fault_is_found_and_nothing_else(seed: int) -> None:
+    planted = plant(seed)
+    model, engine = side_for(planted)
+    assert found_by(planted, model).is_found
+    assert found_by(planted, engine).is_found
+    same(model, engine, planted.name)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_true_statement_of_an_estate_agrees(seed: int) -> None:
+    engine = EngineSide()
+    for action in faults.truth(seed):
+        engine.tell(action)
+    assert engine.variances() == {}
+    assert engine.status("erp:S1")["verdict"] == "accepted"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(14_400)
+@pytest.mark.parametrize("what", ["histories", "faults"])
+def test_thousands_of_histories_and_planted_faults(what: str) -> None:
+    command = [sys.executable, "-m", "tests.reconciling.long_run", what]
+    run = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 0, run.stdout
+    told = json.loads(run.stdout)
+    if what == "histories":
+        assert told["true"]["histories"] == 1_000
+        assert told["true"]["in_variance"] == told["true"]["variances"] == 0
+    else:
+        assert told["planted"] == told["found"] == 10_000
+        assert told["named"] >= NAMED_MIN * told["planted"]
+
+
+# Any order, twice, killed
+
+
+CORRECTED = rule(faults.SOURCE, actions={"on_hand": "correct", "quarantined": "correct"})
+
+
+def corrected(planted: Planted) -> list[Action]:
+    """The same, by a record that lets what differs be corrected."""
+    told = list(planted.told)
+    last = max(number for number, (kind, _) in enumerate(told) if kind == "reference")
+    return [*told[: last + 1], CORRECTED, *told[last + 1 :]]
+
+
+def shuffled(told: list[Action], pick: random.Random, again: int) -> list[Action]:
+    """The same with the statement's messages in another order, each so many times more."""
+    places = [number for number, (kind, _) in enumerate(told) if kind == "statement"]
+    messages = [told[number] for number in places] * (1 + again)
+    pick.shuffle(messages)
+    return [*told[: places[0]], *messages, *told[places[-1] + 1 :]]
+
+
+def told_to(side: EngineSide, told: list[Action]) -> EngineSide:
+    for action in told:
+        side.tell(action)
+    return side
+
+
+def outcome(side: EngineSide) -> tuple[Any, ...]:
+    """What is left in the end."""
+    return side.variances(), side.withheld(), in_order(side.corrections)
+
+
+@pytest.mark.parametrize("seed", range(len(PLANS)))
+def test_shuffled_and_told_twice_a_statement_comes_to_the_same(seed: int) -> None:
+    told, pick = corrected(plant(seed)), random.Random(seed)
+    # Of what was logged between two of its messages nobody knows any more that it was: so all of them come at once.
+    expected = outcome(told_to(EngineSide(), told))
+    assert outcome(told_to(EngineSide(), shuffled(told, pick, 0))) == expected
+    assert outcome(told_to(EngineSide(), shuffled(told, pick, 1))) == expected
+
+
+@pytest.mark.parametrize("seed", range(2 * len(PLANS)))
+def test_killed_in_the_middle_it_comes_to_the_same_and_corrects_once(seed: int) -> None:
+    told = corrected(plant(seed))
+    expected = outcome(told_to(EngineSide(), told))
+    killed = KilledSide(seed, 12)
+    told_to(killed, told)
+    killed.kill()
+    assert killed.kills > 3
+    assert outcome(killed) == expected
+    counts = [event["event_id"] for event in killed.engine.sent if event["type"] == "stock_counted"]
+    once = {
+        (event["event_id"], json.dumps(event, sort_keys=True))
+        for event in killed.engine.sent
+        if event["event_id"] in counts
+    }
+    assert len(once) == len(set(counts)), "an id under which two things were said"
+    assert killed.refusals == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_killed_in_the_middle_of_a_history_a_true_statement_has_no_variance(seed: int) -> None:
+    history = StatedHistory(seed)
+    killed = KilledSide(seed, 30, None, SETTLES, history.time_zone, history.clock)
+    for action in history.actions():
+        if action[0] not in ("snapshot", "write_ahead", "resume"):
+            killed.tell(action)
+    assert killed.kills > 0
+    assert killed.variances() == {}

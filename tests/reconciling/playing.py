@@ -1,0 +1,165 @@
+"""Plays histories and planted faults to the model and to the engine, and compares all that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flows.audit.model import Model
+from tests.histories import SKEW, WINDOW
+from tests.playing import compare as compare_numbers
+from tests.reconciling.engine_side import EngineSide
+from tests.reconciling.faults import SOURCE, STATEMENT, Planted
+from tests.reconciling.histories import SETTLES, StatedHistory
+from tests.reconciling.model_side import ModelSide
+from tests.reconciling.story import Action
+
+STATUS = (
+    *("verdict", "reasons", "seen", "agreed", "in_variance", "not_compared", "refused", "absent"),
+    *("duplicates", "conflicts", "causes", "units", "explained_percent"),
+)
+PENDING = ("verdict", "agreed", "in_variance", "not_compared")
+VARIANCE = (
+    *("id", "statement_id", "as_of", "ours", "theirs", "difference", "cause", "action", "state"),
+    *("decided_by", "first_seen", "last_seen"),
+)
+#: causes that point at units
+BY_UNITS = ("in_flight", "doubled", "missing_there", "missing_here")
+ENGINE_ALONE = ("snapshot", "write_ahead", "resume")
+
+
+@dataclass
+class Played:
+    """What a history was made of."""
+
+    statements: int = 0
+    rows: int = 0
+    agreed: int = 0
+    in_variance: int = 0
+    not_compared: int = 0
+    variances: int = 0
+    corrections: int = 0
+    decisions: int = 0
+    held: int = 0
+    causes: dict[str, int] = field(default_factory=dict)
+
+
+def same(model: ModelSide, engine: EngineSide, where: str) -> None:
+    """Statuses, variances, what is withheld, what was corrected, what is complained of."""
+    assert engine.statements == model.statements, f"{where}: statements"
+    for name in model.statements:
+        ours, right = engine.status(name), model.status(name)
+        # What is not due waits in Kafka unread: that it repeats or contradicts is known when it is judged.
+        for told in STATUS if right["verdict"] != "pending" else PENDING:
+            assert ours[told] == right[told], f"{where}: {told} of {name}: {ours[told]}, expected {right[told]}"
+    found, expected = engine.variances(), model.variances()
+    assert found.keys() == expected.keys(), f"{where}: variances {sorted(found.keys() ^ expected.keys())}"
+    for key, right in expected.items():
+        for told in VARIANCE:
+            if told == "action" and right["state"] == "resolved":
+                continue  # nothing was done: what would have been is of no account
+            if told in ("ours", "difference") and right["state"] not in ("open", "held"):
+                continue  # of what is settled nobody follows any more what is ours
+            ours = found[key][told]
+            if told == "decided_by" and right["state"] not in ("corrected", "accepted", "rejected"):
+                continue  # a rule that only holds or resolves may be named, or not
+            assert ours == right[told], f"{where}: {told} of {key}: {ours}, expected {right[told]} ({right})"
+        if right["cause"] in BY_UNITS:
+            shown = found[key]["evidence"]
+            assert shown <= right["evidence"], f"{where}: evidence of {key}: {shown}, expected {right['evidence']}"
+            assert bool(shown) == bool(right["evidence"]), f"{where}: {key} without evidence: {right['evidence']}"
+    assert engine.withheld() == model.withheld(), f"{where}: withheld"
+    assert in_order(engine.corrections) == in_order(model.corrections), f"{where}: corrections"
+    assert engine.complaints() == model.complaints(), f"{where}: complaints"
+    assert engine.refusals == model.refusals == [], f"{where}: what was written was refused"
+
+
+def in_order(corrections: Iterable[dict[str, Any]]) -> list[list[tuple[str, str]]]:
+    """Give corrections so that they can be compared."""
+    return sorted(sorted((name, str(value)) for name, value in one.items()) for one in corrections)
+
+
+def chosen(what: tuple[int, str], model: ModelSide) -> Action | None:
+    """The decision that a number stands for: about one of the variances that are open by then."""
+    number, decision = what
+    live = sorted(key for key, said in model.variances().items() if said["state"] in ("open", "held"))
+    if not live:
+        return None
+    return ("decide", (live[number % len(live)], decision, "", "ann", "seen", model.clock))
+
+
+def play(history: StatedHistory) -> Played:
+    """Tell both the same history, and compare at the end and on the way."""
+    where = f"seed {history.seed}"
+    engine = EngineSide(None, SETTLES, history.time_zone, history.clock)
+    model = ModelSide(Model(WINDOW, SKEW, None, time_zone=history.time_zone), settles=SETTLES)
+    model.clock = history.clock
+    played = Played()
+    for step, action in enumerate(history.actions()):
+        if action[0] == "decide_any":
+            decided = chosen(action[1], model)
+            if decided is None:
+                continue
+            action = decided
+            played.decisions += 1
+        engine.tell(action)
+        if action[0] not in ENGINE_ALONE:
+            model.tell(action)
+        if step % 20 == 0:
+            same(model, engine, f"{where}, step {step}, {action}")
+    same(model, engine, f"{where}, at the end")
+    # How long something is held is no business of the numbers.
+    engine.engine.raised = {told for told in engine.engine.raised if told[1] != "held_too_long"}
+    compare_numbers(engine.engine, model.model, max(engine.engine.clock, model.clock), f"{where}, at the end")
+    for name in model.statements:
+        status = model.status(name)
+        played.statements += 1
+        played.rows += status["seen"]
+        for told in ("agreed", "in_variance", "not_compared"):
+            setattr(played, told, getattr(played, told) + status[told])
+        for causes in status["causes"].values():
+            for cause, rows in causes.items():
+                played.causes[cause] = played.causes.get(cause, 0) + rows
+        if history.is_true:
+            assert status["in_variance"] == status["absent"] == 0, f"{where}: a false variance in {name}: {status}"
+    played.variances = len(model.variances())
+    played.corrections = len(model.corrections)
+    played.held = len(model.withheld())
+    if history.is_true:
+        assert played.variances == 0, f"{where}: false variances {model.variances()}"
+    return played
+
+
+def side_for(planted: Planted) -> tuple[ModelSide, EngineSide]:
+    """Those that a planted fault is told to."""
+    return ModelSide(Model(WINDOW, SKEW)), EngineSide()
+
+
+@dataclass
+class Found:
+    """What was made of a planted fault. `is_named`: by the right cause, for most of its rows."""
+
+    is_found: bool
+    is_named: bool
+
+
+def found_by(planted: Planted, side: ModelSide | EngineSide) -> Found:
+    """Tell it, and see whether exactly what was planted was found and nothing else touched."""
+    for action in planted.told:
+        side.tell(action)
+    assert side.refused == {}, f"{planted.name}: {side.refused}"
+    status, variances = side.status(f"{SOURCE}:{STATEMENT}"), side.variances()
+    if planted.rejected:
+        is_quiet = not side.withheld() and not side.corrections
+        is_found = status["reasons"] == planted.rejected and not variances and is_quiet
+        return Found(is_found, is_found)
+    places = {":".join(key.split(":")[1:3]) for key in planted.keys}
+    is_found = (
+        variances.keys() == planted.keys
+        and status["verdict"] == "accepted"
+        and side.withheld().keys() <= places
+        and not side.corrections
+    )
+    causes = [said["cause"] for said in variances.values()]
+    return Found(is_found, bool(causes) and max(set(causes), key=causes.count) == planted.cause)

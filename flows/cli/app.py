@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import engine, feed, letters, numbers
+from flows.cli import engine, feed, letters, numbers, reconciling
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -83,8 +83,12 @@ def _gather() -> None:
     app.command()(engine.republish)
     app.command()(numbers.items)
     app.command()(engine.status)
+    app.command()(reconciling.reconcile)
+    app.command()(reconciling.statements)
+    app.command()(reconciling.state)
     app.add_typer(engine.topics_app, name="topics")
     app.add_typer(letters.letters_app, name="dead-letters")
+    app.add_typer(reconciling.variances_app, name="variances")
 
 
 _gather()

@@ -17,7 +17,7 @@ from flows.kafka.clients import CONNECT_TIMEOUT_S, Reasons, client_config
 from flows.kafka.topics import plan
 from schemas.setting_values import duration_text
 from schemas.settings import Settings
-from schemas.topics import INPUTS, REFERENCE
+from schemas.topics import DECISIONS, INPUTS, REFERENCE, STATEMENTS
 
 CREATE = "run: atp topics create"
 
@@ -55,7 +55,7 @@ def kafka_findings(settings: Settings) -> Iterator[Finding]:
         f"{name} takes {configs[name]['max.message.bytes']} bytes a batch"
         for name in there
         if int(configs[name]["max.message.bytes"]) < settings.max_message_bytes
-        and name in {settings.topic(n) for n in (*INPUTS, "inventory.dead_letters")}
+        and name in {settings.topic(n) for n in (*INPUTS, STATEMENTS, "inventory.dead_letters")}
     ]
     if small:
         yield Finding(
@@ -75,7 +75,7 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
 
 
 def _inputs(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:
-    for name in (settings.topic(name) for name in INPUTS):
+    for name in (settings.topic(name) for name in (*INPUTS, STATEMENTS, DECISIONS)):
         if name not in configs:
             continue
         kind = configs[name]["message.timestamp.type"]

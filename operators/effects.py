@@ -64,11 +64,13 @@ def still_to_come(item: Item, location: str, as_of: int, units: Sequence[Unit]) 
     found: dict[int, list[Evidence]] = {}
     for (receipt_id, at), receipt in item.receipts.items():
         if at == location:
-            said = [unit for unit in units if unit.type == RECEIPT_EXPECTED and unit.receipt_id == receipt_id]
+            announced = [unit for unit in units if unit.type == RECEIPT_EXPECTED and unit.location == location]
+            said = [unit for unit in announced if unit.receipt_id == receipt_id]
             _add(found, supply.expected(receipt, position.parts_of(item, (receipt_id, at))[0]), said)
     for (transfer_id, at), transfer in item.transfers.items():
         if at == location:
-            said = [unit for unit in units if unit.type == TRANSFER_SHIPPED and unit.transfer_id == transfer_id]
+            sent = [unit for unit in units if unit.type == TRANSFER_SHIPPED and unit.to_location == location]
+            said = [unit for unit in sent if unit.transfer_id == transfer_id]
             _add(found, supply.in_transit(transfer), said)
     for (order_id, line_id), line in item.lines.items():
         there = line.at.get(location)

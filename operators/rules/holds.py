@@ -87,7 +87,7 @@ def correction(row: Correctable, by_person: bool = False) -> Count | None:
         measures -= {measure for measure in measures if row.differences[measure] in NOT_THEIRS}
     stated = row.theirs.get("quarantined")
     if not by_person and stated is not None and stated > row.theirs.get("on_hand", row.ours_on_hand):
-        return None  # a row that contradicts itself is looked at; a person may believe a part of it
+        return None
     raises = sum(_sign(one) * (row.theirs[one] - _ours(row, one)) for one in row.wanted & row.differences.keys()) > 0
     while True:
         if "on_hand" in row.differences and "on_hand" not in measures:

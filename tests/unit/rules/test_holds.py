@@ -100,3 +100,9 @@ def test_quarantined_of_a_held_lot_asks() -> None:
         10, 5, frozenset({"quarantined"})
     )
     assert correction(row(theirs={"quarantined": 5}, differences=differences, is_lot_held=True)) is None
+
+
+def test_theirs_that_contradicts_itself_asks_and_a_person_may_count_what_is_on_hand() -> None:
+    said = row(theirs={"on_hand": 3, "quarantined": 4}, wanted=frozenset({"on_hand"}))
+    assert correction(said) is None
+    assert correction(said, by_person=True) == Count(3, None, frozenset({"on_hand"}))

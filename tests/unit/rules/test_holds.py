@@ -86,14 +86,6 @@ def test_what_cannot_be_counted_is_not_corrected(change: dict[str, Any]) -> None
     assert correction(row(**change), by_person=True) is None
 
 
-def test_of_a_row_that_contradicts_itself_a_person_may_still_have_on_hand_counted() -> None:
-    told = row(theirs={"on_hand": 3, "quarantined": 4}, wanted=frozenset({"on_hand"}))
-    assert correction(told) is None
-    count = correction(told, by_person=True)
-    assert count is not None
-    assert (count.quantity, count.quarantined) == (3, None)
-
-
 def test_quarantined_of_a_held_lot_asks() -> None:
     differences = {"quarantined": "unknown"}
     assert correction(row(theirs={"quarantined": 5}, differences=differences)) == Count(

@@ -550,7 +550,7 @@ def forget(item: Item, horizon: int, closed_line_horizon: int, receipt_horizon: 
                 mark(item, "c", location, lot)
                 found = True
     if item.rare is not None:
-        for key in lots.forget_words(item.rare, horizon):
+        for key in lots.forget_words(item.rare, item, horizon):
             mark(item, "g", *key)
             found = True
     for key in [k for k, ln in item.lines.items() if ln.last_at <= closed_line_horizon and lines.is_closed(ln)]:

@@ -29,18 +29,22 @@ def keep_word(rare: Rare, item: Item, lot: str, location: str, word: Moment, hel
         words.append(older)
 
 
-def forget_words(rare: Rare, horizon: int) -> list[tuple[str, str]]:
-    """Drop words that no moment after `horizon` can ask for; gives the (lot, location) of which any went."""
+def forget_words(rare: Rare, item: Item, horizon: int) -> list[tuple[str, str]]:
+    """Drop words that no moment after `horizon` can ask for; gives the (lot, location) of which any went.
+
+    Of those up to the horizon the newest is what was in force there: it stays while a newer word stands against it.
+    """
     changed = []
     for key, words in list(rare.lot_words.items()):
+        if item.holds[key][0][0] <= horizon:
+            rare.lot_words.pop(key)
+            changed.append(key)
+            continue
         before = max((word for word, _ in words if word[0] <= horizon), default=None)
         kept = [entry for entry in words if entry[0][0] > horizon or entry[0] == before]
-        if len(kept) < len(words) or not any(entry[0][0] > horizon for entry in kept):
+        if len(kept) < len(words):
+            rare.lot_words[key] = kept
             changed.append(key)
-            if any(entry[0][0] > horizon for entry in kept):
-                rare.lot_words[key] = kept
-            else:
-                rare.lot_words.pop(key)
     return changed
 
 

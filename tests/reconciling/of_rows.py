@@ -66,6 +66,19 @@ ROWS = (
         {"erp:S1": {"agreed": 1}},
     ),
     Story(
+        "a lot that was held days ago and is released since was held",
+        (
+            did("-4 10:00", "stock_received", 10, lot="L1"),
+            did("-4 11:00", "lot_held", lot="L1"),
+            time("-1 12:00"),
+            did("12:03", "lot_released", lot="L1"),
+            did("12:04", "stock_adjusted", 1, "DC2"),
+            *stated("12:00", "12:05", {"lot": "L1", "on_hand": 10, "quarantined": 10}),
+        ),
+        {"erp:S1": {"agreed": 1}},
+        variances={},
+    ),
+    Story(
         "of a held lot all that is on hand is quarantined",
         (
             did("10:00", "stock_received", 10, lot="L1"),

@@ -12,7 +12,7 @@ from tests.histories import SKEW, WINDOW
 from tests.playing import compare as compare_numbers
 from tests.reconciling.engine_side import EngineSide
 from tests.reconciling.faults import SOURCE, STATEMENT, Planted
-from tests.reconciling.histories import SETTLES, StatedHistory
+from tests.reconciling.histories import SETTLE, SETTLES, StatedHistory
 from tests.reconciling.model_side import ModelSide
 from tests.reconciling.story import Action
 
@@ -108,6 +108,14 @@ def chosen(what: tuple[int, str], model: ModelSide) -> Action | None:
     return ("decide", (live[number % len(live)], decision, "", "ann", "seen", model.clock))
 
 
+def is_beyond_reach(model: ModelSide, action: Action) -> bool:
+    """Whether time passes until journals do not reach back to an open variance: the engine does not follow it then."""
+    kind, what = action
+    now = what if kind == "time" else what[2] if kind == "event" else what[1] if kind == "statement" else model.clock
+    live = [said["as_of"] for said in model.variances().values() if said["state"] in ("open", "held")]
+    return any(now - as_of > WINDOW + SETTLE for as_of in live)
+
+
 def play(history: StatedHistory) -> Played:
     """Tell both the same history, and compare at the end and on the way."""
     where = f"seed {history.seed}"
@@ -122,6 +130,8 @@ def play(history: StatedHistory) -> Played:
                 continue
             action = decided
             played.decisions += 1
+        if is_beyond_reach(model, action):
+            break
         engine.tell(action)
         if action[0] not in ENGINE_ALONE:
             model.tell(action)

@@ -98,8 +98,11 @@ def test_words_that_no_moment_can_ask_for_are_forgotten() -> None:
         if ("L1", "") in item.holds:
             lots.keep_word(rare, item, "L1", "", word, holds)
         lots.hold(item, "L1", "", word, holds)
-    assert lots.forget_words(rare, SEVEN) == [("L1", "")]
+    assert lots.forget_words(rare, item, SEVEN) == [("L1", "")]
     assert [word[0] for word, _ in rare.lot_words["L1", ""]] == [SEVEN, EIGHT]
     assert lots.was_held(item, "L1", "DC1", SEVEN) is False
-    assert lots.forget_words(rare, EIGHT) == [("L1", "")]
+    assert lots.forget_words(rare, item, EIGHT) == [("L1", "")]
+    assert [word[0] for word, _ in rare.lot_words["L1", ""]] == [EIGHT]
+    assert lots.was_held(item, "L1", "DC1", EIGHT) is True  # in force until nine, however old it is
+    assert lots.forget_words(rare, item, NINE) == [("L1", "")]
     assert rare.lot_words == {}

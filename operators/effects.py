@@ -40,13 +40,27 @@ def effects_of(
     """Give what each applied unit did to a measure of the row, oldest first."""
     if measure not in PHYSICAL:
         return []
-    found = []
-    for unit, quantity, quarantined in units:
-        change = _change(item, row, measure, (unit, quantity, quarantined), horizon, days)
-        if change:
-            found.append(Effect(unit.occurred_at, change, unit.recorded_at, named(unit), _twin(unit, quantity)))
+    found: list[Effect] = []
+    plain: dict[int, int] = {}
+    others: list[Applied] = []
+    for applied in units:
+        if applied[0].type not in PLAIN and applied[0].type != STATUS_CHANGED:
+            others.append(applied)
+            continue
+        change = _change(item, row, measure, applied, horizon, days)
+        plain[applied[0].occurred_at] = plain.get(applied[0].occurred_at, 0) + change
+        _note(found, applied, change)
+    for applied in others:
+        change = _change(item, row, measure, applied, horizon, days)
+        _note(found, applied, change - plain.get(applied[0].occurred_at, 0) if change else 0)
     found.sort(key=lambda effect: effect.occurred_at)
     return found
+
+
+def _note(found: list[Effect], applied: Applied, change: int) -> None:
+    unit, quantity, _ = applied
+    if change:
+        found.append(Effect(unit.occurred_at, change, unit.recorded_at, named(unit), _twin(unit, quantity)))
 
 
 def named(unit: Unit) -> Evidence:
@@ -64,11 +78,11 @@ def still_to_come(item: Item, location: str, as_of: int, units: Sequence[Unit]) 
     found: dict[int, list[Evidence]] = {}
     for (receipt_id, at), receipt in item.receipts.items():
         if at == location:
-            said = [unit for unit in units if unit.type == RECEIPT_EXPECTED and unit.receipt_id == receipt_id]
+            said = [unit for unit in there_of(units, RECEIPT_EXPECTED, location) if unit.receipt_id == receipt_id]
             _add(found, supply.expected(receipt, position.parts_of(item, (receipt_id, at))[0]), said)
     for (transfer_id, at), transfer in item.transfers.items():
         if at == location:
-            said = [unit for unit in units if unit.type == TRANSFER_SHIPPED and unit.transfer_id == transfer_id]
+            said = [unit for unit in there_of(units, TRANSFER_SHIPPED, location) if unit.transfer_id == transfer_id]
             _add(found, supply.in_transit(transfer), said)
     for (order_id, line_id), line in item.lines.items():
         there = line.at.get(location)
@@ -80,6 +94,11 @@ def still_to_come(item: Item, location: str, as_of: int, units: Sequence[Unit]) 
         for claim in {hard, soft, hard + soft}:
             _add(found, -claim, said)
     return found
+
+
+def there_of(units: Sequence[Unit], kind: int, location: str) -> list[Unit]:
+    """Give the units of a type that bring something to a location."""
+    return [unit for unit in units if unit.type == kind and (unit.to_location or unit.location) == location]
 
 
 def _add(found: dict[int, list[Evidence]], quantity: int, units: Iterable[Unit]) -> None:

@@ -86,7 +86,7 @@ def correction(row: Correctable, by_person: bool = False) -> Count | None:
     if not by_person:
         measures -= {measure for measure in measures if row.differences[measure] in NOT_THEIRS}
     stated = row.theirs.get("quarantined")
-    if stated is not None and stated > row.theirs.get("on_hand", row.ours_on_hand):
+    if not by_person and stated is not None and stated > row.theirs.get("on_hand", row.ours_on_hand):
         return None
     raises = sum(_sign(one) * (row.theirs[one] - _ours(row, one)) for one in row.wanted & row.differences.keys()) > 0
     while True:

@@ -76,7 +76,6 @@ def test_what_would_raise_what_may_be_promised_asks(cause: str) -> None:
     [
         {"theirs": {"on_hand": -1}},
         {"theirs": {"on_hand": 3, "quarantined": 4}, "differences": {"on_hand": "unknown", "quarantined": "unknown"}},
-        {"theirs": {"on_hand": 3, "quarantined": 4}, "wanted": frozenset({"on_hand"})},
         {"lots_there": True},
         {"is_late": True},
         {"wanted": frozenset({"quarantined"})},
@@ -93,3 +92,9 @@ def test_quarantined_of_a_held_lot_asks() -> None:
         10, 5, frozenset({"quarantined"})
     )
     assert correction(row(theirs={"quarantined": 5}, differences=differences, is_lot_held=True)) is None
+
+
+def test_theirs_that_contradicts_itself_asks_and_a_person_may_count_what_is_on_hand() -> None:
+    said = row(theirs={"on_hand": 3, "quarantined": 4}, wanted=frozenset({"on_hand"}))
+    assert correction(said) is None
+    assert correction(said, by_person=True) == Count(3, None, frozenset({"on_hand"}))

@@ -10,6 +10,7 @@ from typing import Any
 from flows.kafka.clients import KafkaProblem
 from flows.letters.originals import ask
 from flows.reconciling.deciding import MAY_BE
+from flows.reconciling.freshness import Delay, delay_of
 from flows.reconciling.reading import Evidence, Status, Variance, Wanted, facts, statuses, variances
 from flows.reconciling.run import facts as status_facts
 from flows.reconciling.run import summary
@@ -71,8 +72,11 @@ def print_one(settings: Settings, key: str, as_json: bool) -> bool:
     if one is None:
         return False
     events = _events(settings, one)
+    delay = delay_of(settings, one) if one.channel and one.cause == "stale" else None
     if as_json:
         told = facts(key, one)
+        if delay is not None:
+            told["delay_s"] = round(delay.seconds, 3)
         for said, event in zip(told.get("evidence", ()), events, strict=False):
             said["event"] = event
         print(json.dumps(told))
@@ -84,6 +88,7 @@ def print_one(settings: Settings, key: str, as_json: bool) -> bool:
         "ours": f"{one.ours} {one.measure}",
         "theirs": f"{one.theirs} ({one.difference:+})",
         "cause": f"{one.cause}: {CAUSES[one.cause].meaning}" if one.cause in CAUSES else one.cause,
+        "shows": _late(delay),
         "state": f"{one.state}: {MEANINGS.get(one.state, '')}",
         "action": one.action or "none: its statement was rejected",
         "decided by": one.decided_by,
@@ -101,6 +106,12 @@ def print_one(settings: Settings, key: str, as_json: bool) -> bool:
         if one.state in states and (decision != "correct" or one.measure in ACTIONABLE):
             print(f"  atp variances {decision} '{key}' --id {one.id} --reason '...'    ({DECISIONS[decision]})")
     return True
+
+
+def _late(delay: Delay | None) -> str:
+    if delay is None:
+        return ""
+    return f"a number that was replaced at {_short(delay.replaced_at)}: {delay.seconds:,.0f} s before"
 
 
 def _print_evidence(one: Variance, events: list[dict[str, Any] | None]) -> None:

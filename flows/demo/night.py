@@ -81,20 +81,19 @@ def file_of(positions: dict[str, Any], events: list[dict[str, Any]]) -> File:
 
 
 def _unbooked(whole: dict[Cell, int], events: list[dict[str, Any]]) -> tuple[Cell, int] | None:
-    """Find a delivery of the day that stands alone: no count after it, and none like it."""
-    found: dict[Cell, dict[str, Any]] = {}
+    """Find a delivery of the day that stands alone: no count after it, and no movement of as much there."""
+    by_cell: dict[Cell, list[dict[str, Any]]] = {}
     for event in events:
-        cell = (str(event.get("item")), str(event.get("location")))
-        if event.get("type") == "stock_received" and not event.get("transfer_id") and "uom" not in event:
-            found[cell] = event
-    for cell, event in sorted(found.items()):
-        quantity = event.get("quantity")
-        # One word and its repeats on the cell could be a count, or another delivery like it.
-        alike = [one for one in events if (one.get("item"), one.get("location")) == cell]
-        is_alone = {one.get("event_id") for one in alike if one.get("quantity") == quantity} == {event["event_id"]}
-        is_counted = any(one.get("type") == "stock_counted" for one in alike)
-        if cell in whole and isinstance(quantity, int) and is_alone and not is_counted and whole[cell] > quantity:
-            return cell, quantity
+        by_cell.setdefault((str(event.get("item")), str(event.get("location"))), []).append(event)
+    for cell, said in sorted(by_cell.items()):
+        for event in said:
+            quantity, at = event.get("quantity"), str(event.get("occurred_at"))
+            if event.get("type") != "stock_received" or not isinstance(quantity, int) or "uom" in event:
+                continue
+            is_alone = {one.get("event_id") for one in said if one.get("quantity") == quantity} == {event["event_id"]}
+            is_counted = any(one.get("type") == "stock_counted" and str(one["occurred_at"]) >= at for one in said)
+            if is_alone and not is_counted and whole.get(cell, 0) > quantity:
+                return cell, quantity
     return None
 
 

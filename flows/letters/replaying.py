@@ -31,7 +31,7 @@ from schemas import codes
 from schemas.codes import parse_json, parse_time
 from schemas.replay import Replay, header, read_header
 from schemas.settings import Settings
-from schemas.topics import INPUTS, REFERENCE, REPLAYS
+from schemas.topics import DECISIONS, INPUTS, REFERENCE, REPLAYS, STATEMENTS
 
 #: Refusals of all of an event, where they name no line.
 WHOLE = frozenset(
@@ -92,7 +92,7 @@ def decide(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept
             chosen[message] = letter
     references = {settings.topic(name) for name in REFERENCE}
     newest = _newest_references(settings, {letter.origin[0] for letter in chosen.values()} & references)
-    windows = windows_of(settings)
+    windows, stated = windows_of(settings), settings.topic(STATEMENTS)
     fates: list[Fate] = []
     late: list[tuple[int, _Event]] = []
     for message, letter in chosen.items():
@@ -107,7 +107,9 @@ def decide(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept
             if letter.code == codes.CONFLICT:
                 fate = fate._replace(refusal="its id was applied with other content: the first stands")
             elif event is not None and is_late(event.occurred_at, now_us, windows.of(event.source)):
-                if not accept_late:
+                if letter.origin[0] == stated:
+                    fate = fate._replace(refusal="what the engine had at its moment is not known any more: state anew")
+                elif not accept_late:
                     fate = fate._replace(refusal="it is late by now: --accept-late, if it is to count all the same")
                 elif not may_be_accepted_late(event.type):
                     fate = fate._replace(refusal="a late count is never taken: what happened after it is forgotten")
@@ -130,7 +132,7 @@ def send(settings: Settings, fates: Iterable[Fate], tell: Callable[[int], None] 
     failed: list[str] = []
     sent: list[tuple[Fate, Mark]] = []
     sender = Sender(settings, lambda *_: tell(1), log_level=CLIENT_LOG_LEVEL)
-    counts: Counter[str] = Counter(topic for topic, _ in bounds(settings, [*INPUTS, *REFERENCE]))
+    counts: Counter[str] = Counter(topic for topic, _ in bounds(settings, [*INPUTS, STATEMENTS, DECISIONS, *REFERENCE]))
     at = datetime.now(UTC)
 
     def arrived(fate: Fate, message: Message) -> None:

@@ -103,6 +103,30 @@ def test_one_is_shown_with_its_cause_the_event_behind_it_and_what_can_be_done(es
     assert f"atp variances undo '{key}'" in atp(estate, "variances", "show", key).out
 
 
+def test_a_channel_that_shows_an_old_number_is_named_with_its_delay(estate: Any) -> None:
+    for version, minute, atp_ in ((7, 10, 9), (8, 20, 5), (9, 30, 9), (10, 50, 3), (11, 59, 9)):
+        update = {"version": version, "processed_at": f"2025-01-31T01:{minute}:00.000000Z", "atp": atp_}
+        lane = "critical" if version % 2 else "bulk"
+        estate.send(f"atp.updates.{lane}", {**update, "item": "RETRO-CLOCK-0"}, key="RETRO-CLOCK-0:web")
+        estate.send(f"atp.updates.{lane}", {**update, "atp": 1, "item": "X"}, key="X:web")
+    said = variance(
+        location=None,
+        channel="web",
+        measure="atp",
+        ours=3,
+        theirs=9,
+        cause="stale",
+        as_of="2025-01-31T01:55:00.000000Z",
+    )
+    (key,) = tell(estate, said)
+    shown = atp(estate, "variances", "show", key)
+    assert "a number that was replaced at 2025-01-31 01:50:00Z: 300 s before" in shown.out, shown.out
+    (found,) = atp(estate, "variances", "show", key, "--json").objects
+    assert found["delay_s"] == 300
+    tell(estate, {**said, "theirs": 77, "difference": 74})
+    assert "was replaced at" not in atp(estate, "variances", "show", key).out, "it was never published"
+
+
 def deciding(said: dict[str, Any], state: str) -> Any:
     """Play an engine that takes a decision; others' words on the same key come between."""
 

@@ -1,8 +1,8 @@
 """The account of one raw message: its documents, each of their lines in exactly one place, and what is said of them.
 
 A line becomes events, rows of a statement, is ignored for a reason, or is refused with a code: exactly one of these
-(contract section 10). What a line means only in the light of earlier documents is a `Fact`: it waits here until a memory
-says what it becomes (operators/adapters/memory.py).
+(contract section 10). What a line means only in the light of earlier documents is a `Fact`: it waits here until a
+memory says what it becomes (operators/adapters/memory.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PLACE_MAX: Final = 128
 
 
 class Refused(ValueError):
-    """What cannot be used: one of the contract's codes, and a sentence that names the field, what was expected, what came."""
+    """What cannot be used: one of the contract's codes, and a sentence: the field, what was expected, what came."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,9 +42,9 @@ class Message(NamedTuple):
 class Fact(NamedTuple):
     """What means something only beside what was said before; plain data, so that a keyed step can carry it.
 
-    `rule` names a function of memory.RULES. `key` is what is remembered (an order, a document's line), unique within a
-    source. `order` sorts the documents of one key as text, newest last. `identity` is the document's: the same again with
-    the same data is a repeat. `data` is JSON, as the rule describes it.
+    `rule` names a function of memory.RULES. `key` is what is remembered (an order, a document's line), unique within
+    a source. `order` sorts the documents of one key as text, newest last. `identity` is the document's: the same
+    again with the same data is a repeat. `data` is JSON, as the rule describes it.
     """
 
     rule: str

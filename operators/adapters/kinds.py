@@ -39,7 +39,7 @@ class MappingError(ValueError):
 
 
 def read_mapping(text: str, name: str = "mapping") -> tuple[Kind, BaseModel]:
-    """Read a mapping's page (TOML): its `kind`, and what the model of that kind says; MappingError tells all that is wrong."""
+    """Read a mapping's page (TOML): its `kind`, and what that kind's model says; MappingError tells all that is wrong."""
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

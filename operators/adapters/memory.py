@@ -1,15 +1,15 @@
 """What a fact becomes, given what was said of its key before: one pure function a rule.
 
-A rule takes what is remembered of the fact's key (plain JSON, or None at first) and the fact, and gives what to remember,
-the messages, and where each of the fact's lines ends. It changes neither argument. The ids of its messages come from the
-document and the line, so that a run that begins again from an older snapshot says the same again.
+A rule takes what is remembered of the fact's key (plain JSON, or None at first) and the fact, and gives what to
+remember, the messages, and where each of the fact's lines ends. It changes neither argument. The ids of its messages
+come from the document and the line, so that a run that begins again from an older snapshot says the same again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message, Translation
 from operators.adapters.order_memory import order_steps
@@ -23,8 +23,8 @@ __all__ = ["RULES", "Dictionary", "Known", "Settled", "resolve"]
 def cumulative(known: Known | None, fact: Fact) -> Settled:
     """A document's line says how much there has been in all: what is new of it is an event, a fall its reversal.
 
-    `data`: `value` (decimal text), `event` (an event without event_id and quantity), optional `fall` (an event to write
-    instead of the reversal, likewise). Remembered: the newest order and its value.
+    `data`: `value` (decimal text), `event` (an event without event_id and quantity), optional `fall` (an event to
+    write instead of the reversal, likewise). Remembered: the newest order and its value.
     """
     value = Decimal(fact.data["value"])
     last_order, last_value = (known["order"], Decimal(known["value"])) if known else ("", Decimal(0))
@@ -51,8 +51,8 @@ def cumulative(known: Known | None, fact: Fact) -> Settled:
 def seen(known: Known | None, fact: Fact) -> Settled:
     """What was said once is not said again, whatever message carries it (a snapshot row of a change that came already).
 
-    `data`: `content` (any text that tells what it says), `events` (whole events). Remembered: the newest order and content.
-    Of an older order: ignored as `older`; the same content: `repeated`; else its events.
+    `data`: `content` (any text that tells what it says), `events` (whole events). Remembered: the newest order and
+    content. Of an older order: ignored as `older`; the same content: `repeated`; else its events.
     """
     content = fact.data["content"]
     if known and fact.order < known["order"]:
@@ -85,14 +85,6 @@ class Dictionary:
         settled = RULES[fact.rule](self._known.get(key), fact)
         self._known[key] = settled.known
         return settled
-
-
-class Fate(NamedTuple):
-    """Where a line ended."""
-
-    fate: str
-    reason: str
-    message: str
 
 
 def resolve(translation: Translation, source: str, memory: Dictionary) -> Translation:

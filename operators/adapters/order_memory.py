@@ -1,8 +1,8 @@
 """What later documents of an order mean beside the earlier ones: differences, cancellations of all, shipments by item.
 
-A purchase order change says "two more"; a shipping advice names item and lot and no line of the order. Both need the order.
-Remembered of an order: of each line its item, its demand and what was allocated and shipped; and of each document that was
-told, what its lines said, so that a repeat is none.
+A purchase order change says "two more"; a shipping advice names item and lot and no line of the order. Both need the
+order. Remembered of an order: of each line its item, its demand and what was allocated and shipped; and of each
+document that was told, what its lines said, so that a repeat is none.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class _Refused(Exception):
 def order_steps(known: Known | None, fact: Fact) -> Settled:
     """Tell a document's steps beside what is remembered of its order.
 
-    `data`: `head` (order_id, channel, source, occurred_at and what all its events share), `steps`, one for each of the fact's
-    lines: `does` (one of STEPS), `line_key` (what the line is known by within the document), `line_id`, `item`, and what the
-    step needs. Remembered: `lines` by line_id, `told` by document and line.
+    `data`: `head` (order_id, channel, source, occurred_at and what all its events share), `steps`, one for each of
+    the fact's lines: `does` (one of STEPS), `line_key` (what the line is known by within the document), `line_id`,
+    `item`, and what the step needs. Remembered: `lines` by line_id, `told` by document and line.
     """
     told: dict[str, str] = dict(known["told"]) if known else {}
     lines: dict[str, dict[str, Any]] = {name: dict(line) for name, line in known["lines"].items()} if known else {}
@@ -96,8 +96,8 @@ def _remembered(lines: Lines, step: Step) -> dict[str, Any]:
     if line is None or line["item"] != step["item"] or "demand" not in line:
         raise _Refused(
             MISSING_FIELD,
-            f"quantity: expected a change of line {step['line_id']} ({step['item']}) of an order that was read before, got one "
-            "of which nothing is known: replay it when the order is there",
+            f"quantity: expected a change of line {step['line_id']} ({step['item']}) of an order that was read before, "
+            "got one of which nothing is known: replay it when the order is there",
         )
     if line.get("uom") != step.get("uom"):
         raise _Refused(BAD_VALUE, f"uom: expected {line.get('uom')} as the order has it, got {step.get('uom')}")
@@ -142,7 +142,7 @@ def _allocate(lines: Lines, fact: Fact, step: Step) -> Told:
 
 
 def _ship(lines: Lines, fact: Fact, step: Step) -> Told:
-    """`line_id` may be absent: then the order's first line of the item that is not shipped in full, else `otherwise`."""
+    """`line_id` may be absent: then the first line of the item that is not shipped in full, else `otherwise`."""
     line_id = step.get("line_id") or _open_line(lines, step) or step["otherwise"]
     line = lines.setdefault(line_id, {"item": step["item"]})
     told: Told = []

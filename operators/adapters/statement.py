@@ -23,8 +23,8 @@ def say_statement(
 ) -> None:
     """Say the rows. Lines about the same item, place and lot are one row: their measures add up, for so many are there.
 
-    `is_all`: the document has every item of its locations. The caller may say so only where the mapping does and no line was
-    refused. Without a row nothing is said: an empty document never means zero.
+    `is_all`: the document has every item of its locations. The caller may say so only where the mapping does and no
+    line was refused. Without a row nothing is said: an empty document never means zero.
     """
     together: dict[tuple[str, ...], Row] = {}
     of_row: dict[tuple[str, ...], list[int]] = {}

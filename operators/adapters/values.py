@@ -1,6 +1,7 @@
 """How ids, times and numbers of other systems' documents are read: exactly, or refused with a sentence.
 
-Ids come from the business document alone: its kind, number, version, line. So the same document again is the same event.
+Ids come from the business document alone: its kind, number, version, line. So the same document again is the same
+event.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ _number = re.compile(r"([+-]?)0*([0-9]*)(?:[.]([0-9]*))?").fullmatch
 def make_id(*parts: str) -> str:
     """An id of these parts, told apart by colons: the same parts give the same id, others another.
 
-    What may not stand in an id, and a colon of a part's own, is written as `%` and its UTF-8 bytes. An id that would be too
-    long keeps its beginning and ends in 32 digits of its SHA-256.
+    What may not stand in an id, and a colon of a part's own, is written as `%` and its UTF-8 bytes. An id that would
+    be too long keeps its beginning and ends in 32 digits of its SHA-256.
     """
     text = ":".join([part if _plain(part) else _quoted(part) for part in parts])
     if len(text) <= ID_LENGTH_MAX:
@@ -60,8 +61,8 @@ def digest(text: str) -> str:
 def line_keys(numbers: Sequence[str], contents: Sequence[Hashable]) -> list[str]:
     """What each line of a document is known by, in their order.
 
-    Its own number; where it has none, or another line has the same, its content and how many equal lines stand before it.
-    So a document whose lines were numbered may be shuffled.
+    Its own number; where it has none, or another line has the same, its content and how many equal lines stand before
+    it. So a document whose lines were numbered may be shuffled.
     """
     repeated = Counter(numbers)
     before: Counter[tuple[str, Hashable]] = Counter()
@@ -124,16 +125,16 @@ def moment(
 ) -> str:
     """RFC 3339 in UTC of a document's date and time.
 
-    `time_us`: microseconds after midnight, or None where the document gives no time: then the source's time_of_day, else
-    missing_field. `offset_s`: seconds east of UTC, or None: then the source's time_zone, else missing_field. A time that a
-    zone has twice is its first; one that it leaves out is that of the offset before.
+    `time_us`: microseconds after midnight, or None where the document gives no time: then the source's time_of_day,
+    else missing_field. `offset_s`: seconds east of UTC, or None: then the source's time_zone, else missing_field. A
+    time that a zone has twice is its first; one that it leaves out is that of the offset before.
     """
     if time_us is None:
         time_us = context.time_of_day
         if time_us is None:
             raise Refused(
                 MISSING_FIELD,
-                f"{what}: expected a time, got a date alone: sources.{context.source}.time_of_day says which time is meant",
+                f"{what}: expected a time, got a date alone: sources.{context.source}.time_of_day says which is meant",
             )
     try:
         at = datetime(year, month, day) + timedelta(microseconds=time_us)
@@ -143,8 +144,8 @@ def moment(
         if context.time_zone is None:
             raise Refused(
                 MISSING_FIELD,
-                f"{what}: expected a time with its offset, got {at.isoformat()}: sources.{context.source}.time_zone says "
-                "whose clock it is",
+                f"{what}: expected a time with its offset, got {at.isoformat()}: sources.{context.source}.time_zone "
+                "says whose clock it is",
             )
         aware = at.replace(tzinfo=context.time_zone)
         offset = aware.utcoffset() or timedelta(0)

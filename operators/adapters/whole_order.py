@@ -16,8 +16,9 @@ LEFT_OUT: Final = "left_out"
 def whole_order(known: Known | None, fact: Fact) -> Settled:
     """Say what is new of an order that came whole.
 
-    `data`: `head` (an order_placed without event_id and lines; it has order_id, channel, source, occurred_at), `lines` (order
-    lines of contract section 2, one for each of the fact's lines). Remembered: the newest order and what each line said.
+    `data`: `head` (an order_placed without event_id and lines; it has order_id, channel, source, occurred_at),
+    `lines` (order lines of contract section 2, one for each of the fact's lines). Remembered: the newest order and
+    what each line said.
     """
     lines: list[dict[str, Any]] = fact.data["lines"]
     last: dict[str, Any] = known["lines"] if known else {}

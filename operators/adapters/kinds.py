@@ -8,8 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from operators.adapters import x12
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
+from operators.adapters.x12_mapping import X12Mapping
 from schemas.codes import BAD_VALUE, near_match, show
 
 #: Of the content, for recognizing.
@@ -29,7 +31,7 @@ class Kind(NamedTuple):
     has_default: bool = True
 
 
-_ALL: Final[tuple[Kind, ...]] = ()
+_ALL: Final[tuple[Kind, ...]] = (Kind("x12", x12.recognizes, x12.translate, X12Mapping),)
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 """In the order in which they are asked whether a message is theirs: the surest first."""
 
@@ -39,7 +41,7 @@ class MappingError(ValueError):
 
 
 def read_mapping(text: str, name: str = "mapping") -> tuple[Kind, BaseModel]:
-    """Read a mapping's page (TOML): its `kind`, and what that kind's model says; MappingError tells all that is wrong."""
+    """Read a mapping's page (TOML): its `kind`, and what that kind's model says; MappingError tells all faults."""
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -8,9 +8,10 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from operators.adapters import x12
+from operators.adapters import edifact, x12
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
+from operators.adapters.edifact_mapping import EdifactMapping
 from operators.adapters.x12_mapping import X12Mapping
 from schemas.codes import BAD_VALUE, MISSING_FIELD, near_match, show
 
@@ -28,7 +29,10 @@ class Kind(NamedTuple):
     has_default: bool = True
 
 
-_ALL: Final[tuple[Kind, ...]] = (Kind("x12", x12.recognizes, x12.translate, X12Mapping),)
+_ALL: Final[tuple[Kind, ...]] = (
+    Kind("x12", x12.recognizes, x12.translate, X12Mapping),
+    Kind("edifact", edifact.recognizes, edifact.translate, EdifactMapping),
+)
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 """In the order in which they are asked whether a message is theirs: the surest first."""
 

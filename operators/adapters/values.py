@@ -36,6 +36,12 @@ def make_id(*parts: str) -> str:
     return f"{text[: ID_LENGTH_MAX - 33]}~{digest(text)}"
 
 
+def sub_id(identity: str, *parts: str) -> str:
+    """An id within a document's: its identity as it stands, and these parts behind it."""
+    text = f"{identity}:{make_id(*parts)}"
+    return text if len(text) <= ID_LENGTH_MAX else f"{text[: ID_LENGTH_MAX - 33]}~{digest(text)}"
+
+
 def _quoted(part: str) -> str:
     return "".join(
         char if _plain(char) else "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))

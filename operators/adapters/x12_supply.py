@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from operators.adapters.account import Refused
-from operators.adapters.values import id_of, make_id, plain, positive, utc_text
+from operators.adapters.values import id_of, make_id, plain, positive, sub_id, utc_text
 from operators.adapters.x12_parts import (
     Part,
     Reading,
@@ -167,7 +167,7 @@ def _say_receipts(reading: Reading, head: _Head, lines: list[tuple[int, _Item]])
         body: dict[str, Any] = {
             "source": reading.source,
             "occurred_at": head.occurred_at,
-            "event_id": make_id(head.identity, item, location, order),
+            "event_id": sub_id(head.identity, item, location, order),
             "receipt_id": receipt,
             "item": item,
             "location": location,
@@ -192,7 +192,7 @@ def _say_transfers(reading: Reading, head: _Head, lines: list[tuple[int, _Item]]
         body: dict[str, Any] = {
             "source": reading.source,
             "occurred_at": head.occurred_at,
-            "event_id": make_id(head.identity, item, lot, uom, location, to_location),
+            "event_id": sub_id(head.identity, item, lot, uom, location, to_location),
             "type": "transfer_shipped",
             "transfer_id": head.shipment,
             "item": item,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from operators.adapters.account import Fact, Refused
-from operators.adapters.values import id_of, line_keys, make_id, not_negative, number_of, plain, positive
+from operators.adapters.values import id_of, line_keys, make_id, not_negative, number_of, plain, positive, sub_id
 from operators.adapters.x12_parts import (
     Part,
     Reading,
@@ -198,7 +198,7 @@ def read_943(reading: Reading) -> None:
         body = {
             "source": reading.source,
             "occurred_at": occurred_at,
-            "event_id": make_id(identity, keys[place]),
+            "event_id": sub_id(identity, keys[place]),
             "type": "transfer_shipped",
             "transfer_id": transfer_id,
             "item": item_of(reading, pairs, "W0405", element(part.head, 3)),
@@ -251,9 +251,9 @@ def read_944(reading: Reading) -> None:
         received, quarantined = _received(reading, part)
         told = []
         if received - quarantined > 0:
-            told.append({**body, "event_id": make_id(identity, keys[place]), "quantity": plain(received - quarantined)})
+            told.append({**body, "event_id": sub_id(identity, keys[place]), "quantity": plain(received - quarantined)})
         if quarantined:
-            event_id = make_id(identity, keys[place], "quarantined")
+            event_id = sub_id(identity, keys[place], "quarantined")
             told.append({**body, "event_id": event_id, "quantity": plain(quarantined), "status": "quarantined"})
         return told
 
@@ -310,7 +310,7 @@ def read_947(reading: Reading) -> None:
         body = {
             "source": reading.source,
             "occurred_at": occurred_at,
-            "event_id": make_id(identity, keys[place]),
+            "event_id": sub_id(identity, keys[place]),
             "item": item_of(reading, pairs, "W1906", element(segment, 4)),
             "location": location,
             **({"reason": reason} if reason else {}),

@@ -39,7 +39,7 @@ def x12(*sets: str, sender: str = "ACME", control: str = "000000001", end: str =
         f"GS*PO*{sender}*US*20240110*1230*1*X*004010",
     ]
     for number, text in enumerate(sets, 1):
-        code, *lines = text.split()  if "*" not in text else [line.strip() for line in text.strip().splitlines()]
+        code, *lines = [line.strip() for line in text.strip().splitlines()]
         segments += [f"ST*{code}*{number:04d}", *lines, f"SE*{len(lines) + 2}*{number:04d}"]
     segments += ["GE*1*1", f"IEA*1*{control}"]
     return "".join(segment + end for segment in segments).encode()

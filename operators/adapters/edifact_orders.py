@@ -72,14 +72,14 @@ def _read(reading: Reading, is_change: bool) -> None:
         _remember(reading, order, [(reading.open(-1, "UNH"), step)])
         return
     keys = _keys(parts)
-    places = {part.at: place for place, part in enumerate(parts)}
-    read = [part for part in parts if not (is_change and value(part.head, 2) in _UNCHANGED)]
 
-    def line(place: int, part: Part) -> dict[str, Any]:
+    def line(place: int, part: Part) -> dict[str, Any] | None:
         action = value(part.head, 2) if is_change else ""
+        if action in _UNCHANGED:
+            return None
         if action not in _SET | {_DELETED}:
             raise Refused(BAD_VALUE, f"LIN02: expected 1, 2, 3, 4 or 5, got {show(action)}")
-        key = keys[places[part.at]]
+        key = keys[place]
         does = "cancel" if action == _DELETED or order.purpose == CANCELLATION else "place"
         step: dict[str, Any] = {"does": does, "line_key": key, "line_id": id_of(key, "LIN01")}
         step["item"] = item_of(reading, ids_of(part))
@@ -90,10 +90,11 @@ def _read(reading: Reading, is_change: bool) -> None:
             step |= uom_of(reading, unit) | order.place
         return step
 
-    for part in parts:
-        if part not in read:
-            reading.account.ignore(reading.open(part.at, "LIN"), "no_quantity_change")
-    _remember(reading, order, each_line(reading, read, line))
+    lines = each_line(reading, parts, line)
+    for number, step in lines:
+        if step is None:
+            reading.account.ignore(number, "no_quantity_change")
+    _remember(reading, order, [(number, step) for number, step in lines if step is not None])
 
 
 def _head(reading: Reading, is_change: bool) -> _Order:

@@ -21,7 +21,7 @@ _AROUND: Final = "\ufeff\x00 \t\r\n"
 _ENVELOPE: Final = frozenset({"UNA", "UNB", "UNG", "UNE", "UNZ"})
 _ENDS: Final = frozenset({"UNT", "UNH", "UNB", "UNG", "UNE", "UNZ"})
 #: Where an interchange begins: at a line, or behind what ends a segment.
-_start = re.compile(r"(?:UNA[^A-Za-z0-9]{4}.[^A-Za-z0-9]|UNB(?=[^A-Za-z0-9\s]))", re.DOTALL)
+_start = re.compile(r"(?:UNA[^A-Za-z0-9]{4}.[^A-Za-z0-9]|UNB(?=[^A-Za-z0-9 \t\r\n]))", re.DOTALL)
 _recognized = re.compile(rb"[\s\x00]*(?:\xef\xbb\xbf)?\s*(?:UNA[^A-Za-z0-9\s]{3}|UN[BH][^A-Za-z0-9\s])").match
 #: Letters for what was released, of an area of Unicode that means nothing by itself.
 _RELEASED: Final = 0xE000
@@ -96,7 +96,7 @@ def _delimiters(text: str) -> tuple[Delimiters, str]:
     """Read UNA and take it off; without one, or where it says the same of two, they are the usual ones."""
     if text.startswith("UNA") and len(text) >= 9:
         component, element, decimal, release, terminator = text[3], text[4], text[5], text[6], text[8]
-        found = Delimiters(component, element, decimal, release if release.strip() else "", terminator)
+        found = Delimiters(component, element, decimal, release.strip(_AROUND), terminator)
         if len({component, element, terminator, found.release}) == 4 and not (component + element).isalnum():
             return found, text[9:]
         return Delimiters(), text[9:]

@@ -71,7 +71,7 @@ def test_numbers_are_exact(text: str, number: int | str) -> None:
     "text", ["", "five", "1e5", "--1", "1,5", ".", "-", "9" * 40, "1" * 10_000, "0x5", "5 5", "\u0665"]
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises(Refused, match="^QTY: expected a number"):
+    with pytest.raises(Refused, match=r"^QTY: expected a number"):
         number_of(text, "QTY")
 
 

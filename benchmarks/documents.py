@@ -1,6 +1,8 @@
 """How fast documents are translated, on one core without Kafka: `python -m benchmarks.documents`.
 
-Python looks for no cycles meanwhile, as in a worker (flows/runtime/cycles.py). Marks: X12 at least 5 MB/s and 20,000 document lines/s.
+Python looks for no cycles meanwhile, as in a worker (flows/runtime/cycles.py).
+
+Marks: X12 at least 5 MB/s and 20,000 document lines/s.
 """
 
 from __future__ import annotations

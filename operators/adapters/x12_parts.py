@@ -85,7 +85,7 @@ def party(segments: Iterable[Segment], qualifiers: Sequence[str]) -> str:
 
 
 def pairs_of(segment: Segment, start: int, pairs: int = PAIRS_MAX) -> tuple[str, ...]:
-    """Product ids as qualifier, id, qualifier, id ... from element `start`, without empty ones; at most so many `pairs`.
+    """Product ids as qualifier, id, qualifier, id ... from element `start`, but empty ones; at most `pairs`.
 
     Behind those of a warehouse's segments stand lots and weights, which look like more of them.
     """

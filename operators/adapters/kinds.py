@@ -8,19 +8,17 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from operators.adapters import shopify
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
 from schemas.codes import BAD_VALUE, near_match, show
-
-#: Of the content, for recognizing.
-HEAD_BYTES: Final = 4096
 
 
 class Kind(NamedTuple):
     """One kind of message."""
 
     name: str
-    #: from the first HEAD_BYTES, and headers by their names in lower case
+    #: from its bytes (of which it looks for words, and reads none), and headers by their names in lower case
     recognizes: Callable[[bytes, Mapping[str, str]], bool]
     translate: Callable[[bytes, Context], Translation]
     #: the model of its mapping; None: it has none
@@ -29,7 +27,7 @@ class Kind(NamedTuple):
     has_default: bool = True
 
 
-_ALL: Final[tuple[Kind, ...]] = ()
+_ALL: Final[tuple[Kind, ...]] = (Kind("shopify", shopify.recognizes, shopify.translate, None),)
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 """In the order in which they are asked whether a message is theirs: the surest first."""
 
@@ -39,7 +37,7 @@ class MappingError(ValueError):
 
 
 def read_mapping(text: str, name: str = "mapping") -> tuple[Kind, BaseModel]:
-    """Read a mapping's page (TOML): its `kind`, and what that kind's model says; MappingError tells all that is wrong."""
+    """Read a mapping's page (TOML): its `kind`, and what that kind's model says; MappingError tells all faults."""
     try:
         values: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -69,8 +67,7 @@ def _sentences(error: ValidationError, name: str) -> list[str]:
 
 def kind_of(raw: bytes, headers: Mapping[str, str]) -> Kind | None:
     """Say which kind a message is by its content; None: none of ours."""
-    head = raw[:HEAD_BYTES]
-    return next((kind for kind in KINDS.values() if kind.recognizes(head, headers)), None)
+    return next((kind for kind in KINDS.values() if kind.recognizes(raw, headers)), None)
 
 
 def translate(raw: bytes, context: Context, kind: Kind | None = None) -> Translation:

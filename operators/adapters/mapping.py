@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.codes import near_match
-from schemas.event_table import EVENTS
+from schemas.event_table import EVENTS, REVERSIBLE
 
 STATED: Final = "stock_stated"
 PROMISED: Final = "promise_stated"
@@ -101,7 +101,8 @@ class Rule(Form):
     #: content, how many equal rows stand before it
     id: tuple[str, ...] = ()
     fields: dict[str, _Taken] = Field(default_factory=dict)
-    #: `quantity` is how much there has been in all; `id` names what is counted, `order` sorts the documents
+    #: `quantity` is how much there has been in all: the row is remembered by `id`, with all that its other rules
+    #: say, and only what is new is said; `order` names the column that is greater in a newer document
     cumulative: bool = False
     order: str | None = None
     #: of Debezium: rows that a snapshot shows for the first time are said, or only remembered
@@ -113,6 +114,8 @@ class Rule(Form):
             raise ValueError("expected one of becomes and ignore")
         if self.cumulative and not (self.id and self.order):
             raise ValueError("cumulative: expected id (what is counted) and order (which document is newer) beside it")
+        if self.cumulative and (self.becomes not in REVERSIBLE or self.becomes.startswith("order_")):
+            raise ValueError(f"cumulative: expected what goods do and a reversal takes back, got {self.becomes}")
         if self.becomes is not None:
             _check(self.becomes, self.fields)
         return self

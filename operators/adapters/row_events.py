@@ -86,6 +86,9 @@ def body_of(rule: Rule, row: Row, context: Context, numbers: Numbers) -> dict[st
         value = _field(name, take, row, context, numbers)
         if value is not None:
             fields[name] = value
+    quantity = fields.get("quantity")
+    if quantity == 0 and kind not in _MAY_BE_ZERO:
+        return None
     for name in ("location", "to_location", "channel"):
         if name not in fields and _needs(kind, name):
             fields[name] = _of_the_source(context, name)
@@ -96,10 +99,7 @@ def body_of(rule: Rule, row: Row, context: Context, numbers: Numbers) -> dict[st
             raise Refused(MISSING_FIELD, f"expected one of {', '.join(MEASURES)}, atp, got none")
         return fields
     spec = EVENTS[kind]
-    quantity = fields.get("quantity")
     if quantity is not None and kind not in _MAY_BE_ZERO:
-        if quantity == 0:
-            return None
         if is_below_zero(quantity) and kind != "stock_adjusted":
             if kind not in REVERSIBLE:
                 raise Refused(BAD_VALUE, f"quantity: expected a number above 0, got {quantity}")

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from operators.adapters import csv_rows, debezium, json_rows, shopify
+from operators.adapters import csv_rows, debezium, epcis, json_rows, shopify
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
 from schemas.codes import BAD_VALUE, near_match, show
@@ -30,6 +30,7 @@ class Kind(NamedTuple):
 _ALL: Final[tuple[Kind, ...]] = (
     Kind("shopify", shopify.recognizes, shopify.translate, None),
     Kind("debezium", debezium.recognizes, debezium.translate, debezium.DebeziumMapping, has_default=False),
+    Kind("epcis", epcis.recognizes, epcis.translate, None),
     Kind("csv", csv_rows.recognizes, csv_rows.translate, csv_rows.CsvMapping, has_default=False),
     Kind("json", json_rows.recognizes, json_rows.translate, json_rows.JsonMapping, has_default=False),
 )

@@ -1,4 +1,4 @@
-"""What an adapter knows beside the bytes: whose it is, what settings say of its sender, which codes are ours."""
+"""What an adapter knows beside the bytes: whose message it is, what settings say of its sender, ours for theirs."""
 
 from __future__ import annotations
 

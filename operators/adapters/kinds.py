@@ -8,10 +8,12 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from operators.adapters import csv_rows, debezium, epcis, json_rows, shopify
+from operators.adapters import csv_rows, debezium, edifact, epcis, json_rows, shopify, x12
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
-from schemas.codes import BAD_VALUE, near_match, show
+from operators.adapters.edifact_mapping import EdifactMapping
+from operators.adapters.x12_mapping import X12Mapping
+from schemas.codes import BAD_VALUE, MISSING_FIELD, near_match, show
 
 
 class Kind(NamedTuple):
@@ -28,6 +30,8 @@ class Kind(NamedTuple):
 
 
 _ALL: Final[tuple[Kind, ...]] = (
+    Kind("x12", x12.recognizes, x12.translate, X12Mapping),
+    Kind("edifact", edifact.recognizes, edifact.translate, EdifactMapping),
     Kind("shopify", shopify.recognizes, shopify.translate, None),
     Kind("debezium", debezium.recognizes, debezium.translate, debezium.DebeziumMapping, has_default=False),
     Kind("epcis", epcis.recognizes, epcis.translate, None),
@@ -82,6 +86,9 @@ def translate(raw: bytes, context: Context, kind: Kind | None = None) -> Transla
     Never raises for what is in `raw`: what nobody can read is one line, refused.
     """
     kind = kind or kind_of(raw, context.headers)
+    if kind is not None and context.mapping is None and not kind.has_default:
+        told = f"mapping: expected one for {kind.name}, got none: sources.{context.source}.mapping names it"
+        return one_line(kind.name, "message", Refused(MISSING_FIELD, told))
     if kind is None:
         told = f"content: expected one of {', '.join(KINDS)}, got {show(raw[:40].decode('utf-8', 'replace'))}"
         return one_line("unknown", "message", Refused(BAD_VALUE, told))

@@ -16,24 +16,30 @@ from typing import Final
 
 from operators.adapters.account import Refused
 from operators.adapters.context import Context
-from schemas.codes import BAD_VALUE, ID_LENGTH_MAX, MISSING_FIELD, NUMBER_DIGITS_MAX, QUANTITY_LIMIT, show
+from schemas.codes import BAD_VALUE, ID_LENGTH_MAX, MISSING_FIELD, NUMBER_DIGITS_MAX, QUANTITY_LIMIT, is_negative, show
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_plain = re.compile(r"[!-$&-9;-~]+").fullmatch
+_plain = re.compile(r"[!-9;-~]+").fullmatch
 _number = re.compile(r"([+-]?)0*([0-9]*)(?:[.]([0-9]*))?").fullmatch
 
 
 def make_id(*parts: str) -> str:
     """An id of these parts, told apart by colons: the same parts give the same id, others another.
 
-    What may not stand in an id, and a colon of a part's own, is written as `%` and its UTF-8 bytes. An id that would
+    What may not stand in an id, and a colon of a part's own, are written as `%` and its UTF-8 bytes. An id that would
     be too long keeps its beginning and ends in 32 digits of its SHA-256.
     """
     text = ":".join([part if _plain(part) else _quoted(part) for part in parts])
     if len(text) <= ID_LENGTH_MAX:
         return text
     return f"{text[: ID_LENGTH_MAX - 33]}~{digest(text)}"
+
+
+def sub_id(identity: str, *parts: str) -> str:
+    """An id within a document's: its identity as it stands, and these parts behind it."""
+    text = f"{identity}:{make_id(*parts)}"
+    return text if len(text) <= ID_LENGTH_MAX else f"{text[: ID_LENGTH_MAX - 33]}~{digest(text)}"
 
 
 def _quoted(part: str) -> str:
@@ -58,22 +64,26 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def line_keys(numbers: Sequence[str], contents: Sequence[Hashable]) -> list[str]:
+def line_keys(numbers: Sequence[str], contents: Sequence[Hashable], details: Sequence[str] | None = None) -> list[str]:
     """What each line of a document is known by, in their order.
 
     Its own number; where it has none, or another line has the same, its content and how many equal lines stand before
-    it. So a document whose lines were numbered may be shuffled.
+    it. `details`: what else the lines say; equal lines are counted in its order and not in the document's, so that
+    these too may be shuffled, while a document that says something else of the same line is a conflict and no new
+    line.
     """
     repeated = Counter(numbers)
-    before: Counter[tuple[str, Hashable]] = Counter()
-    keys = []
-    for number, content in zip(numbers, contents, strict=True):
-        if number and repeated[number] == 1:
-            keys.append(number)
-            continue
-        before[number, content] += 1
+    keys = list(numbers)
+    alike: dict[tuple[str, Hashable], list[int]] = {}
+    for index, number in enumerate(numbers):
+        if not number or repeated[number] > 1:
+            alike.setdefault((number, contents[index]), []).append(index)
+    for (number, content), indexes in alike.items():
         own = digest(repr(content))[:16]
-        keys.append(f"{number}~{own}.{before[number, content]}")
+        if details is not None:
+            indexes.sort(key=details.__getitem__)
+        for count, index in enumerate(indexes, 1):
+            keys[index] = f"{number}~{own}.{count}"
     return keys
 
 
@@ -101,8 +111,16 @@ def number_of(text: str, what: str, mark: str = ".") -> int | str:
 def positive(text: str, what: str, mark: str = ".") -> int | str:
     """As number_of, above zero."""
     number = number_of(text, what, mark)
-    if number == 0 or (number < 0 if isinstance(number, int) else number[0] == "-"):
+    if number == 0 or is_negative(number):
         raise Refused(BAD_VALUE, f"{what}: expected a number above 0, got {show(text)}")
+    return number
+
+
+def not_negative(text: str, what: str, mark: str = ".") -> int | str:
+    """As number_of, 0 or above."""
+    number = number_of(text, what, mark)
+    if is_negative(number):
+        raise Refused(BAD_VALUE, f"{what}: expected a number of 0 or more, got {show(text)}")
     return number
 
 

@@ -7,7 +7,6 @@ the local names do not differ between versions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -20,31 +19,39 @@ from schemas.codes import BAD_VALUE, NESTING_MAX, show
 class Node:
     """One element: its local name, where it stands, and what is beneath it."""
 
-    __slots__ = ("_element", "name", "place")
+    __slots__ = ("_beneath", "_element", "name", "place")
 
     def __init__(self, element: Element, name: str, place: str) -> None:
         self._element = element
         self.name = name
         self.place = place
+        #: by name: a document may have a hundred thousand elements right beneath one, and many questions to it
+        self._beneath: dict[str, list[Element]] | None = None
 
-    def children(self) -> Iterator[Node]:
-        """Give all elements right beneath, in order; of equal names the place says which."""
-        seen: dict[str, int] = {}
-        for element in self._element:
-            name = local_name(element.tag)
-            seen[name] = seen.get(name, 0) + 1
-            yield Node(element, name, f"{self.place}/{name}[{seen[name]}]")
-
-    def all(self, *names: str) -> list[Node]:
-        """Give the elements right beneath that have one of these names."""
-        return [child for child in self.children() if child.name in names]
+    def all(self, name: str) -> list[Node]:
+        """Give the elements right beneath that have this name; their places count them."""
+        return [
+            Node(element, name, f"{self.place}/{name}[{number}]")
+            for number, element in enumerate(self._named().get(name, ()), 1)
+        ]
 
     def find(self, *path: str) -> Node | None:
         """Give the first element at the end of a path of local names, wherever the path forks."""
-        nodes = [self]
-        for name in path:
-            nodes = [child for node in nodes for child in node.children() if child.name == name]
-        return nodes[0] if nodes else None
+        if not path:
+            return self
+        name, *rest = path
+        for number, element in enumerate(self._named().get(name, ()), 1):
+            found = Node(element, name, f"{self.place}/{name}[{number}]").find(*rest)
+            if found is not None:
+                return found
+        return None
+
+    def _named(self) -> dict[str, list[Element]]:
+        if self._beneath is None:
+            self._beneath = {}
+            for element in self._element:
+                self._beneath.setdefault(local_name(element.tag), []).append(element)
+        return self._beneath
 
     def text(self, *path: str) -> str | None:
         """Give the text of the first element at the end of the path, stripped; None where it is empty."""

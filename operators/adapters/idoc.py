@@ -109,7 +109,8 @@ def _order(account: Account, context: Context, mapping: IdocMapping, idoc: Node,
         account.refuse_all((number for number, _ in lines), refusal)
         return
     names = [_names(mapping, node) for _, node in lines]
-    keys = line_keys([bare(node, "POSEX") for _, node in lines], names)
+    quantities = [raw(node, "MENGE") for _, node in lines]
+    keys = line_keys([bare(node, "POSEX") for _, node in lines], names, quantities)
     steps: list[_Step] = []
     for key, names_of_it, (number, node) in zip(keys, names, lines, strict=True):
         try:

@@ -85,9 +85,10 @@ def read_movements(account: Account, context: Context, idoc: Node) -> None:
         return
     contents = [_content(node) for _, node in lines]
     # A movement without a number of its own is known by all that it says.
-    identity = make_id("MBGM", number or digest(repr((occurred_at, sorted(contents)))), occurred_at[:10])
+    identity = make_id("MBGM", number or digest(repr((occurred_at, _all_of(lines)))), occurred_at[:10])
     account.document(identity)
-    keys = line_keys([bare(node, "LINE_ID", "ZEILE") for _, node in lines], contents)
+    quantities = [raw(node, "ENTRY_QNT", "ERFMG") for _, node in lines]
+    keys = line_keys([bare(node, "LINE_ID", "ZEILE") for _, node in lines], contents, quantities)
     for key, (line, node) in zip(keys, lines, strict=True):
         try:
             head_of_all = {"source": context.source, "occurred_at": occurred_at}
@@ -106,8 +107,12 @@ def read_movements(account: Account, context: Context, idoc: Node) -> None:
 
 def _content(node: Node) -> str:
     names = ("MATERIAL", "MATNR", "PLANT", "WERKS", "STGE_LOC", "LGORT", "BATCH", "CHARG", "MOVE_TYPE", "BWART")
-    more = ("ENTRY_QNT", "ERFMG", "PO_NUMBER", "EBELN", "PO_ITEM", "EBELP", "SALES_ORD", "KDAUF", "S_ORD_ITEM", "KDPOS")
+    more = ("PO_NUMBER", "EBELN", "PO_ITEM", "EBELP", "SALES_ORD", "KDAUF", "S_ORD_ITEM", "KDPOS")
     return repr([node.text(name) for name in (*names, *more)])
+
+
+def _all_of(lines: list[tuple[int, Node]]) -> list[tuple[str, str]]:
+    return sorted((_content(node), raw(node, "ENTRY_QNT", "ERFMG")) for _, node in lines)
 
 
 def _bodies(context: Context, node: Node, number: str) -> list[dict[str, Any]]:

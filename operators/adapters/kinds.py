@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from operators.adapters import csv_rows, debezium, edifact, epcis, json_rows, shopify, ubl, x12
+from operators.adapters import csv_rows, d365, debezium, edifact, epcis, idoc, json_rows, shopify, ubl, x12
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
 from operators.adapters.edifact_mapping import EdifactMapping
@@ -36,6 +36,8 @@ _ALL: Final[tuple[Kind, ...]] = (
     Kind("debezium", debezium.recognizes, debezium.translate, debezium.DebeziumMapping, has_default=False),
     Kind("epcis", epcis.recognizes, epcis.translate, None),
     Kind("ubl", ubl.recognizes, ubl.translate, ubl.UblMapping),
+    Kind("idoc", idoc.recognizes, idoc.translate, idoc.IdocMapping),
+    Kind("d365", d365.recognizes, d365.translate, d365.D365Mapping),
     Kind("csv", csv_rows.recognizes, csv_rows.translate, csv_rows.CsvMapping, has_default=False),
     Kind("json", json_rows.recognizes, json_rows.translate, json_rows.JsonMapping, has_default=False),
 )

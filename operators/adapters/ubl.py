@@ -134,7 +134,7 @@ def _place_lines(
     if mapping.order_location:
         place["location"] = _location(context, root)
     account.document(identity)
-    keys = line_keys([node.text("ID") or "" for _, node in lines], [_all_names(node) for _, node in lines])
+    keys = _keys(lines, "Quantity")
     steps: list[tuple[int, dict[str, Any]]] = []
     for key, (number, node) in zip(keys, lines, strict=True):
         try:
@@ -196,7 +196,7 @@ def _despatch(account: Account, context: Context, mapping: UblMapping, root: Nod
         account.refuse_all((number for number, _ in lines), refusal)
         return
     account.document(identity)
-    keys = line_keys([node.text("ID") or "" for _, node in lines], [_all_names(node) for _, node in lines])
+    keys = _keys(lines, "DeliveredQuantity")
     header_order = root.text("OrderReference", "ID") or ""
     announced: list[Announced] = []
     for key, (number, node) in zip(keys, lines, strict=True):
@@ -248,7 +248,7 @@ def _receipt(account: Account, context: Context, mapping: UblMapping, root: Node
         account.refuse_all((number for number, _ in lines), refusal)
         return
     account.document(identity)
-    keys = line_keys([node.text("ID") or "" for _, node in lines], [_all_names(node) for _, node in lines])
+    keys = _keys(lines, "ReceivedQuantity")
     for key, (number, node) in zip(keys, lines, strict=True):
         try:
             received = not_negative(_quantity(node, "ReceivedQuantity"), "ReceivedQuantity")
@@ -322,6 +322,13 @@ def _uom(context: Context, node: Node, name: str) -> dict[str, str]:
 def _lot(context: Context, node: Node) -> dict[str, str]:
     number = node.text("Item", "ItemInstance", "LotIdentification", "LotNumberID")
     return {"lot": context.ours("lot", number, "LotNumberID")} if number else {}
+
+
+def _keys(lines: list[tuple[int, Node]], quantity: str) -> list[str]:
+    """What each line is known by: its ID, else its item and how many lines of it stand before."""
+    nodes = [node for _, node in lines]
+    numbers, names = [node.text("ID") or "" for node in nodes], [_all_names(node) for node in nodes]
+    return line_keys(numbers, names, [_quantity(node, quantity) for node in nodes])
 
 
 def _all_names(node: Node) -> tuple[str | None, ...]:

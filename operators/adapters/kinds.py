@@ -89,7 +89,7 @@ def translate(raw: bytes, context: Context, kind: Kind | None = None) -> Transla
     Never raises for what is in `raw`: what nobody can read is one line, refused.
     """
     kind = kind or kind_of(raw, context.headers)
-    if kind is not None and context.mapping is None and not kind.has_default:
+    if kind is not None and kind.mapping and not kind.has_default and not isinstance(context.mapping, kind.mapping):
         told = f"mapping: expected one for {kind.name}, got none: sources.{context.source}.mapping names it"
         return one_line(kind.name, "message", Refused(MISSING_FIELD, told))
     if kind is None:

@@ -93,7 +93,7 @@ def _order(account: Account, context: Context, value: object, place: str) -> Non
         if cancelled_at is not None:
             cancelled_at = instant_of(context, cancelled_at, f"{place}.cancelled_at")
         channel = _channel_of(context, order, place)
-        shipped = _shipped_of(order, place)
+        shipped, refunded = _shipped_of(order, place), _refunded(order)
     except Refused as refusal:
         account.refuse_all((number for number, _ in lines), refusal)
         return
@@ -111,7 +111,7 @@ def _order(account: Account, context: Context, value: object, place: str) -> Non
                 continue
             body: dict[str, Any] = {"line_id": _id(line, "id", "line_items"), "item": _item_of(context, line)}
             if cancelled_at is None:
-                body["quantity"] = _wanted(line, shipped.get(body["line_id"], Decimal(0)), order)
+                body["quantity"] = _wanted(line, shipped.get(body["line_id"], Decimal(0)), refunded)
             said.append((number, body))
         except Refused as refusal:
             account.refuse(number, refusal.code, str(refusal))
@@ -127,30 +127,31 @@ def _order(account: Account, context: Context, value: object, place: str) -> Non
         account.say({**head, "lines": [body for _, body in chunk]}, *(number for number, _ in chunk))
 
 
-def _wanted(line: Object, shipped: Decimal, order: Object) -> int | str:
+def _wanted(line: Object, shipped: Decimal, refunded: Mapping[tuple[str, str], Decimal]) -> int | str:
     """Give what a line wants in all: under way or shipped, and still to be fulfilled."""
+    line_id = text_of(line.get("id"), "id")
     if line.get("fulfillable_quantity") is not None:
         open_ = Decimal(count_of(line["fulfillable_quantity"], "fulfillable_quantity"))
         current = line.get("current_quantity")
         return plain(max(shipped + open_, Decimal(0 if current is None else count_of(current, "current_quantity"))))
     if line.get("current_quantity") is not None:
         current = Decimal(count_of(line["current_quantity"], "current_quantity"))
-        return plain(current + _refunded(order, line, {"return"}))
+        return plain(current + refunded.get((line_id, "return"), Decimal(0)))
     ordered = Decimal(count_of(line.get("quantity"), "quantity"))
-    return plain(max(Decimal(0), ordered - _refunded(order, line, {"cancel"})))
+    return plain(max(Decimal(0), ordered - refunded.get((line_id, "cancel"), Decimal(0))))
 
 
-def _refunded(order: Object, line: Object, types: set[str]) -> Decimal:
-    total = Decimal(0)
+def _refunded(order: Object) -> dict[tuple[str, str], Decimal]:
+    """Sum an order's own refunds, by line and what became of the goods."""
+    sums: dict[tuple[str, str], Decimal] = {}
     for refund in array_of(order.get("refunds"), "refunds"):
         for entry in array_of(object_of(refund, "refunds").get("refund_line_items"), "refund_line_items"):
             part = object_of(entry, "refund_line_items")
-            if (
-                part.get("line_item_id") == line.get("id")
-                and text_of(part.get("restock_type"), "restock_type") in types
-            ):
-                total += Decimal(count_of(part.get("quantity"), "refund_line_items.quantity"))
-    return total
+            line_id = text_of(part.get("line_item_id"), "refund_line_items.line_item_id")
+            restock = text_of(part.get("restock_type"), "restock_type")
+            quantity = Decimal(count_of(part.get("quantity"), "refund_line_items.quantity"))
+            sums[line_id, restock] = sums.get((line_id, restock), Decimal(0)) + quantity
+    return sums
 
 
 def _shipped_of(order: Object, place: str) -> dict[str, Decimal]:

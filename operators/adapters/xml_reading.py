@@ -7,10 +7,10 @@ the local names do not differ between versions.
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
 from operators.adapters.account import Refused
 from schemas.codes import BAD_VALUE, NESTING_MAX, show
@@ -66,15 +66,42 @@ class Node:
         return None
 
 
+class _Builder(TreeBuilder):
+    """Builds a tree that is not deep: what is deeper ends the reading, before it costs anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
+        self._depth += 1
+        if self._depth > NESTING_MAX:
+            raise _TooDeep
+        return super().start(tag, attrs)
+
+    def end(self, tag: str) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
+class _TooDeep(Exception):
+    pass
+
+
 def read_xml(raw: bytes) -> Node:
-    """Read a document; Refused with bad_value where it is not well-formed, or has a document type."""
+    """Read a document; Refused with bad_value where it is not well-formed, too deep, or has a document type."""
+    parser = DefusedXMLParser(target=_Builder(), forbid_dtd=True)
     try:
-        root = fromstring(raw.lstrip(), forbid_dtd=True)
+        parser.feed(raw.lstrip())
+        root: Element = parser.close()
     except DefusedXmlException:
-        raise Refused(BAD_VALUE, "document: expected XML without a document type or entities, got one") from None
+        told = "expected XML without a document type or entities, got one"
+        raise Refused(BAD_VALUE, f"document: {told}") from None
+    except _TooDeep:
+        told = f"expected XML of at most {NESTING_MAX} levels of nesting, got more"
+        raise Refused(BAD_VALUE, f"document: {told}") from None
     except (ParseError, LookupError, ValueError) as error:
         raise Refused(BAD_VALUE, f"document: expected well-formed XML, got other text: {show(str(error))}") from None
-    _refuse_depth(root)
     name = local_name(root.tag)
     return Node(root, name, name)
 
@@ -82,12 +109,3 @@ def read_xml(raw: bytes) -> Node:
 def local_name(tag: object) -> str:
     """Give a name without its namespace; nothing for what is no element (a comment)."""
     return tag.rpartition("}")[2] if isinstance(tag, str) else ""
-
-
-def _refuse_depth(root: Element) -> None:
-    floor = [root]
-    for _ in range(NESTING_MAX):
-        floor = [child for element in floor for child in element]
-        if not floor:
-            return
-    raise Refused(BAD_VALUE, f"document: expected XML of at most {NESTING_MAX} levels of nesting, got more")

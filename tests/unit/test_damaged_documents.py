@@ -11,18 +11,26 @@ from typing import Any
 
 import pytest
 
-from operators.adapters.context import Context
+from operators.adapters.d365 import D365Mapping
 from operators.adapters.edifact_mapping import EdifactMapping
-from operators.adapters.kinds import KINDS, read_mapping, translate
+from operators.adapters.kinds import KINDS, translate
 from operators.adapters.memory import Dictionary, resolve
+from operators.adapters.ubl import UblMapping
 from operators.adapters.x12_mapping import X12Mapping
-from tests.conftest import ROOT
-from tests.docs.test_formats import SAID
 from tests.documents import check, context, edifact, x12
 from tests.mutated import mutated
-from tests.snippets import blocks
 from tests.unit import test_edifact as e
 from tests.unit import test_x12 as x
+from tests.unit.adapters import (
+    test_d365,
+    test_debezium,
+    test_epcis,
+    test_idoc,
+    test_rows,
+    test_shopify,
+    test_ubl,
+)
+from tests.writing import written
 
 X12_SETS = (
     x.ORDER,
@@ -36,26 +44,34 @@ X12_SETS = (
     x.LEVELS,
 )
 EDIFACT_MESSAGES = (e.ORDER, e.CHANGED, e.DESPATCH, e.RECEIPT, e.LEVELS)
-SAMPLES: dict[str, list[bytes]] = {
+SAMPLES = {
     "x12": [x12(*X12_SETS), x12(*X12_SETS, end="~"), *(x12(text, text) for text in X12_SETS)],
     "edifact": [
         edifact(*EDIFACT_MESSAGES),
         edifact(*EDIFACT_MESSAGES, end="'"),
         *(edifact(text, text) for text in EDIFACT_MESSAGES),
     ],
+    "shopify": [written(each) for each in test_shopify.samples()],
+    "debezium": test_debezium.samples(),
+    "epcis": [written(each) for each in test_epcis.samples()],
+    "ubl": test_ubl.samples(),
+    "idoc": test_idoc.samples(),
+    "d365": [written(each) for each in test_d365.samples()],
+    "csv": test_rows.files(),
+    "json": test_rows.documents(),
 }
 BETWEEN_SITES: dict[str, Any] = {"shipments": "transfers", "received_as": "transfers", "inventory_is_all": True}
-KNOWN: dict[str, list[Context]] = {
+KNOWN = {
     "x12": [context(), context(mapping=X12Mapping(**BETWEEN_SITES))],
     "edifact": [context(), context(mapping=EdifactMapping(**BETWEEN_SITES))],
+    "debezium": [context(mapping=test_debezium.mapping_of("wms"))],
+    "ubl": [context(channel="web"), context(mapping=UblMapping(shipments="transfers", report_is_all=True))],
+    "d365": [
+        context(mapping=D365Mapping(settings_are="counts", time_header="at"), headers={"at": "2026-03-02T10:00Z"})
+    ],
+    "csv": [context(mapping=test_rows.built_in("netsuite").mapping, channel="web")],
+    "json": [context(mapping=test_rows.context(test_rows.API).mapping, channel="web")],
 }
-for page in sorted((ROOT / "docs" / "formats").glob("*.md")):
-    # Of the other formats, the documents of their pages.
-    if page.stem not in SAMPLES:
-        found = blocks(page.relative_to(ROOT).as_posix())
-        SAMPLES[page.stem] = [one.text.encode() for one in found if one.language == "document"]
-        mappings = [read_mapping(one.text)[1] for one in found if one.language == "mapping"]
-        KNOWN[page.stem] = [context(mapping=next(iter(mappings), None), **SAID.get(page.stem, {}))]
 #: a whole document takes some milliseconds; only what does not end takes a second
 SECONDS_MAX = 1.0
 
@@ -66,7 +82,7 @@ def damage(kind: str, rounds: int, seed: int) -> None:
     memory = Dictionary()
     for number in range(rounds):
         raw = mutated(chance, chance.choice(SAMPLES[kind]))
-        known = chance.choice(KNOWN[kind])
+        known = chance.choice(KNOWN.get(kind, [context(channel="web")]))
         started = time.process_time()
         try:
             result = resolve(translate(raw, known, KINDS[kind] if number % 2 else None), "acme", memory)

@@ -273,12 +273,12 @@ def test_a_file_is_known_by_its_control_record() -> None:
     assert idoc.recognizes(order().encode(), {}) and not idoc.recognizes(b"<ORDERS05/>", {})
 
 
+def samples() -> list[bytes]:
+    found = [order(order_line("000010", "3")), movement(moved("101"), moved("311"), moved("303"))]
+    found += [delivery(message, item("000010", "6")) for message in ("SHPCON", "DESADV", "WHSORD")]
+    return [each.encode() for each in found]
+
+
 def test_mutations_neither_crash_nor_lose_a_line() -> None:
-    samples = [
-        order(order_line("000010", "3")),
-        delivery("SHPCON", item("000010", "6")),
-        delivery("DESADV", item("000010", "6")),
-    ]
-    samples += [movement(moved("101"), moved("311"), moved("303")), delivery("WHSORD", item("000010", "6"))]
     known = context(location="berlin", channel="retail")
-    survives(lambda raw: idoc.translate(raw, known), SAP, [each.encode() for each in samples], 3000, seed=13)
+    survives(lambda raw: idoc.translate(raw, known), SAP, samples(), 3000, seed=13)

@@ -393,8 +393,15 @@ def test_any_wrong_value_in_any_place_loses_no_line() -> None:
         read_json(changed, known)
 
 
+def files() -> list[bytes]:
+    return [(NETSUITE + sales(1, "1", "") + sales(2, "2", "1")).encode()]
+
+
+def documents() -> list[bytes]:
+    return [written(api()), written(api("void"))]
+
+
 def test_mutations_neither_crash_nor_lose_a_line() -> None:
-    file = (NETSUITE + sales(1, "1", "") + sales(2, "2", "1")).encode()
     netsuite, document = built_in("netsuite"), context(API)
-    survives(lambda raw: csv_rows.translate(raw, netsuite), ERP, [file], 2000, seed=9)
-    survives(lambda raw: json_rows.translate(raw, document), ERP, [written(api()), written(api("void"))], 2000, seed=10)
+    survives(lambda raw: csv_rows.translate(raw, netsuite), ERP, files(), 2000, seed=9)
+    survives(lambda raw: json_rows.translate(raw, document), ERP, documents(), 2000, seed=10)

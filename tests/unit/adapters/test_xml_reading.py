@@ -32,13 +32,14 @@ BOMB = (
         b'<?xml version="1.0" encoding="utf-7"?><a/>',
         b"<a>" * 101 + b"</a>" * 101,
         b"<a>" * 100_000,
+        b"<a>" * 100_000 + b"</a>" * 100_000,
     ],
 )
 def test_bombs_cut_off_documents_and_depth_are_refused(raw: bytes) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(Refused, match="document: expected"):
         read_xml(raw)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_names_are_local_and_places_count_equal_ones() -> None:
@@ -52,7 +53,7 @@ def test_names_are_local_and_places_count_equal_ones() -> None:
 
 def test_a_mebibyte_of_elements_is_looked_at_once() -> None:
     root = read_xml(b"<a>" + b"<b/>" * 250_000 + b"</a>")
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(100):
         assert root.find("c", "d") is None
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

@@ -35,6 +35,7 @@ from schemas.setting_values import (
     text,
     whole,
 )
+from schemas.source_values import ALIASES, CODE, TIME_OF_DAY
 from schemas.variances import OWN_SOURCE
 
 #: How long a statement waits for events of before its moment, if its source says nothing else.
@@ -203,6 +204,22 @@ class SourceSettings(_Section):
     """How long after the moment that a statement of it speaks of events of before may still come."""
     statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
     """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
+    kind: Annotated[str, NAME] | None = None
+    """What its raw messages are (`x12`, `edifact` and so on, see docs/connecting.md); else their content says it."""
+    mapping: Annotated[str, NAME] | None = None
+    """How its raw messages are read: the name of a mapping that comes with `atp`, or a file (TOML)."""
+    time_zone: Annotated[str, TIME_ZONE] | None = None
+    """Of the times in its documents that have no offset; without it such a line is refused."""
+    time_of_day: Annotated[int, TIME_OF_DAY] | None = None
+    """Of the dates in its documents that have no time, such as `23:59`; without it such a line is refused."""
+    aliases: Annotated[dict[str, str], ALIASES] | None = None
+    """`only`: its codes are what `inventory.aliases` says (the default for items); `first`: else they are ours."""
+    location: Annotated[str, CODE] | None = None
+    """Where the goods of its documents are that name no place."""
+    to_location: Annotated[str, CODE] | None = None
+    """Where its transfers go that name no destination."""
+    channel: Annotated[str, CODE] | None = None
+    """Whose orders its orders are; else the partner that they come from."""
 
 
 class Settings(BaseSettings):

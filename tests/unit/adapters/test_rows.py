@@ -259,6 +259,24 @@ def test_a_marketplaces_report_is_a_statement_by_status() -> None:
     assert read_csv("\n".join(rows), built_in("fba")).refused() == {"missing_field": 2}  # nobody says when
 
 
+def levels(**quantities: Any) -> dict[str, Any]:
+    named = [{"name": name, "quantity": quantity} for name, quantity in quantities.items()]
+    level = {"location": {"id": "Berlin"}, "quantities": named}
+    return {"data": {"inventoryItems": {"nodes": [{"sku": "SKU-1", "inventoryLevels": {"nodes": [level]}}]}}}
+
+
+def test_a_shops_quantities_by_name_are_one_row_and_a_new_name_is_refused() -> None:
+    known = built_in("shopify-levels", headers={"as_of": "2026-03-02T10:00:00Z"})
+    translation = read_json(
+        levels(available=5, on_hand=9, damaged=1, quality_control=2, committed=1, incoming=8), known
+    )
+    start, row, end = translation.bodies()
+    assert (row["available"], row["on_hand"], row["quarantined"], row["location"]) == (5, 9, 3, "berlin")
+    assert (start["rows"], end["rows"], translation.ignored()) == (1, 1, {"said_elsewhere": 2})
+    assert read_json(levels(on_hand=-1, quarantine=1), known).refused() == {"bad_value": 1}
+    assert read_json(levels(on_hand=-1, damaged=-1), known).refused() == {"bad_value": 1}
+
+
 STATEMENT = """
 kind = "csv"
 document = ["no"]

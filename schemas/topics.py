@@ -17,3 +17,10 @@ DEAD_LETTERS: Final = "inventory.dead_letters"
 #: which dead letters were sent again, and where to: written and read by commands, compacted; the engine needs it not
 REPLAYS: Final = "inventory.replays"
 ALL: Final = (*INPUTS, *REFERENCE, *UPDATES, POSITIONS, EXCEPTIONS, DEAD_LETTERS)
+#: what other systems sent, byte for byte, a topic a source; the engine reads none of them
+RAW: Final = "inventory.raw"
+
+
+def raw_topic(source: str) -> str:
+    """Name the topic of what a source sent; Kafka takes it unless the source's code has a `/`."""
+    return f"{RAW}.{source}"

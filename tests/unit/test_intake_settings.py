@@ -68,7 +68,10 @@ POLL = '[sources.erp.poll]\nurl = "https://erp.example/"\n'
     ("text", "told"),
     [
         (RECEIVE, "sources.shop.receive: expected signature, which says how the source signs, got none"),
-        (RECEIVE + 'signature = "md5"', "sources.shop.receive.signature: expected one of shopify, hmac, none, got \"md5\""),
+        (
+            RECEIVE + 'signature = "md5"',
+            'sources.shop.receive.signature: expected one of shopify, hmac, none, got "md5"',
+        ),
         (RECEIVE + 'signature = "hmac"', "sources.shop.receive: expected one secret or two"),
         (RECEIVE + 'signature = "none"\nsecret_files = ["a"]', "expected no secrets where signature is none"),
         (RECEIVE + 'signature = "hmac"\nsecret_files = ["a", "b", "c"]', "secret_files: expected at most 2"),
@@ -80,6 +83,9 @@ POLL = '[sources.erp.poll]\nurl = "https://erp.example/"\n'
         ("[sources.erp.poll]\n", "sources.erp.poll: expected url, which says what to ask for, got none"),
         ('[sources.erp.poll]\nurl = "ftp://erp/"', "expected an address such as https://"),
         ('[sources.erp.poll]\nurl = "https://u:geheim@erp/"', "expected an address without a password"),
+        ('[sources.erp.poll]\nurl = "https://erp:70000/"', "expected an address such as https://"),
+        ('[sources.erp.poll]\nurl = "https://erp/a b"', "expected an address such as https://"),
+        ('[sources.erp.poll]\nurl = "https://u:geheim@"', "expected an address such as https://"),
         (POLL + 'checkpoint = "a.b"', "expected checkpoint and checkpoint_parameter together"),
         (POLL + 'cursor_parameter = "c"', "got cursor_parameter without it"),
         (POLL + 'cursor_parameter = "c"\nnext = "link"', "got cursor_parameter without it"),

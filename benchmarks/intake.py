@@ -21,6 +21,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from flows.embedded import Servers
@@ -143,7 +144,9 @@ def main() -> None:
         )
         try:
             wait_until_ready(port, process)
+            begun = psutil.Process(process.pid).cpu_times()
             took, acknowledged, failed = asyncio.run(send_all(port, wishes.rate, wishes.seconds))
+            ended = psutil.Process(process.pid).cpu_times()
         finally:
             process.terminate()
             process.wait(30)
@@ -157,6 +160,9 @@ def main() -> None:
         f"{len(took):,} webhooks at {wishes.rate}/s: {said}, slowest {1000 * took[-1]:.1f} ms; "
         f"{failed} not acknowledged"
     )
+    spent = ended.user + ended.system - begun.user - begun.system
+    load = os.getloadavg()[0]
+    print(f"{1e6 * spent / len(acknowledged):.0f} us of a processor each; load of the machine {load:.1f}")
     print(f"acknowledged and not in the topic: {len(missing)}")
     raise SystemExit(1 if missing or failed else 0)
 

@@ -42,6 +42,7 @@ from schemas.setting_values import (
     text,
     whole,
 )
+from schemas.source_values import ALIASES, CODE, TIME_OF_DAY
 
 #: settings of TLS -> what redis-py calls them
 TLS: Final = {"tls_ca_file": "ssl_ca_certs", "tls_cert_file": "ssl_certfile", "tls_key_file": "ssl_keyfile"}
@@ -195,6 +196,22 @@ class SourceSettings(_Section):
     """What `atp poll` asks it for."""
     heading_rows: Annotated[int, whole(0, 1000)] = 1
     """Rows at the head of its tables, which each part of a table that is cut for its size begins with."""
+    kind: Annotated[str, NAME] | None = None
+    """What its raw messages are (`x12`, `edifact` and so on, see docs/connecting.md); else their content says it."""
+    mapping: Annotated[str, NAME] | None = None
+    """How its raw messages are read: the name of a mapping that comes with `atp`, or a file (TOML)."""
+    time_zone: Annotated[str, TIME_ZONE] | None = None
+    """Of the times in its documents that have no offset; without it such a line is refused."""
+    time_of_day: Annotated[int, TIME_OF_DAY] | None = None
+    """Of the dates in its documents that have no time, such as `23:59`; without it such a line is refused."""
+    aliases: Annotated[dict[str, str], ALIASES] | None = None
+    """`only`: its codes are what `inventory.aliases` says (the default for items); `first`: else they are ours."""
+    location: Annotated[str, CODE] | None = None
+    """Where the goods of its documents are that name no place."""
+    to_location: Annotated[str, CODE] | None = None
+    """Where its transfers go that name no destination."""
+    channel: Annotated[str, CODE] | None = None
+    """Whose orders its orders are; else the partner that they come from."""
 
 
 class Settings(BaseSettings):

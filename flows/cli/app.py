@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import engine, feed, intake, letters, numbers
+from flows.cli import engine, feed, intake, letters, numbers, translating
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -80,6 +80,7 @@ def _gather() -> None:
     app.command()(intake.receive)
     app.command("pick-up")(intake.pick_up)
     app.command()(intake.poll)
+    app.command()(translating.translate)
     app.command()(numbers.get)
     app.command()(numbers.watch)
     app.command()(demo)

@@ -8,21 +8,19 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from operators.adapters import x12
+from operators.adapters import edifact, x12
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
+from operators.adapters.edifact_mapping import EdifactMapping
 from operators.adapters.x12_mapping import X12Mapping
-from schemas.codes import BAD_VALUE, near_match, show
-
-#: Of the content, for recognizing.
-HEAD_BYTES: Final = 4096
+from schemas.codes import BAD_VALUE, MISSING_FIELD, near_match, show
 
 
 class Kind(NamedTuple):
     """One kind of message."""
 
     name: str
-    #: from the first HEAD_BYTES, and headers by their names in lower case
+    #: from the content, at a cost that its first kilobytes bound, and headers by their names in lower case
     recognizes: Callable[[bytes, Mapping[str, str]], bool]
     translate: Callable[[bytes, Context], Translation]
     #: the model of its mapping; None: it has none
@@ -31,7 +29,10 @@ class Kind(NamedTuple):
     has_default: bool = True
 
 
-_ALL: Final[tuple[Kind, ...]] = (Kind("x12", x12.recognizes, x12.translate, X12Mapping),)
+_ALL: Final[tuple[Kind, ...]] = (
+    Kind("x12", x12.recognizes, x12.translate, X12Mapping),
+    Kind("edifact", edifact.recognizes, edifact.translate, EdifactMapping),
+)
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 """In the order in which they are asked whether a message is theirs: the surest first."""
 
@@ -71,8 +72,7 @@ def _sentences(error: ValidationError, name: str) -> list[str]:
 
 def kind_of(raw: bytes, headers: Mapping[str, str]) -> Kind | None:
     """Say which kind a message is by its content; None: none of ours."""
-    head = raw[:HEAD_BYTES]
-    return next((kind for kind in KINDS.values() if kind.recognizes(head, headers)), None)
+    return next((kind for kind in KINDS.values() if kind.recognizes(raw, headers)), None)
 
 
 def translate(raw: bytes, context: Context, kind: Kind | None = None) -> Translation:
@@ -81,6 +81,9 @@ def translate(raw: bytes, context: Context, kind: Kind | None = None) -> Transla
     Never raises for what is in `raw`: what nobody can read is one line, refused.
     """
     kind = kind or kind_of(raw, context.headers)
+    if kind is not None and context.mapping is None and not kind.has_default:
+        told = f"mapping: expected one for {kind.name}, got none: sources.{context.source}.mapping names it"
+        return one_line(kind.name, "message", Refused(MISSING_FIELD, told))
     if kind is None:
         told = f"content: expected one of {', '.join(KINDS)}, got {show(raw[:40].decode('utf-8', 'replace'))}"
         return one_line("unknown", "message", Refused(BAD_VALUE, told))

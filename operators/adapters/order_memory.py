@@ -10,14 +10,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 import xxhash
 
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message
 from operators.adapters.remembered import Known, Settled
-from operators.adapters.values import make_id, plain
+from operators.adapters.values import plain, sub_id
 from schemas.codes import BAD_VALUE, CONFLICT, LINES_MAX, MISSING_FIELD
 
 Step = dict[str, Any]
+_bytes_of: Final = msgspec.msgpack.Encoder().encode
 Lines = dict[str, dict[str, Any]]
 #: (type, event id, a line of the event; or, for an event of one line, all of it)
 Told = list[tuple[str, str, dict[str, Any]]]
@@ -50,7 +52,7 @@ def order_steps(known: Known | None, fact: Fact) -> Settled:
     said: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
     fates: list[tuple[str, str, str]] = []
     for number, step in zip(fact.lines, fact.data["steps"], strict=True):
-        content = xxhash.xxh3_64_hexdigest(repr(step).encode("utf-8", "surrogatepass"))
+        content = xxhash.xxh3_64_hexdigest(_bytes_of(step))
         if (last := before.get(step["line_key"])) is not None:
             conflict = f"expected {fact.identity} as it was before, got another line {step['line_key']}"
             fates.append((IGNORED, "repeated", "") if last == content else (REFUSED, CONFLICT, conflict))
@@ -66,7 +68,7 @@ def order_steps(known: Known | None, fact: Fact) -> Settled:
         fates.append(_SAID if events else (IGNORED, "unchanged", ""))
     if fact.data.get("replaces") and not before:
         ours = {step["line_id"] for step in fact.data["steps"]}
-        event_id = make_id(fact.identity, "left-out")
+        event_id = sub_id(fact.identity, "left-out")
         for name, line in lines.items():
             if name not in ours and not _is_gone(line) and line.get("at", "") <= fact.order:
                 line["gone"] = fact.order
@@ -134,7 +136,7 @@ def _set_demand(lines: Lines, fact: Fact, step: Step, demand: int | str) -> Told
             line["uom"] = step["uom"]
         if _is_gone(line) and line["gone"] < fact.order:
             del line["gone"]
-            told.append(("order_reopened", make_id(fact.identity, "reopened"), _bare(step)))
+            told.append(("order_reopened", sub_id(fact.identity, "reopened"), _bare(step)))
     told.append(("order_placed", fact.identity, _order_line(step, demand)))
     return told
 
@@ -221,10 +223,10 @@ def _ship(lines: Lines, fact: Fact, step: Step) -> Told:
     if _amount(step):
         line["shipped"] = str(Decimal(line.get("shipped", 0)) + _amount(step))
         body = {**row, "quantity": step["quantity"], **({"lot": step["lot"]} if "lot" in step else {})}
-        told.append(("shipment_confirmed", make_id(fact.identity, step["line_key"]), body))
+        told.append(("shipment_confirmed", sub_id(fact.identity, step["line_key"]), body))
     if _amount(step, "short"):
         line["allocated"] = str(max(Decimal(line.get("allocated", 0)) - _amount(step, "short"), Decimal(0)))
-        told.append(("order_released", make_id(fact.identity, "short"), {**row, "quantity": step["short"]}))
+        told.append(("order_released", sub_id(fact.identity, "short"), {**row, "quantity": step["short"]}))
     return told
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from operators.adapters.account import Account, Row
-from operators.adapters.values import make_id, plain
+from operators.adapters.values import plain, sub_id
 from schemas.codes import BAD_VALUE
 
 
@@ -44,7 +44,7 @@ def say_statement(
     if not together:
         return
     head: dict[str, Any] = {"source": source, "occurred_at": as_of, "statement_id": statement_id}
-    start = {**head, "event_id": make_id(statement_id, "start"), "type": "statement_started", "rows": len(together)}
+    start = {**head, "event_id": sub_id(statement_id, "start"), "type": "statement_started", "rows": len(together)}
     if locations is not None:
         start["locations"] = locations
     if is_all:
@@ -52,9 +52,9 @@ def say_statement(
     account.say(start)
     for name, row in together.items():
         kind = "promise_stated" if "channel" in row.key else "stock_stated"
-        body = {**head, "event_id": make_id(statement_id, "row", *name), "type": kind, **row.key, **row.measures}
+        body = {**head, "event_id": sub_id(statement_id, "row", *name), "type": kind, **row.key, **row.measures}
         account.say(body, *of_row[name])
-    end = {**head, "event_id": make_id(statement_id, "end"), "type": "statement_ended", "rows": len(together)}
+    end = {**head, "event_id": sub_id(statement_id, "end"), "type": "statement_ended", "rows": len(together)}
     account.say(end)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message
 from operators.adapters.remembered import Known, Settled, ending
-from operators.adapters.values import make_id
+from operators.adapters.values import sub_id
 from schemas.codes import CONFLICT, LINES_MAX
 
 #: What of an order's lines is left out is a line that is there no more.
@@ -35,9 +35,9 @@ def whole_order(known: Known | None, fact: Fact) -> Settled:
     gone = [line for name, line in last.items() if name not in ours and not line.get(LEFT_OUT)]
     head = fact.data["head"]
     messages = [
-        *_said(head, "order_reopened", make_id(fact.identity, "reopened"), back, without_quantity=True),
+        *_said(head, "order_reopened", sub_id(fact.identity, "reopened"), back, without_quantity=True),
         *_said(head, "order_placed", fact.identity, changed),
-        *_said(head, "order_cancelled", make_id(fact.identity, "left-out"), [(-1, line) for line in gone], True),
+        *_said(head, "order_cancelled", sub_id(fact.identity, "left-out"), [(-1, line) for line in gone], True),
     ]
     now = {**ours, **{_name(line): {**line, LEFT_OUT: True} for line in gone}}
     now.update({name: line for name, line in last.items() if name not in now})

@@ -35,9 +35,9 @@ SETS: Final[dict[str, tuple[Callable[[Reading], None], str]]] = {
 _DEFAULT: Final = X12Mapping()
 
 
-def recognizes(head: bytes, headers: Mapping[str, str]) -> bool:
+def recognizes(raw: bytes, headers: Mapping[str, str]) -> bool:
     """Is it X12?"""
-    return x12_syntax.recognizes(head)
+    return x12_syntax.recognizes(raw[:4096])
 
 
 def translate(raw: bytes, context: Context) -> Translation:

@@ -21,9 +21,9 @@ ENVELOPE: Final = frozenset({"ISA", "ISB", "ISE", "GS", "GE", "IEA", "TA1", "TA3
 _ISA_ELEMENTS: Final = 16
 #: Spaces and tabs that are looked back over for the end of what stood before an ISA.
 _INDENT_MAX: Final = 256
-#: what may stand around an interchange
+#: What may stand around an interchange. Not all that Python takes for white space: that has delimiters of old systems.
 _AROUND: Final = "\ufeff\x00 \t\r\n"
-_isa = re.compile(r"ISA(?=[^A-Za-z0-9\s])")
+_isa = re.compile(r"ISA(?=[^A-Za-z0-9 \t\r\n])")
 _recognized = re.compile(rb"[\s\x00]*(?:\xef\xbb\xbf)?\s*(?:ISA|GS|ST)[^A-Za-z0-9\s]").match
 
 
@@ -119,7 +119,7 @@ def _begins(text: str, at: int, terminator: str) -> bool:
 def _delimiters(text: str) -> _Delimiters:
     """Read them from ISA; without one, from GS or ST. Refused says why they cannot be."""
     tag = next((tag for tag in ("ISA", "GS", "ST") if text.startswith(tag)), "")
-    if not tag or len(text) <= len(tag) or text[len(tag)].isalnum() or text[len(tag)].isspace():
+    if not tag or len(text) <= len(tag) or text[len(tag)].isalnum() or text[len(tag)] in _AROUND:
         raise Refused(BAD_VALUE, f"ISA: expected ISA, GS or ST and a delimiter, got {show(text[:20])}")
     element = text[len(tag)]
     terminator = ""
@@ -131,9 +131,13 @@ def _delimiters(text: str) -> _Delimiters:
         rest = text[len(element.join(parts[:_ISA_ELEMENTS])) + 2 :]
         # Some leave the component separator away: what stands in its place ends every line, and is the terminator.
         component = parts[_ISA_ELEMENTS][:1]
-        if terminator == "\n" and component.strip() and rest.lstrip().split("\n", 1)[0].rstrip().endswith(component):
+        if (
+            terminator == "\n"
+            and component.strip(_AROUND)
+            and rest.lstrip(_AROUND).split("\n", 1)[0].rstrip(_AROUND).endswith(component)
+        ):
             return _Delimiters(element, component)
-        component = component if component.strip() and not component.isalnum() else ">"
+        component = component if component.strip(_AROUND) and not component.isalnum() else ">"
         if terminator and not terminator.isalnum() and _goes_on(rest, terminator, element):
             return _Delimiters(element, terminator, component)
     # An ISA that was shortened or filled up by hand: the first segment behind it tells.
@@ -168,7 +172,7 @@ def _segments(text: str, delimiters: _Delimiters) -> list[Segment]:
         if "\n" in text or "\r" in text:
             text = text.replace("\r", "").replace("\n", "")
         lines = text.split(terminator)
-    return [line.strip(" \t\ufeff\x00").split(element) for line in lines if line and not line.isspace()]
+    return [line.strip(" \t\ufeff\x00").split(element) for line in lines if line.strip(_AROUND)]
 
 
 def _sets(segments: list[Segment], before: int, component: str) -> Iterator[TransactionSet | Stray]:

@@ -12,7 +12,6 @@ import signal
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +27,8 @@ from tests.running import until
 SECRET = "shop-secret"
 START_SECONDS_MAX = 60.0
 END_SECONDS_MAX = 30.0
+#: A few in each run of the tests, a hundred in the long one.
+KILLS = pytest.mark.parametrize("kills", [4, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
 
 
 class Command:
@@ -115,7 +116,8 @@ def receive(world: Any, **overrides: object) -> Command:
     return command
 
 
-def test_what_was_acknowledged_is_there_byte_for_byte_however_often_it_is_killed(receiving: Any) -> None:
+@KILLS
+def test_what_was_acknowledged_is_there_byte_for_byte_however_often_it_is_killed(receiving: Any, kills: int) -> None:
     world = receiving
     acknowledged: list[bytes] = []
     is_over = threading.Event()
@@ -130,10 +132,10 @@ def test_what_was_acknowledged_is_there_byte_for_byte_however_often_it_is_killed
     senders = [threading.Thread(target=shop) for _ in range(4)]
     draw = random.Random(7)
     try:
-        for kills in range(4):
+        for turn in range(kills):
             before = len(acknowledged)
             with receive(world) as command:
-                if not kills:
+                if not turn:
                     for sender in senders:
                         sender.start()
                 more = draw.randrange(5, 60)
@@ -188,10 +190,11 @@ def test_while_kafka_is_away_senders_are_told_to_come_again_and_it_starts_withou
     assert {b"again", b"to the second"} <= {record.value for record in world.read("inventory.raw.shop")}
 
 
-def test_files_are_all_there_however_often_it_is_killed(world: Any) -> None:
+@KILLS
+def test_files_are_all_there_however_often_it_is_killed(world: Any, kills: int) -> None:
     folder = world.folder / "in"
     folder.mkdir()
-    contents = {f"order-{number}.json": b'{"order": %d}' % number for number in range(40)}
+    contents = {f"order-{number}.json": b'{"order": %d}' % number for number in range(10 * kills)}
     large = b"item,quantity\n" + b"".join(b"LAMP-%d,%d\n" % (row, row) for row in range(3000))
     draw = random.Random(3)
     waiting = {**contents, "stock.csv": large}
@@ -200,11 +203,11 @@ def test_files_are_all_there_however_often_it_is_killed(world: Any) -> None:
         (folder / f"{name}.part").rename(folder / name)
     arguments = ("pick-up", str(folder), "--source", "acme", "--set", "pick_up.settle=0s")
     done = folder / "done"
-    for _ in range(5):
+    for _ in range(kills):
         before = len(list(done.iterdir())) if done.exists() else 0
         with Command(world, *arguments, max_message_bytes=10_000) as command:
             more = before + draw.randrange(1, 6)
-            until(lambda: done.exists() and len(list(done.iterdir())) >= min(more, 41), 60, command.text)  # noqa: B023
+            until(lambda: done.exists() and len(list(done.iterdir())) >= min(more, len(waiting)), 60, command.text)  # noqa: B023
             command.kill()
     with Command(world, *arguments, "--once", max_message_bytes=10_000) as command:
         assert command.ends() == 0, command.text()
@@ -265,26 +268,24 @@ class Erp:
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
     @property
     def url(self) -> str:
         return f"http://{HOST}:{self.server.server_address[1]}/orders"
 
 
-@pytest.fixture
-def erp() -> Iterator[Erp]:
-    made = Erp(pages=60)
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-def test_pages_are_all_there_however_often_it_is_killed(world: Any, erp: Erp) -> None:
+@KILLS
+def test_pages_are_all_there_however_often_it_is_killed(world: Any, kills: int) -> None:
+    erp = Erp(pages=15 * kills)
     world.config.write_text(
         f'[sources.erp.poll]\nurl = "{erp.url}"\nthrottle = 0\nevery = "1h"\n'
         'next = "next"\ncursor_parameter = "cursor"\n'
     )
     draw = random.Random(5)
-    for _ in range(5):
+    for _ in range(kills):
         before = erp.asked
         with Command(world, "poll") as command:
             more = draw.randrange(2, 9)
@@ -294,12 +295,13 @@ def test_pages_are_all_there_however_often_it_is_killed(world: Any, erp: Erp) ->
         assert command.ends() == 0, command.text()
     records = world.read("inventory.raw.erp")
     found = Counter(json.loads(record.value or b"")["page"] for record in records)
-    assert set(found) == set(range(60))
-    assert sum(found.values()) <= 60 + 5, "a kill costs one page that goes twice, and no more"
+    assert set(found) == set(range(erp.pages))
+    assert sum(found.values()) <= erp.pages + kills, "a kill costs one page that goes twice, and no more"
     asked = erp.asked
     with Command(world, "poll", "--once") as command:
         assert command.ends() == 0, command.text()
     assert erp.asked > asked
+    erp.close()
 
 
 @pytest.mark.parametrize(

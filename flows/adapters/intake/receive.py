@@ -13,6 +13,7 @@ from typing import Final
 import uvicorn
 
 from flows.adapters.intake.counts import RECEIVE, Counts
+from flows.adapters.intake.http_protocol import BoundedHeads
 from flows.adapters.intake.raw import RawSender, RawTopics
 from flows.adapters.intake.receiver import BODY_SECONDS_MAX, Readiness, Receiver, Source, sender_of
 from flows.adapters.intake.secrets import Secrets
@@ -26,8 +27,8 @@ from schemas.settings import Settings, SettingsError
 
 log = get_log(__name__)
 
-#: Requests at once; one more is told to come again. Each holds one message at most.
-REQUESTS_MAX: Final = 256
+#: Connections at once; a request on one more is told to come again. Each holds one message at most.
+CONNECTIONS_MAX: Final = 512
 #: How often Kafka is asked whether it is there, while nothing comes.
 PROBE_S: Final = 5.0
 PROBE_AWAY_S: Final = 1.0
@@ -89,13 +90,13 @@ def _serve(receiver: Receiver, listening: socket.socket) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
-            limit_concurrency=REQUESTS_MAX,
+            limit_concurrency=CONNECTIONS_MAX,
             backlog=1024,
             timeout_keep_alive=30,
             timeout_graceful_shutdown=int(BODY_SECONDS_MAX) + 5,
             lifespan="off",
             loop="asyncio",
-            http="httptools",
+            http=BoundedHeads,
             ws="none",
         )
     )

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.codes import is_code, mismatch
+from schemas.intake_settings import (
+    PickUpSettings,
+    PollSettings,
+    ReceiveSettings,
+    SourcePollSettings,
+    SourceReceiveSettings,
+)
+from schemas.setting_section import Section as _Section
 from schemas.setting_values import (
     DAY,
     FILE,
@@ -48,11 +56,6 @@ class SettingsError(ValueError):
     """Settings that cannot be used: a line a fault, with the name, what was expected, what came, and from where."""
 
 
-class _Section(BaseModel):
-    # The text beneath a setting is its description, in docs/settings.md and `atp schema`.
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
 class KafkaSettings(_Section):
     """Where Kafka is, and how its topics are made."""
 
@@ -62,7 +65,7 @@ class KafkaSettings(_Section):
     """The consumer group under which the lag shows in Kafka's tools."""
     options: Annotated[dict[str, str], OPTIONS] = Field(default={}, repr=False)
     """Any settings of librdkafka, for every client: security, above all."""
-    option_files: Annotated[dict[str, Path], OPTION_FILES] = {}
+    option_files: Annotated[dict[str, Path], OPTION_FILES] = Field(default={})
     """The same, with the value in a file, as for a password: `{"sasl.password" = "/run/secrets/kafka"}`."""
     replication_factor: Annotated[int, whole(1, 10)] = 1
     """Copies of each topic that `atp topics create` makes."""
@@ -204,6 +207,12 @@ class SourceSettings(_Section):
     """How long after the moment that a statement of it speaks of events of before may still come."""
     statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
     """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
+    receive: SourceReceiveSettings | None = None
+    """What it sends to `atp receive`."""
+    poll: SourcePollSettings | None = None
+    """What `atp poll` asks it for."""
+    heading_rows: Annotated[int, whole(0, 1000)] = 1
+    """Rows at the head of its tables, which each part of a table that is cut for its size begins with."""
     kind: Annotated[str, NAME] | None = None
     """What its raw messages are (`x12`, `edifact` and so on, see docs/connecting.md); else their content says it."""
     mapping: Annotated[str, NAME] | None = None
@@ -258,6 +267,9 @@ class Settings(BaseSettings):
     updates: UpdateSettings = UpdateSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
+    receive: ReceiveSettings = ReceiveSettings()
+    pick_up: PickUpSettings = PickUpSettings()
+    poll: PollSettings = PollSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 
@@ -266,6 +278,11 @@ class Settings(BaseSettings):
         for name in self.sources:
             if not is_code(name):
                 raise ValueError(f"sources: {mismatch('source codes as names of its tables', name)}")
+            if "/" in name and (self.sources[name].receive is not None or self.sources[name].poll is not None):
+                raise ValueError(
+                    f"sources.{name}: expected a name without / where the source has receive or poll, got one with: "
+                    "its messages have a topic of their own, and Kafka allows no / in its name"
+                )
         if self.shards < self.workers:
             raise ValueError(
                 f"shards, workers: expected at least one shard a worker, got {self.shards} for {self.workers} workers"
@@ -344,6 +361,9 @@ class Settings(BaseSettings):
         said["redis"]["url"] = self.redis.url
         if self.redis.password is not None:
             said["redis"]["password"] = self.redis.password
+        for name, source in self.sources.items():
+            if source.poll is not None:
+                said["sources"][name]["poll"]["headers"] = source.poll.headers
         return said
 
 

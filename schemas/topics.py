@@ -45,3 +45,10 @@ ALL: Final = (
     STATUSES,
     TALLIES,
 )
+#: what other systems sent, byte for byte, a topic a source; the engine reads none of them
+RAW: Final = "inventory.raw"
+
+
+def raw_topic(source: str) -> str:
+    """Name the topic of what a source sent; Kafka takes it unless the source's code has a `/`."""
+    return f"{RAW}.{source}"

@@ -6,21 +6,21 @@ from schemas.units cimport Unit
 
 cdef int ORDER_CANCELLED
 
-cdef class _Rights:
+cdef class Rights:
     cdef public object may_send, locations
     cdef public long long window
 
 cdef class Decoder:
     cdef public object config, known
-    cdef public _Rights _unbound
+    cdef public Rights _unbound
     cdef public dict _named, _rights, _fast_topics
     cdef public long long _skew
     cdef Scanner _scanner
 
     @cython.locals(value=bytes, event=Event, is_order=cython.bint, types=dict, unit=Unit)
     cpdef bint decode(self, object origin, long long recorded_at, list units, list refusals, bint final) except -1
-    @cython.locals(fast=FastType, rights=_Rights, unit=Unit)
+    @cython.locals(fast=FastType, rights=Rights, unit=Unit)
     cdef Unit _take_single(self, object origin, Event event, long long recorded_at, dict types)
-    @cython.locals(fast=FastType, rights=_Rights, unit=Unit, line=Line, lines=list, parts=list, is_placed=cython.bint,
+    @cython.locals(fast=FastType, rights=Rights, unit=Unit, line=Line, lines=list, parts=list, is_placed=cython.bint,
                    least=cython.longlong)
     cdef bint _take_order(self, object origin, Event event, long long recorded_at, list units, dict types) except -1

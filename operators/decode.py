@@ -11,7 +11,7 @@ Rule 3: a location or channel that is not known may be on its way: unless `final
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -60,7 +60,7 @@ class CodeSets:
     channels: Container[str]
 
 
-class _Rights:
+class Rights:
     """What holds for one source."""
 
     __slots__ = ("locations", "may_send", "window")
@@ -73,23 +73,24 @@ class _Rights:
         self.locations = locations
 
 
+def rights_by_source(config: DecoderConfig) -> tuple[Rights, dict[str, Rights]]:
+    """Give what holds for sources that no setting names, and for each of the others."""
+    windows = Windows(config.dedup_window, config.source_windows)
+    named = {
+        source: Rights(windows.of(source), config.may_send.get(source), config.source_locations.get(source))
+        for source in {*config.source_windows, *config.may_send, *config.source_locations}
+    }
+    return Rights(windows.common), named
+
+
 class Decoder:
     """Reads messages of the input topics."""
 
     def __init__(self, config: DecoderConfig, known: CodeSets) -> None:
         self.config = config
         self.known = known
-        windows = Windows(config.dedup_window, config.source_windows)
-        self._unbound = _Rights(windows.common)
-        self._named = {
-            source: _Rights(
-                windows.of(source),
-                config.may_send.get(source),
-                config.source_locations.get(source),
-            )
-            for source in {*config.source_windows, *config.may_send, *config.source_locations}
-        }
-        self._rights: dict[str, _Rights] = {}
+        self._unbound, self._named = rights_by_source(config)
+        self._rights: dict[str, Rights] = {}
         self._skew = config.max_clock_skew
         self._scanner = Scanner()
         #: by topic: all that the fast path must know of each type
@@ -130,7 +131,7 @@ class Decoder:
             for refusal in refusals:
                 refusal.source, refusal.type = source, kind
 
-    def _rights_of(self, source: str) -> _Rights:
+    def _rights_of(self, source: str) -> Rights:
         """The rights of a source, by its well-formed code."""
         rights = self._rights.get(source)
         if rights is None:
@@ -224,10 +225,12 @@ class Decoder:
     def _judge(self, origin: Origin, recorded_at: int, units: list[Unit], refusals: list[Refusal], final: bool) -> bool:
         """Decide about any message, in the order of the module's first lines."""
         try:
-            message, spec = self._identify(origin)
-        except _RefusedError as refused:
+            own = self._fast_topics[origin.topic][1]
+            message, kind = identified(origin, self.config.max_message_bytes, own)
+        except RefusedError as refused:
             refusals.append(refused.of(origin))
             return True
+        spec = EVENTS[kind]
         before = len(refusals)
         is_judged = self._judge_named(origin, recorded_at, units, refusals, final, message, spec)
         self._name(refusals[before:], message.get("source"), spec.name)
@@ -244,8 +247,8 @@ class Decoder:
         spec: EventSpec,
     ) -> bool:
         try:
-            head: Any = _shaped(spec.head, message, spec)
-        except _RefusedError as refused:
+            head: Any = shaped(spec.head, message, spec.name)
+        except RefusedError as refused:
             refusals.append(refused.of(origin))
             return True
         channel = getattr(head, "channel", None)
@@ -256,8 +259,8 @@ class Decoder:
             refusals.append(Refusal(origin, codes.UNKNOWN_CHANNEL, got))
             return True
         rights = self._rights_of(head.source)
-        of_type = _not_allowed_type(rights, spec, head.source)
-        of_time = self._time_verdict(rights, head.occurred_at, recorded_at)
+        of_type = not_allowed_type(rights, spec.name, head.source)
+        of_time = time_verdict(rights, self._skew, head.occurred_at, recorded_at)
         # A replay may bring what is late, unit by unit and proved new.
         is_waivable = of_time is not None and of_time[0] == codes.LATE and may_be_accepted_late(spec.name)
         waived = origin.late_accepted if is_waivable else ()
@@ -274,7 +277,7 @@ class Decoder:
                 if not final:
                     return False
                 named = part.get("line_id") if spec.is_order else None
-                refused_lines.append(_RefusedError(codes.UNKNOWN_LOCATION, unknown, named))
+                refused_lines.append(RefusedError(codes.UNKNOWN_LOCATION, unknown, named))
                 continue
             unit = Unit(spec.number, source=head.source, event_id=head.event_id, occurred_at=head.occurred_at,
                         recorded_at=recorded_at, origin=origin, correlation_id=head.correlation_id or "",
@@ -290,37 +293,6 @@ class Decoder:
         refusals += [refused.of(origin) for refused in refused_lines]
         return True
 
-    def _identify(self, origin: Origin) -> tuple[dict[str, Any], EventSpec]:
-        value, size_max = origin.value, self.config.max_message_bytes
-        if value is None:
-            raise _RefusedError(codes.NOT_JSON, f"value: {mismatch('a JSON object', None)}")
-        if len(value) > size_max:
-            raise _RefusedError(codes.TOO_LARGE, f"value: expected at most {size_max} bytes, got {len(value)}")
-        try:
-            message = codes.parse_json(value)
-        except ValueError as error:
-            raise _RefusedError(codes.NOT_JSON, f"value: {error}") from None
-        if not isinstance(message, dict):
-            raise _RefusedError(codes.NOT_AN_OBJECT, f"value: {mismatch('an object', message)}")
-        version = message.get("schema_version")
-        if version is not None:
-            try:
-                number = parse_version(version)
-            except ValueError as error:
-                raise _RefusedError(codes.BAD_VALUE, f"schema_version: {error}") from None
-            if number > SCHEMA_VERSION:
-                wrong = mismatch(f"at most {SCHEMA_VERSION}", version)
-                raise _RefusedError(codes.UNSUPPORTED_VERSION, f"schema_version: {wrong}")
-        own = self._fast_topics[origin.topic][1]
-        name = message.get("type")
-        if name is None:
-            raise _RefusedError(codes.MISSING_FIELD, f"type: {mismatch('a type of event', None)}")
-        if not isinstance(name, str) or name not in own:
-            hint = near_match(name[:64], own) if isinstance(name, str) else ""
-            wrong = mismatch(f"a type of {origin.topic} ({', '.join(own)})", name)
-            raise _RefusedError(codes.UNKNOWN_TYPE, f"type: {wrong}{hint}")
-        return message, EVENTS[name]
-
     def _unknown_location(self, part: Mapping[str, Any], name: str) -> str | None:
         for place in _PLACES:
             location = part.get(place)
@@ -328,14 +300,48 @@ class Decoder:
                 return f"{name}{place}: expected a location of inventory.locations, got {location}"
         return None
 
-    def _time_verdict(self, rights: _Rights, occurred_at: int, recorded_at: int) -> Verdict | None:
-        if is_late(occurred_at, recorded_at, rights.window):
-            limit = f"at most {rights.window / SECOND:.15g} s before recorded_at {_iso(recorded_at)}"
-            return codes.LATE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
-        if is_in_the_future(occurred_at, recorded_at, self._skew):
-            limit = f"at most {self._skew / SECOND:.15g} s after recorded_at {_iso(recorded_at)}"
-            return codes.IN_THE_FUTURE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
-        return None
+
+def identified(origin: Origin, size_max: int, own: Collection[str]) -> tuple[dict[str, Any], str]:
+    """Give a message's object and its type, one of its topic's own; RefusedError says what is wrong with all of it."""
+    value = origin.value
+    if value is None:
+        raise RefusedError(codes.NOT_JSON, f"value: {mismatch('a JSON object', None)}")
+    if len(value) > size_max:
+        raise RefusedError(codes.TOO_LARGE, f"value: expected at most {size_max} bytes, got {len(value)}")
+    try:
+        message = codes.parse_json(value)
+    except ValueError as error:
+        raise RefusedError(codes.NOT_JSON, f"value: {error}") from None
+    if not isinstance(message, dict):
+        raise RefusedError(codes.NOT_AN_OBJECT, f"value: {mismatch('an object', message)}")
+    version = message.get("schema_version")
+    if version is not None:
+        try:
+            number = parse_version(version)
+        except ValueError as error:
+            raise RefusedError(codes.BAD_VALUE, f"schema_version: {error}") from None
+        if number > SCHEMA_VERSION:
+            wrong = mismatch(f"at most {SCHEMA_VERSION}", version)
+            raise RefusedError(codes.UNSUPPORTED_VERSION, f"schema_version: {wrong}")
+    name = message.get("type")
+    if name is None:
+        raise RefusedError(codes.MISSING_FIELD, f"type: {mismatch('a type of event', None)}")
+    if not isinstance(name, str) or name not in own:
+        hint = near_match(name[:64], own) if isinstance(name, str) else ""
+        wrong = mismatch(f"a type of {origin.topic} ({', '.join(own)})", name)
+        raise RefusedError(codes.UNKNOWN_TYPE, f"type: {wrong}{hint}")
+    return message, name
+
+
+def time_verdict(rights: Rights, skew: int, occurred_at: int, recorded_at: int) -> Verdict | None:
+    """Say why a time is not accepted, if so."""
+    if is_late(occurred_at, recorded_at, rights.window):
+        limit = f"at most {rights.window / SECOND:.15g} s before recorded_at {_iso(recorded_at)}"
+        return codes.LATE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
+    if is_in_the_future(occurred_at, recorded_at, skew):
+        limit = f"at most {skew / SECOND:.15g} s after recorded_at {_iso(recorded_at)}"
+        return codes.IN_THE_FUTURE, f"occurred_at: expected {limit}, got {_iso(occurred_at)}"
+    return None
 
 
 def read_closer(value: bytes, is_order: bool) -> Event | None:
@@ -422,8 +428,8 @@ def _order_of(said: OrderEvent) -> Event | None:
     return event
 
 
-class _RefusedError(Exception):
-    """A refusal on its way out; it does not leave this module."""
+class RefusedError(Exception):
+    """A refusal on its way out: whoever decodes a message turns it into one."""
 
     def __init__(self, code: str, message: str, line_id: str | None = None) -> None:
         super().__init__(message)
@@ -433,24 +439,26 @@ class _RefusedError(Exception):
         return Refusal(origin, self.code, self.message, self.line_id)
 
 
-def _shaped(shape: type[Shape], value: object, spec: EventSpec, name: str = "", line_id: str | None = None) -> Shape:
-    """The value read as that shape, or the first thing that is wrong with it."""
+def shaped(shape: type[Shape], value: object, kind: str, name: str = "", line_id: str | None = None) -> Shape:
+    """Give the value read as that shape, or the first thing that is wrong with it; `kind` is the type of event."""
     if not isinstance(value, dict):
-        raise _RefusedError(codes.BAD_VALUE, f"{name[:-1]}: {mismatch('an object', value)}", line_id)
+        raise RefusedError(codes.BAD_VALUE, f"{name[:-1]}: {mismatch('an object', value)}", line_id)
     try:
         return shape.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
     where = name + "".join(f"{part}" for part in first["loc"])
+    if first["type"] == "missing" and not first["loc"]:
+        raise RefusedError(codes.MISSING_FIELD, f"{name}{first['msg']}", line_id)  # one of several is required
     if first["type"] == "missing":
-        wrong = mismatch(f"a value ({spec.name} requires it)", None)
-        raise _RefusedError(codes.MISSING_FIELD, f"{where}: {wrong}", line_id)
+        wrong = mismatch(f"a value ({kind} requires it)", None)
+        raise RefusedError(codes.MISSING_FIELD, f"{where}: {wrong}", line_id)
     told = str(first["ctx"]["error"])
     # A contradiction is told of the whole object and names its field itself.
-    raise _RefusedError(codes.BAD_VALUE, f"{where}: {told}" if first["loc"] else f"{name}{told}", line_id)
+    raise RefusedError(codes.BAD_VALUE, f"{where}: {told}" if first["loc"] else f"{name}{told}", line_id)
 
 
-def _parts(head: Any, spec: EventSpec) -> tuple[list[tuple[str, dict[str, Any]]], list[_RefusedError]]:
+def _parts(head: Any, spec: EventSpec) -> tuple[list[tuple[str, dict[str, Any]]], list[RefusedError]]:
     """Field values by unit, each with what to put in front of a field's name, and the lines that have no shape."""
     if spec.line is None:
         return [("", _taken(head, spec))], []
@@ -468,8 +476,8 @@ def _parts(head: Any, spec: EventSpec) -> tuple[list[tuple[str, dict[str, Any]]]
         line_id = raw.get("line_id") if isinstance(raw, dict) else None
         usable = line_id if isinstance(line_id, str) and is_id(line_id) else None
         try:
-            line = _shaped(spec.line, raw, spec, name, usable)
-        except _RefusedError as error:
+            line = shaped(spec.line, raw, spec.name, name, usable)
+        except RefusedError as error:
             refused.append(error)
         else:
             parts.append((name, {**inherited, **_taken(line, spec)}))
@@ -483,15 +491,16 @@ def _taken(shape: Any, spec: EventSpec) -> dict[str, Any]:
     return taken
 
 
-def _not_allowed_type(rights: _Rights, spec: EventSpec, source: str) -> Verdict | None:
-    if rights.may_send is None or spec.name in rights.may_send:
+def not_allowed_type(rights: Rights, kind: str, source: str) -> Verdict | None:
+    """Say why a source may not send the type, if so."""
+    if rights.may_send is None or kind in rights.may_send:
         return None
     allowed = ", ".join(sorted(rights.may_send)) or "nothing"
-    return codes.NOT_ALLOWED, f"type: expected what source {source} may send ({allowed}), got {spec.name}"
+    return codes.NOT_ALLOWED, f"type: expected what source {source} may send ({allowed}), got {kind}"
 
 
 def _not_allowed_location(
-    rights: _Rights, part: Mapping[str, Any], name: str, source: str, spec: EventSpec
+    rights: Rights, part: Mapping[str, Any], name: str, source: str, spec: EventSpec
 ) -> Verdict | None:
     """A source speaks for its own locations: not for where its goods go to, and not for all locations at once."""
     if rights.locations is None:
@@ -526,7 +535,7 @@ _UNIT_FIELDS = {
 }
 
 
-def _may(rights: _Rights, name: str, location: str) -> bool:
+def _may(rights: Rights, name: str, location: str) -> bool:
     """Of the fast path, stricter than the verdicts: a single event of a bound source must name one of its locations."""
     if rights.may_send is not None and name not in rights.may_send:
         return False

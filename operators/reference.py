@@ -16,9 +16,19 @@ import msgspec
 import xxhash
 
 from operators.rules.policy import ItemFacts, OverrideFacts
+from operators.rules.reconciliation import REPORT, ReconciliationFacts, contested
 from operators.rules.topology import ChannelFacts, LocationFacts, Topology, has_cycle
 from schemas.messages import ItemRecord
-from schemas.reference import Channel, ChannelItem, Item, Location, Record, ReferenceError, parse_reference
+from schemas.reference import (
+    Channel,
+    ChannelItem,
+    Item,
+    Location,
+    Reconciliation,
+    Record,
+    ReferenceError,
+    parse_reference,
+)
 from schemas.units import Origin, Refusal
 
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
@@ -26,6 +36,7 @@ _tables = msgspec.msgpack.Decoder(
     tuple[dict[str, LocationFacts], dict[str, ChannelFacts]], dec_hook=lambda kind, value: kind(value)
 )
 _item = msgspec.msgpack.Decoder(ItemFacts, dec_hook=lambda kind, value: kind(value))
+_reconciliation = msgspec.msgpack.Decoder(dict[str, ReconciliationFacts], dec_hook=lambda kind, value: kind(value))
 
 #: Fields that came later, each with the default at which it is left out: what says nothing of them is stored in the
 #: bytes that it always was, so that an upgrade writes no item's facts anew and no topology has another version.
@@ -90,12 +101,21 @@ def _inflated(tables: bytes) -> bytes:
     return tables if tables[0] == PLAIN else zlib.decompress(tables)
 
 
-class ReferenceTables:
-    """The accepted locations and channels, and the records that wait for them."""
+def unpack_reconciliation(raw: bytes) -> dict[str, ReconciliationFacts]:
+    """Give what `ReferenceTables.pack_reconciliation` gave, by source."""
+    return _reconciliation.decode(raw) if raw else {}
 
-    def __init__(self, tables: bytes | None = None) -> None:
+
+class ReferenceTables:
+    """The accepted locations and channels, what is done about variances, and the records that wait for them."""
+
+    def __init__(self, tables: bytes | None = None, reconciliation: bytes = b"") -> None:
         self.locations: dict[str, LocationFacts] = {}
         self.channels: dict[str, ChannelFacts] = {}
+        #: by source; apart from the tables, for no promise depends on it
+        self.reconciliation = unpack_reconciliation(reconciliation)
+        #: has it changed since somebody took it? Whoever hands it on says that it did.
+        self.has_new_reconciliation = bool(self.reconciliation)
         if tables is not None:
             self.locations, self.channels = _tables.decode(_inflated(tables))
         self.waiting: list[tuple[str, Origin, int]] = []
@@ -112,6 +132,10 @@ class ReferenceTables:
             self.size = len(plain)
             self._packed = plain if len(plain) < COMPRESS_FROM else zlib.compress(plain, 1)
         return self._packed
+
+    def pack_reconciliation(self) -> bytes:
+        """Give what is done about variances as bytes, empty where nothing is said; equal rules give equal bytes."""
+        return packed(dict(sorted(self.reconciliation.items()))) if self.reconciliation else b""
 
     def accept(
         self, records: list[tuple[str, Origin]], now: int, grace: int
@@ -181,6 +205,9 @@ class ReferenceTables:
         missing = self._missing(record)
         if missing is not None:
             return missing
+        if isinstance(record, Reconciliation):
+            self._take_reconciliation(record, origin, refused)
+            return None
         where = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms, origin.key, origin.value)
         if isinstance(record, Location):
             self._take_location(record)
@@ -217,6 +244,8 @@ class ReferenceTables:
             return None
         if isinstance(record, Channel):
             return self._unknown_location(record.locations)
+        if isinstance(record, Reconciliation):
+            return self._unknown_location(record.locations or ())
         if isinstance(record, ChannelItem) and record.channel not in self.channels:
             return f"channel: expected a channel of inventory.channels, got {record.channel}"
         return self._unknown_location(code for code in record.safety_stock or {} if code != "*")
@@ -263,6 +292,18 @@ class ReferenceTables:
             self.channels[record.channel] = facts
             self._changed = True
 
+    def _take_reconciliation(self, record: Reconciliation, origin: Origin, refused: list[Refusal]) -> None:
+        facts = reconciliation_facts_of(record)
+        owner = contested(record.source, facts, self.reconciliation, self.locations)
+        if owner is not None:
+            measure, location, other = owner
+            where = "everywhere" if location == "*" else f"at {location}"
+            told = f"one source that corrects {measure} {where}, where {other} does; got {record.source} as well"
+            refused.append(Refusal(origin, "bad_value", f"actions: expected {told}"))
+        elif self.reconciliation.get(record.source) != facts:
+            self.reconciliation[record.source] = facts
+            self.has_new_reconciliation = True
+
     def _delete(self, kind: str, origin: Origin, accepted: list[ItemRecord]) -> None:
         code = (origin.key or b"").decode("utf-8", "replace")
         if kind == "locations":
@@ -271,6 +312,8 @@ class ReferenceTables:
             self._changed |= self.channels.pop(code, None) is not None
         elif kind == "items":
             accepted.append(ItemRecord(code, "", None))
+        elif kind == "reconciliation":
+            self.has_new_reconciliation |= self.reconciliation.pop(code, None) is not None
         else:
             channel, _, item = code.partition(":")
             if channel and item:
@@ -319,4 +362,16 @@ def override_facts_of(record: ChannelItem) -> OverrideFacts:
     )
 
 
-_ORDER = {"locations": 0, "channels": 1, "items": 2, "channel_items": 3}
+def reconciliation_facts_of(record: Reconciliation) -> ReconciliationFacts:
+    """The record's values, exact; what is only reported is left out."""
+    return ReconciliationFacts(
+        tolerance=Fraction(str(record.tolerance)),
+        tolerance_percent=Fraction(str(record.tolerance_percent)),
+        actions=tuple(sorted((measure, action) for measure, action in record.actions.items() if action != REPORT)),
+        locations=None if record.locations is None else tuple(record.locations),
+        max_rows_in_variance_percent=Fraction(str(record.max_rows_in_variance_percent)),
+        min_rows_percent_of_last=Fraction(str(record.min_rows_percent_of_last)),
+    )
+
+
+_ORDER = {"locations": 0, "channels": 1, "items": 2, "channel_items": 3, "reconciliation": 4}

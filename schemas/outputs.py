@@ -14,8 +14,10 @@ from schemas.codes import CODE_PATTERN, ID_LENGTH_MAX, ID_PATTERN, QUANTITY_LIMI
 from schemas.event_table import EVENTS
 from schemas.reference import HORIZON_DAYS_MAX, KINDS, SCALE_MAX
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS
+from schemas.statements import STATEMENT_TYPES
+from schemas.topics import DEAD_LETTERS, DECISIONS, EXCEPTIONS, POSITIONS, STATUSES, VARIANCES
 from schemas.units import EventType
+from schemas.variances import Decision, Reason, StatementStatus, Variance
 
 #: Why a number was published: the event applied last, or what else changed it.
 CAUSES: Final = (
@@ -37,7 +39,11 @@ EXCEPTION_CODES: Final = (
     "claims_above_demand",
     "demand_after_cancellation",
     "lot_below_zero",
+    "statement_rejected",
+    "held_too_long",
 )
+#: Those of which no item is told: they are about a source.
+OF_SOURCES: Final = frozenset({"stale_source", "statement_rejected"})
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 #: Text of an integer, as Redis and Kafka headers carry it.
 INTEGER_PATTERN: Final = r"^-?(0|[1-9][0-9]*)$"
@@ -168,10 +174,13 @@ class InventoryException(_Output):
     #: `*`: of claims that name no location
     location: Annotated[str, Field(pattern=rf"^(\*|{_CODE})$")] | None = None
     source: Code | None = None
-    #: the transfer, receipt, event or lot it is about, or order_id and line_id with a space between
+    #: the transfer, receipt, event or lot it is about, or order_id and line_id, or source and statement_id, with a
+    #: space between
     reference: Annotated[str, Field(pattern=rf"^{_ID}( {_ID})?$")] | None = None
     #: the figures that show it, by name; empty once it is over
     quantities: dict[str, Figure]
+    #: why a statement was rejected
+    reasons: list[Reason] | None = None
     first_seen: UtcTime
     last_seen: UtcTime
 
@@ -179,10 +188,14 @@ class InventoryException(_Output):
     def _is_about_something(self) -> InventoryException:
         if self.code not in EXCEPTION_CODES:
             raise ValueError(f"code: expected one of {', '.join(EXCEPTION_CODES)}, got {self.code}")
-        if (self.item is None) != (self.code == "stale_source"):
-            raise ValueError(f"item: expected for each code but stale_source, got {self.item} for {self.code}")
-        if self.code == "stale_source" and self.source is None:
-            raise ValueError("source: expected for stale_source, got nothing")
+        if (self.item is None) != (self.code in OF_SOURCES):
+            raise ValueError(
+                f"item: expected for each code but {', '.join(sorted(OF_SOURCES))}, got {self.item} for {self.code}"
+            )
+        if self.code in OF_SOURCES and self.source is None:
+            raise ValueError(f"source: expected for {self.code}, got nothing")
+        if self.reasons is not None and self.code != "statement_rejected":
+            raise ValueError(f"reasons: expected for statement_rejected, got some for {self.code}")
         if self.code == "conflict" and self.state == "closed":
             raise ValueError("state: expected open for a conflict, got closed")
         return self
@@ -290,17 +303,21 @@ REDIS_ALIVE: Final[dict[str, Any]] = {
 }
 
 #: Name -> what stands there, for outputs.
-OUTPUTS: Final[dict[str, type[_Output]]] = {
+OUTPUTS: Final[dict[str, type[BaseModel]]] = {
     "atp.updates": Update,
     POSITIONS: Position,
     EXCEPTIONS: InventoryException,
     DEAD_LETTERS: DeadLetterHeaders,
+    VARIANCES: Variance,
+    STATUSES: StatementStatus,
 }
 
 
 def all_schemas() -> dict[str, dict[str, Any]]:
-    """The JSON Schema of every shape by name: event types, reference topics, outputs, Redis hashes, settings."""
+    """The JSON Schema of every shape by name: what comes in, reference topics, outputs, Redis hashes, settings."""
     schemas: dict[str, dict[str, Any]] = {name: spec.model.model_json_schema() for name, spec in EVENTS.items()}
+    schemas |= {name: model.model_json_schema() for name, model in STATEMENT_TYPES.items()}
+    schemas[DECISIONS] = Decision.model_json_schema()
     schemas |= {f"inventory.{kind}": model.model_json_schema() for kind, (model, _) in KINDS.items()}
     schemas |= {name: model.model_json_schema() for name, model in OUTPUTS.items()}
     schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION, "redis.claims": REDIS_CLAIMS}

@@ -28,6 +28,7 @@ from schemas.codes import (
     show,
 )
 from schemas.events import Code, Shape, mismatch_of
+from schemas.variances import Actions
 
 #: As many decimals as any item's scale has: what a record may use before the item's own scale is known.
 SCALE_MAX: Final = 6
@@ -307,7 +308,24 @@ class ChannelItem(_Policy):
     listed: Switch = True
 
 
-Record = Item | Location | Channel | ChannelItem
+class Reconciliation(Shape):
+    """inventory.reconciliation: what is done where a source's statements differ from what the engine has."""
+
+    source: Code
+    #: so much may differ, in base UoM; and so many percent of what the engine has: the greater counts
+    tolerance: Quantity = Decimal(0)
+    tolerance_percent: Percent = Decimal(0)
+    #: measure -> report | hold | correct | ask; report where none is given
+    actions: Actions = Field(default={})
+    #: where more than a report is done, each with all beneath it; everywhere if absent
+    locations: Locations | None = None
+    #: with more rows in variance a statement is rejected
+    max_rows_in_variance_percent: Percent = Decimal(5)
+    #: with fewer rows than the last one, of items `all`, had: too
+    min_rows_percent_of_last: Percent = Decimal(90)
+
+
+Record = Item | Location | Channel | ChannelItem | Reconciliation
 
 #: Kind (the topic's name without "inventory.") -> its model, and the fields that make its key.
 KINDS: Final[dict[str, tuple[type[Record], tuple[str, ...]]]] = {
@@ -315,6 +333,7 @@ KINDS: Final[dict[str, tuple[type[Record], tuple[str, ...]]]] = {
     "locations": (Location, ("location",)),
     "channels": (Channel, ("channel",)),
     "channel_items": (ChannelItem, ("channel", "item")),
+    "reconciliation": (Reconciliation, ("source",)),
 }
 
 

@@ -18,6 +18,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from schemas.codes import CODE_PATTERN, mismatch, near_match, parse_code, parse_duration, parse_integer
+from schemas.statements import STATEMENT_TYPES
 from schemas.topics import ALL
 from schemas.units import EventType
 
@@ -49,7 +50,7 @@ OPTIONS_FIXED: Final = frozenset(
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
 _UNITS = (("d", DAY), ("h", 3_600 * SECOND), ("m", 60 * SECOND), ("s", SECOND), ("ms", 1_000))
-_EVENT_TYPES = tuple(kind.name.lower() for kind in EventType)
+_EVENT_TYPES = (*(kind.name.lower() for kind in EventType), *STATEMENT_TYPES)
 
 
 class Read:

@@ -30,12 +30,16 @@ from schemas.setting_values import (
     Switch,
     Window,
     duration,
+    duration_text,
     one_of,
     text,
     whole,
 )
 from schemas.source_values import ALIASES, CODE, TIME_OF_DAY
+from schemas.variances import OWN_SOURCE
 
+#: How long a statement waits for events of before its moment, if its source says nothing else.
+SETTLE: Final = 600 * SECOND
 #: settings of TLS -> what redis-py calls them
 TLS: Final = {"tls_ca_file": "ssl_ca_certs", "tls_cert_file": "ssl_certfile", "tls_key_file": "ssl_keyfile"}
 
@@ -176,6 +180,15 @@ class DeadLetterSettings(_Section):
     """Send again by itself what named an unknown code once that code is known: 100 a second, 5 tries at most."""
 
 
+class ReconciliationSettings(_Section):
+    """Whether statements are compared, and what is done because of what differs."""
+
+    enabled: Switch = True
+    """`atp run` compares statements, and holds and corrects by the records of `inventory.reconciliation`."""
+    hold_alert: Annotated[int, duration("10ms", "400d", "24h")] = DAY
+    """What is held for longer because of a variance is reported as `held_too_long`."""
+
+
 class SourceSettings(_Section):
     """What one source may do. A source that is not named is not bound."""
 
@@ -203,6 +216,10 @@ class SourceSettings(_Section):
     """Where its transfers go that name no destination."""
     channel: Annotated[str, CODE] | None = None
     """Whose orders its orders are; else the partner that they come from."""
+    settle: Annotated[int, duration("0s", "400d", "10m")] = SETTLE
+    """How long after the moment that a statement of it speaks of events of before may still come."""
+    statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
+    """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
 
 
 class Settings(BaseSettings):
@@ -221,7 +238,7 @@ class Settings(BaseSettings):
     reference_grace: Annotated[int, duration("0s", "60s", "1s")] = SECOND
     """How long an event waits for a code that may be on its way."""
     closed_line_retention: Annotated[int, duration("0s", "400d", "7d")] = 7 * DAY
-    """How long a finished order line is remembered."""
+    """How long a finished order line is remembered. Not given: as long as the largest window, if that is longer."""
     time_zone: Annotated[str, TIME_ZONE] = "UTC"
     """Whose days count: an IANA name, such as `Europe/Berlin`."""
     shards: Annotated[int, whole(1, 4096)] = 64
@@ -240,6 +257,7 @@ class Settings(BaseSettings):
     lanes: LaneSettings = LaneSettings()
     updates: UpdateSettings = UpdateSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    reconciliation: ReconciliationSettings = ReconciliationSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 
@@ -252,7 +270,52 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"shards, workers: expected at least one shard a worker, got {self.shards} for {self.workers} workers"
             )
+        if self.reconciliation.enabled:
+            self._can_correct()
         return self
+
+    def _can_correct(self) -> None:
+        """Whether what is corrected as of its moment is accepted, and finds the lines of that moment."""
+        own = self.window_of(OWN_SOURCE)
+        widest, whose = self._widest_window()
+        if own < widest:
+            raise ValueError(
+                f"sources.{OWN_SOURCE}.dedup_window: expected the largest of all ({duration_text(widest)}, as "
+                f"{whose} has), for it corrects what any source stated; got {duration_text(own)}: leave it out, which "
+                "is that much, or set reconciliation.enabled to false"
+            )
+        if "closed_line_retention" not in self.model_fields_set:
+            # Frozen is what others get to see: until here nobody has.
+            object.__setattr__(self, "closed_line_retention", max(self.closed_line_retention, own))
+        if self.closed_line_retention < own:
+            raise ValueError(
+                f"closed_line_retention: expected at least {duration_text(own)}, the window of source "
+                f"{OWN_SOURCE}, for a correction needs the order lines of its moment; got "
+                f"{duration_text(self.closed_line_retention)}: raise it, shorten {whose}, or set "
+                "reconciliation.enabled to false"
+            )
+
+    def _widest_window(self) -> tuple[int, str]:
+        """Give the largest window of all sources but the engine's own, and the setting that says so."""
+        said = [(self.dedup_window, "dedup_window")]
+        said += [
+            (source.dedup_window, f"sources.{name}.dedup_window")
+            for name, source in self.sources.items()
+            if source.dedup_window is not None and name != OWN_SOURCE
+        ]
+        return max(said, key=lambda one: one[0])
+
+    def window_of(self, source: str) -> int:
+        """Give how late what a source says may be, in microseconds; that of `reconciliation` is the largest."""
+        named = self.sources.get(source)
+        if named is not None and named.dedup_window is not None:
+            return named.dedup_window
+        return self._widest_window()[0] if source == OWN_SOURCE else self.dedup_window
+
+    def settle_of(self, source: str) -> int:
+        """Give how long a statement of a source waits for events of before its moment, in microseconds."""
+        named = self.sources.get(source)
+        return named.settle if named is not None else SETTLE
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""The topics of the contract, sections 2 and 7. Names are storage: never rename one."""
+"""The topics of the contract, sections 2, 7 and 9. Names are storage: never rename one."""
 
 from __future__ import annotations
 
@@ -6,14 +6,38 @@ from typing import Final
 
 #: events in
 INPUTS: Final = ("inventory.warehouse", "inventory.orders", "inventory.supply")
+#: what systems say they have, in: compared as of its moment, never counted
+STATEMENTS: Final = "inventory.statements"
+#: what people decided about variances, in: kept for ever, so that who did what can always be told
+DECISIONS: Final = "inventory.decisions"
 #: reference data: compacted, one partition each
-REFERENCE: Final = ("inventory.items", "inventory.locations", "inventory.channels", "inventory.channel_items")
+REFERENCE: Final = (
+    "inventory.items",
+    "inventory.locations",
+    "inventory.channels",
+    "inventory.channel_items",
+    "inventory.reconciliation",
+)
 LANES: Final = ("critical", "high", "normal", "bulk")
 #: numbers out, a topic a lane: compacted
 UPDATES: Final = tuple(f"atp.updates.{lane}" for lane in LANES)
 POSITIONS: Final = "inventory.positions"
 EXCEPTIONS: Final = "inventory.exceptions"
 DEAD_LETTERS: Final = "inventory.dead_letters"
+#: where a statement and the engine differ, and why; what became of each statement: compacted
+VARIANCES: Final = "inventory.variances"
+STATUSES: Final = "inventory.statements.status"
 #: which dead letters were sent again, and where to: written and read by commands, compacted; the engine needs it not
 REPLAYS: Final = "inventory.replays"
-ALL: Final = (*INPUTS, *REFERENCE, *UPDATES, POSITIONS, EXCEPTIONS, DEAD_LETTERS)
+ALL: Final = (
+    *INPUTS,
+    STATEMENTS,
+    DECISIONS,
+    *REFERENCE,
+    *UPDATES,
+    POSITIONS,
+    EXCEPTIONS,
+    DEAD_LETTERS,
+    VARIANCES,
+    STATUSES,
+)

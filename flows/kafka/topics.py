@@ -11,7 +11,20 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from schemas.settings import Settings
-from schemas.topics import ALL, DEAD_LETTERS, EXCEPTIONS, INPUTS, POSITIONS, REFERENCE, REPLAYS, UPDATES
+from schemas.topics import (
+    ALL,
+    DEAD_LETTERS,
+    DECISIONS,
+    EXCEPTIONS,
+    INPUTS,
+    POSITIONS,
+    REFERENCE,
+    REPLAYS,
+    STATEMENTS,
+    STATUSES,
+    UPDATES,
+    VARIANCES,
+)
 
 CREATE_TIMEOUT_S = 30.0
 #: Kafka limits a batch, not a value: room for the key, headers and framing of the largest message.
@@ -38,11 +51,11 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     compacted = {"cleanup.policy": "compact", "max.message.bytes": str(largest)}
     kept = {"cleanup.policy": "delete", "retention.ms": str(KEPT_MS)}
     topics: dict[str, tuple[int, dict[str, str]]] = {}
-    for name in INPUTS:
+    for name in (*INPUTS, STATEMENTS, DECISIONS):
         topics[name] = (partitions, inputs)
     for name in REFERENCE:
         topics[name] = (1, compacted)
-    for name in (*UPDATES, POSITIONS):
+    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES):
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})

@@ -7,6 +7,7 @@ from operators.rules.admission import Windows
 from operators.shard import ShardConfig
 from schemas.settings import Settings
 from schemas.topics import INPUTS
+from schemas.variances import OWN_SOURCE
 
 
 def windows_of(settings: Settings) -> Windows:
@@ -43,4 +44,10 @@ def shard_config(settings: Settings) -> ShardConfig:
 
 
 def _source_windows(settings: Settings) -> dict[str, int]:
-    return {name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None}
+    windows = {
+        name: source.dedup_window for name, source in settings.sources.items() if source.dedup_window is not None
+    }
+    own = settings.window_of(OWN_SOURCE)
+    if own != settings.dedup_window:
+        windows[OWN_SOURCE] = own
+    return windows

@@ -1,4 +1,4 @@
-"""The four reference topics as one source partition: read to their end in one batch, then followed.
+"""The reference topics as one source partition: read to their end in one batch, then followed.
 
 What was accepted (locations, channels) and what waits is in its own snapshot: after compaction the older, right record
 that a wrong newer one did not replace may be gone from Kafka.
@@ -42,12 +42,14 @@ FOREVER = 1 << 62
 
 
 class _Saved(msgspec.Struct, array_like=True):
-    """Positions, accepted tables, what waits; and Kafka's ids of the topics that the positions are of."""
+    """Positions, accepted tables, what waits; Kafka's ids of the topics that the positions are of; and rules."""
 
     positions: dict[str, int]
     tables: bytes
     waiting: list[tuple[str, Origin, int]]
     topic_ids: dict[str, str] = {}
+    #: what is done about variances
+    reconciliation: bytes = b""
 
 
 _state = msgspec.msgpack.Decoder(_Saved)
@@ -71,7 +73,7 @@ class ReferencePart(StatefulSourcePartition[Word, bytes]):
             # not hold stays until a tombstone comes: that a record is not there says nothing.
             again = {topic for topic, id in saved.topic_ids.items() if id and id != run.topic_ids.get(topic)}
             self._positions = {topic: at for topic, at in saved.positions.items() if topic not in again}
-            self._tables = ReferenceTables(saved.tables)
+            self._tables = ReferenceTables(saved.tables, saved.reconciliation)
             self._tables.waiting = [entry for entry in saved.waiting if entry[1].topic not in again]
             self._left = [(kind, origin) for kind, origin, _ in saved.waiting if origin.topic in again]
         self._is_first = True
@@ -204,7 +206,13 @@ class ReferencePart(StatefulSourcePartition[Word, bytes]):
     def snapshot(self) -> bytes:
         """Give positions, accepted tables and what waits."""
         self._snapped = dict(self._positions)
-        saved = _Saved(self._positions, self._tables.pack(), self._tables.waiting, self._run.topic_ids)
+        saved = _Saved(
+            self._positions,
+            self._tables.pack(),
+            self._tables.waiting,
+            self._run.topic_ids,
+            self._tables.pack_reconciliation(),
+        )
         return msgspec.msgpack.encode(saved)
 
     def close(self) -> None:

@@ -219,10 +219,13 @@ def test_the_topics() -> None:
         "inventory.warehouse",
         "inventory.orders",
         "inventory.supply",
+        "inventory.statements",
+        "inventory.decisions",
         "inventory.items",
         "inventory.locations",
         "inventory.channels",
         "inventory.channel_items",
+        "inventory.reconciliation",
         "atp.updates.critical",
         "atp.updates.high",
         "atp.updates.normal",
@@ -230,6 +233,8 @@ def test_the_topics() -> None:
         "inventory.positions",
         "inventory.exceptions",
         "inventory.dead_letters",
+        "inventory.variances",
+        "inventory.statements.status",
     )
     assert topics.REPLAYS == "inventory.replays"
 
@@ -292,5 +297,7 @@ def test_the_words_in_messages() -> None:
         "claims_above_demand",
         "demand_after_cancellation",
         "lot_below_zero",
+        "statement_rejected",
+        "held_too_long",
     )
     assert CAUSES[-6:] == ("expiry", "reference", "day_turn", "republish", "refill", "unlisted")

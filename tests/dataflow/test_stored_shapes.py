@@ -99,7 +99,7 @@ def test_whether_an_item_is_listed_is_stored_as_it_was_and_beside_it_that_it_was
     ("kind", "names"),
     [
         (Saved, "saved_at waiting reached held open version"),
-        (reference_source._Saved, "positions tables waiting topic_ids"),
+        (reference_source._Saved, "positions tables waiting topic_ids reconciliation"),
         (PartProgress, "position clock caught_up"),
         (Request, "asked_at item channel"),
         (Republish, "item channel cause until"),

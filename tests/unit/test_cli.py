@@ -35,7 +35,7 @@ from flows.recovery.accepting import AcceptProblem
 from flows.settings import load_settings
 from flows.storage.folder import Busy
 from schemas.settings import Settings
-from schemas.topics import INPUTS, REFERENCE
+from schemas.topics import DECISIONS, INPUTS, REFERENCE, STATEMENTS, STATUSES, VARIANCES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NOWHERE = "redis://127.0.0.1:9/0"
@@ -389,11 +389,13 @@ def test_check_warns_where_kafka_deletes_events_or_holds_one_copy_of_them() -> N
 
 def test_topics_that_are_made_keep_their_events_for_ever() -> None:
     made = plan(Settings())
-    for name in INPUTS:
+    for name in (*INPUTS, STATEMENTS, DECISIONS):
         assert {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}.items() <= made[name][
             1
         ].items()
-    for name in REFERENCE:
+    assert made[STATEMENTS][1]["message.timestamp.type"] == made[DECISIONS][1]["message.timestamp.type"]
+    assert made[STATEMENTS][1]["message.timestamp.type"] == "LogAppendTime"
+    for name in (*REFERENCE, VARIANCES, STATUSES):
         assert made[name][1]["cleanup.policy"] == "compact"
 
 

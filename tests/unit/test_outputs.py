@@ -349,6 +349,8 @@ def test_the_shapes_name_what_the_engine_says() -> None:
         "claims_above_demand",
         "demand_after_cancellation",
         "lot_below_zero",
+        "statement_rejected",
+        "held_too_long",
     )
 
 
@@ -356,10 +358,15 @@ def test_every_shape_is_described() -> None:
     schemas = all_schemas()
     assert set(schemas) == {
         *(kind.name.lower() for kind in EventType),
+        *("statement_started", "stock_stated", "promise_stated", "statement_ended"),
+        "inventory.decisions",
         "inventory.items",
         "inventory.locations",
         "inventory.channels",
         "inventory.channel_items",
+        "inventory.reconciliation",
+        "inventory.variances",
+        "inventory.statements.status",
         "atp.updates",
         "inventory.positions",
         "inventory.exceptions",

@@ -12,8 +12,16 @@ import pytest
 
 from operators import reference
 from operators.evaluate import item_facts
-from operators.reference import ReferenceTables, common_part, packed, unpack_override, unpack_topology
+from operators.reference import (
+    ReferenceTables,
+    common_part,
+    packed,
+    unpack_override,
+    unpack_reconciliation,
+    unpack_topology,
+)
 from operators.rules.policy import ItemFacts, OverrideFacts
+from operators.rules.reconciliation import ReconciliationFacts
 from operators.rules.topology import ChannelFacts, LocationFacts
 from schemas.messages import ItemRecord
 from schemas.reference import HORIZON_DAYS_MAX
@@ -26,11 +34,12 @@ KEY_FIELDS = {
     "locations": ("location",),
     "channels": ("channel",),
     "channel_items": ("channel", "item"),
+    "reconciliation": ("source",),
 }
 
 
 class Desk:
-    """A reader of the four topics: gives each record the next offset of its topic."""
+    """A reader of the reference topics: gives each record the next offset of its topic."""
 
     def __init__(self, tables: ReferenceTables | None = None, grace: int = SECOND) -> None:
         self.tables = tables or ReferenceTables()
@@ -594,3 +603,104 @@ def test_a_change_is_in_what_is_packed_next() -> None:
     desk.tables.accept([desk.delete("locations", "DC1")], NOON, 0)
     assert desk.tables.pack() != before
     assert unpack_topology(desk.tables.pack()).locations == {}
+
+
+# --- what is done about variances -----------------------------------------------------------------------------------
+
+
+def with_places() -> Desk:
+    desk = Desk()
+    desk.accept(
+        desk.say("locations", location="EU"),
+        desk.say("locations", location="DC", parent="EU"),
+        desk.say("locations", location="US"),
+    )
+    return desk
+
+
+def test_rules_of_reconciliation_come_into_force_and_change_no_promise() -> None:
+    desk = with_places()
+    before = desk.tables.pack()
+    said = desk.say(
+        "reconciliation",
+        source="erp",
+        tolerance="0.5",
+        tolerance_percent=1,
+        actions={"on_hand": "correct", "available": "report", "quarantined": "hold"},
+        locations=["EU"],
+        max_rows_in_variance_percent=10,
+    )
+    assert desk.accept(said) == ([], [], False)
+    assert desk.tables.pack() == before
+    facts = desk.tables.reconciliation["erp"]
+    assert facts == ReconciliationFacts(
+        Fraction(1, 2), Fraction(1), (("on_hand", "correct"), ("quarantined", "hold")), ("EU",), Fraction(10)
+    )
+    assert facts.min_rows_percent_of_last == 90
+    assert desk.tables.has_new_reconciliation
+    desk.tables.has_new_reconciliation = False
+    desk.accept(desk.delete("reconciliation", "erp"))
+    assert not desk.tables.reconciliation and desk.tables.has_new_reconciliation
+
+
+def test_rules_of_reconciliation_are_stored_apart_and_read_again() -> None:
+    desk = with_places()
+    assert desk.tables.pack_reconciliation() == b""
+    desk.accept(desk.say("reconciliation", source="erp", tolerance=3, actions={"on_hand": "ask"}))
+    raw = desk.tables.pack_reconciliation()
+    assert unpack_reconciliation(raw) == desk.tables.reconciliation
+    again = ReferenceTables(desk.tables.pack(), raw)
+    assert again.reconciliation == desk.tables.reconciliation and again.has_new_reconciliation
+    assert again.pack_reconciliation() == raw
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"actions": {"on_hand": "fix"}}, 'actions: expected report, hold, correct or ask, got "fix", at "on_hand"'),
+        ({"actions": {"onhand": "hold"}}, "did you mean on_hand?"),
+        ({"actions": {"atp": "hold"}}, "actions: expected report (only on_hand and quarantined are held or corrected)"),
+        ({"actions": ["on_hand"]}, "actions: expected an object of measures, each with an action, got an array"),
+        ({"tolerance": -1}, "tolerance: expected a quantity of 0 or more"),
+        ({"tolerance_percent": 101}, "tolerance_percent: expected a percentage of 0 to 100, got 101"),
+        ({"min_rows_percent_of_last": "x"}, "min_rows_percent_of_last: expected"),
+        ({"locations": "EU"}, 'locations: expected an array of location codes, got "EU"'),
+    ],
+)
+def test_a_wrong_rule_of_reconciliation_leaves_the_older_in_force(fields: dict[str, Any], told: str) -> None:
+    desk = with_places()
+    desk.accept(desk.say("reconciliation", source="erp", tolerance=7))
+    accepted, refused, _ = desk.accept(desk.say("reconciliation", source="erp", **fields))
+    assert not accepted
+    (message,) = messages(refused)
+    assert told in message
+    assert desk.tables.reconciliation["erp"].tolerance == 7
+
+
+def test_an_unknown_location_of_a_rule_is_waited_for_and_then_refused() -> None:
+    desk = with_places()
+    said = desk.say("reconciliation", source="erp", locations=["MARS"], actions={"on_hand": "hold"})
+    assert desk.accept(said) == ([], [], False)
+    _, refused, _ = desk.accept(at=NOON + SECOND)
+    assert messages(refused) == ["location: expected a location of inventory.locations, got MARS"]
+    later = desk.say("reconciliation", source="erp", locations=["MARS"])
+    desk.accept(later)
+    desk.accept(desk.say("locations", location="MARS"))
+    assert desk.tables.reconciliation["erp"].locations == ("MARS",)
+
+
+def test_a_second_source_that_corrects_the_same_is_refused() -> None:
+    desk = with_places()
+    desk.accept(desk.say("reconciliation", source="erp", actions={"on_hand": "correct"}, locations=["EU"]))
+    _, refused, _ = desk.accept(
+        desk.say("reconciliation", source="wms", actions={"on_hand": "correct"}, locations=["DC"])
+    )
+    assert messages(refused) == [
+        "actions: expected one source that corrects on_hand at DC, where erp does; got wms as well"
+    ]
+    assert list(desk.tables.reconciliation) == ["erp"]
+    elsewhere = desk.say("reconciliation", source="wms", actions={"on_hand": "correct"}, locations=["US"])
+    assert desk.accept(elsewhere) == ([], [], False)
+    everywhere = desk.say("reconciliation", source="erp", actions={"on_hand": "correct"})
+    assert "at US, where wms does" in messages(desk.accept(everywhere)[1])[0]
+    assert desk.tables.reconciliation["erp"].locations == ("EU",)

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, reset_tzpath
 import pytest
 from pydantic import ValidationError
 
-from flows.settings import client_options, load_settings, redis_address
+from flows.runtime.configs import decoder_config
+from flows.settings import client_options, load_settings, redis_address, take_settings
 from schemas import topics
 from schemas.codes import parse_duration
 from schemas.setting_values import TOPIC_LENGTH_MAX, duration_text, mask_url
@@ -165,7 +166,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"redis.url": "unix://"}, 'got "unix://"'),
         ({"redis.prefix": "ü:"}, "redis.prefix: expected at most 200 printable ASCII characters without spaces"),
         ({"redis.prefix": "a b"}, 'got "a b"'),
-        ({"topics.prefix": "eu:"}, "topics.prefix: expected at most 226 characters of A-Z a-z 0-9 . _ -"),
+        ({"topics.prefix": "eu:"}, "topics.prefix: expected at most 222 characters of A-Z a-z 0-9 . _ -"),
         ({"state.dir": ""}, 'state.dir: expected a folder such as "state"'),
     ],
 )
@@ -300,6 +301,8 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
         "log.payload": ("true", True),
+        "reconciliation.enabled": ("true", True),
+        "reconciliation.hold_alert": ("2h", 7_200 * SECOND),
     }
     assert set(given) == set(NAMES)
     Path("secret.txt").write_text("secret\n")
@@ -312,6 +315,61 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         for part in name.split("."):
             read = getattr(read, part)
         assert read == value, name
+
+
+# --- statements ------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_says_how_long_its_statements_settle_and_how_often_they_come() -> None:
+    settings = load('[sources.erp]\nsettle = "30m"\nstatement_every = "24h"\n[sources.wms]\n')
+    assert (settings.settle_of("erp"), settings.sources["erp"].statement_every) == (1_800 * SECOND, DAY)
+    assert (settings.settle_of("wms"), settings.sources["wms"].statement_every) == (600 * SECOND, None)
+    assert settings.settle_of("not-named") == 600 * SECOND
+    assert settings.reconciliation.enabled and settings.reconciliation.hold_alert == DAY
+
+
+def test_a_source_may_be_bound_to_statements_alone() -> None:
+    said = load('[sources.erp]\nmay_send = ["statement_started", "stock_stated", "statement_ended"]\n')
+    assert said.sources["erp"].may_send == {"statement_started", "stock_stated", "statement_ended"}
+    assert "did you mean stock_stated?" in fault('[sources.erp]\nmay_send = ["stock_state"]\n')
+
+
+def test_the_window_of_reconciliation_is_the_largest_by_itself() -> None:
+    assert load("").window_of("reconciliation") == DAY
+    settings = load('[sources.erp]\ndedup_window = "48h"\n')
+    assert (settings.window_of("reconciliation"), settings.window_of("wms")) == (2 * DAY, DAY)
+    assert decoder_config(settings).source_windows == {"erp": 2 * DAY, "reconciliation": 2 * DAY}
+    assert decoder_config(load('[sources.erp]\ndedup_window = "1h"\n')).source_windows == {"erp": 3600 * SECOND}
+
+
+def test_a_smaller_window_of_reconciliation_is_refused() -> None:
+    told = fault('[sources.erp]\ndedup_window = "48h"\n[sources.reconciliation]\ndedup_window = "47h"\n')
+    assert told.startswith("sources.reconciliation.dedup_window: expected the largest of all (2d, as sources.erp")
+    assert "got 47h" in told and "leave it out" in told
+    equal = load('[sources.erp]\ndedup_window = "48h"\n[sources.reconciliation]\ndedup_window = "2d"\n')
+    assert equal.window_of("reconciliation") == 2 * DAY
+
+
+def test_lines_are_kept_for_as_long_as_something_may_be_corrected() -> None:
+    told = fault("", {"closed_line_retention": "23h"})
+    assert told.startswith("closed_line_retention: expected at least 1d, the window of source reconciliation")
+    assert "got 23h" in told and "reconciliation.enabled to false" in told
+    assert load("", {"closed_line_retention": "24h"}).closed_line_retention == DAY
+    longest = '[sources.erp]\ndedup_window = "8d"\n'
+    assert fault('closed_line_retention = "7d"\n' + longest).startswith("closed_line_retention: expected at least 8d")
+
+
+def test_where_nobody_says_how_long_lines_are_kept_it_follows_the_largest_window() -> None:
+    settings = load('[sources.erp]\ndedup_window = "8d"\n')
+    assert settings.closed_line_retention == 8 * DAY
+    assert take_settings(settings.handed_on()) == settings
+    assert load('[sources.erp]\ndedup_window = "3d"\n').closed_line_retention == 7 * DAY
+
+
+def test_who_compares_nothing_may_keep_lines_for_less() -> None:
+    off = "[reconciliation]\nenabled = false\n"
+    assert load("closed_line_retention = 5\n" + off).closed_line_retention == 5 * SECOND
+    assert load(off + '[sources.reconciliation]\ndedup_window = "1h"\n').window_of("reconciliation") == 3600 * SECOND
 
 
 def test_where_an_unknown_time_zone_came_from_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -475,7 +533,7 @@ def test_a_prefix_is_put_in_front_as_it_stands_and_leaves_room_for_every_topic()
     longest = "p" * (TOPIC_LENGTH_MAX - max(len(name) for name in topics.ALL))
     settings = load("", {"topics.prefix": longest})
     assert max(len(settings.topic(name)) for name in topics.ALL) == TOPIC_LENGTH_MAX
-    assert fault("", {"topics.prefix": longest + "p"}).startswith("topics.prefix: expected at most 226")
+    assert fault("", {"topics.prefix": longest + "p"}).startswith("topics.prefix: expected at most 222")
 
 
 def test_settings_are_frozen_and_travel_to_other_processes() -> None:
@@ -556,10 +614,13 @@ def test_topic_names_are_storage() -> None:
         "inventory.warehouse",
         "inventory.orders",
         "inventory.supply",
+        "inventory.statements",
+        "inventory.decisions",
         "inventory.items",
         "inventory.locations",
         "inventory.channels",
         "inventory.channel_items",
+        "inventory.reconciliation",
         "atp.updates.critical",
         "atp.updates.high",
         "atp.updates.normal",
@@ -567,6 +628,8 @@ def test_topic_names_are_storage() -> None:
         "inventory.positions",
         "inventory.exceptions",
         "inventory.dead_letters",
+        "inventory.variances",
+        "inventory.statements.status",
     )
 
 

@@ -77,6 +77,8 @@ class Translation:
     lines: list[Line]
     output: list[Message]
     facts: list[Fact] = field(default_factory=list)
+    #: of each fact, how many messages of `output` stand before what it becomes
+    places: list[int] = field(default_factory=list)
 
     def ignored(self) -> dict[str, int]:
         """How many lines were ignored, by reason."""
@@ -94,7 +96,7 @@ class Translation:
 class Account:
     """Takes every line once. An adapter makes one a raw message and ends it with `finish`."""
 
-    __slots__ = ("_documents", "_facts", "_kind", "_lines", "_output")
+    __slots__ = ("_documents", "_facts", "_kind", "_lines", "_output", "_places")
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -102,6 +104,7 @@ class Account:
         self._lines: list[Line] = []
         self._output: list[Message] = []
         self._facts: list[Fact] = []
+        self._places: list[int] = []
 
     def document(self, identity: str) -> None:
         """Name a document that is in it; its kind, number, version or purpose, never its envelope."""
@@ -137,6 +140,7 @@ class Account:
         for number in fact.lines:
             self._end(number, WAITING)
         self._facts.append(fact)
+        self._places.append(len(self._output))
 
     def _end(self, number: int, fate: str, reason: str = "", message: str = "") -> None:
         line = self._lines[number]
@@ -149,7 +153,7 @@ class Account:
         left = [line.place for line in self._lines if not line.fate]
         if left or not self._lines:
             raise AssertionError(f"{self._kind}: lines without an end: {left or 'no line at all'}")
-        return Translation(self._kind, list(self._documents), self._lines, self._output, self._facts)
+        return Translation(self._kind, list(self._documents), self._lines, self._output, self._facts, self._places)
 
 
 class Row(NamedTuple):

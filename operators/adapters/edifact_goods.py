@@ -201,6 +201,7 @@ def read_recadv(reading: Reading) -> None:
         refuse_all(reading, parts, refusal)
         return
     of = "transfer_id" if reading.mapping.received_as == "transfers" else "receipt_id"
+    common = reference(head.front, reading.mapping.receipt_references) or head.number
     keys = line_keys(
         [value(part.head, 1) for part in parts],
         [(ids_of(part), reference(part.segments, reading.mapping.lot_qualifiers)) for part in parts],
@@ -209,8 +210,8 @@ def read_recadv(reading: Reading) -> None:
     base = {"source": reading.source, "occurred_at": head.occurred_at, "type": "stock_received", "location": location}
 
     def line(place: int, part: Part) -> list[dict[str, Any]]:
-        found = reference([*part.segments, *head.front], reading.mapping.receipt_references)
-        body: dict[str, Any] = {**base, of: id_of(found or head.number, "RFF"), "item": item_of(reading, ids_of(part))}
+        found = reference(part.segments, reading.mapping.receipt_references) or common
+        body: dict[str, Any] = {**base, of: id_of(found, "RFF"), "item": item_of(reading, ids_of(part))}
         available, quarantined, unit = _received(reading, part)
         body |= uom_of(reading, unit)
         if lot := lot_of(reading, part.segments):
@@ -267,7 +268,8 @@ def read_invrpt(reading: Reading) -> None:
     except Refused as refusal:
         refuse_all(reading, parts, refusal)
         return
-    read = each_line(reading, parts, lambda _, part: _stated(reading, part, head.front))
+    common = party(head.front, reading.mapping.places)
+    read = each_line(reading, parts, lambda _, part: _stated(reading, part, common))
     rows = []
     for number, stated in read:
         if stated is None:
@@ -281,9 +283,7 @@ def read_invrpt(reading: Reading) -> None:
     )
 
 
-def _stated(
-    reading: Reading, part: Part, front: Sequence[Segment]
-) -> tuple[dict[str, str], dict[str, int | str]] | None:
+def _stated(reading: Reading, part: Part, common: str) -> tuple[dict[str, str], dict[str, int | str]] | None:
     measures: dict[str, Decimal] = {}
     units: set[str] = set()
     for segment in part.segments:
@@ -299,7 +299,7 @@ def _stated(
         return None
     if len(units) > 1:
         raise Refused(BAD_VALUE, f"QTY: expected one unit a line, got {' and '.join(sorted(units))}")
-    near = party(part.segments, reading.mapping.places) or party(front, reading.mapping.places)
+    near = party(part.segments, reading.mapping.places) or common
     key = {"item": item_of(reading, ids_of(part)), "location": reading.context.place(near, "NAD+WH")}
     key |= uom_of(reading, units.pop())
     if lot := lot_of(reading, part.segments):

@@ -90,11 +90,15 @@ class Dictionary:
 def resolve(translation: Translation, source: str, memory: Dictionary) -> Translation:
     """Give the translation with every fact settled, in the order of the document: no line waits any more."""
     lines = list(translation.lines)
-    output = list(translation.output)
-    for fact in translation.facts:
+    output: list[Message] = []
+    taken = 0
+    for fact, place in zip(translation.facts, translation.places, strict=True):
+        output += translation.output[taken:place]
+        taken = place
         settled = memory.settle(source, fact)
         for number, fate in zip(fact.lines, settled.fates, strict=True):
             line = lines[number]
             line.fate, line.reason, line.message = fate
         output.extend(settled.messages)
+    output += translation.output[taken:]
     return Translation(translation.kind, translation.documents, lines, output)

@@ -44,10 +44,11 @@ def read_846(reading: Reading) -> None:
             reading.account.refuse(reading.open(0, "BIA"), refusal.code, str(refusal))
         return
     rows, are_all_read = [], True
+    common = party(front, reading.mapping.warehouse)
     for part in parts:
         number = reading.open(part.at, "LIN")
         try:
-            row = _row(reading, part, number, front)
+            row = _row(reading, part, number, common)
         except Refused as refusal:
             reading.account.refuse(number, refusal.code, str(refusal))
             are_all_read = False
@@ -77,7 +78,7 @@ def _head(reading: Reading) -> tuple[str, str, Sequence[Segment]]:
     return identity, as_of, front
 
 
-def _row(reading: Reading, part: Part, number: int, front: Sequence[Segment]) -> Row | None:
+def _row(reading: Reading, part: Part, number: int, common: str) -> Row | None:
     pairs = pairs_of(part.head, 2)
     measures: dict[str, Decimal] = {}
     units: set[str] = set()
@@ -94,7 +95,7 @@ def _row(reading: Reading, part: Part, number: int, front: Sequence[Segment]) ->
         return None
     if len(units) > 1:
         raise Refused(BAD_VALUE, f"QTY03: expected one unit a line, got {' and '.join(sorted(units))}")
-    theirs = party(part.segments, reading.mapping.warehouse) or party(front, reading.mapping.warehouse)
+    theirs = party(part.segments, reading.mapping.warehouse) or common
     key = {
         "item": item_of(reading, pairs, "LIN03"),
         "location": reading.context.place(theirs, "N1*WH"),

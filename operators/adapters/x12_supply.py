@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -72,8 +72,8 @@ def read_856(reading: Reading) -> None:
                 MISSING_FIELD,
                 "DTM*017: expected when it arrives, got nothing: a mapping's transit_days counts from leaving",
             )
-        orders = _above(levels)
-        ways = {part.at: _way(reading, head, orders[part.at], is_transfer) for part in parts}
+        above = _above(levels)
+        ways = _ways(reading, head, levels, above, is_transfer)
         if not parts:
             raise Refused(MISSING_FIELD, "SN1: expected lines, got none")
     except Refused as refusal:
@@ -83,14 +83,19 @@ def read_856(reading: Reading) -> None:
             reading.account.refuse(reading.open(0, "BSN"), refusal.code, str(refusal))
         return
 
+    orders = {level.at: next((element(one, 1) for one in level.segments if one[0] == "PRF"), "") for level in levels}
+
     def line(_: int, part: Part) -> _Item:
         ids = next((segment for segment in part.segments if segment[0] == "LIN"), [])
         counted = next(segment for segment in part.segments if segment[0] == "SN1")
         pairs = pairs_of(ids, 2)
-        order = next((element(one, 1) for level in orders[part.at] for one in level.segments if one[0] == "PRF"), "")
+        way = ways[part.at]
+        if isinstance(way, Refused):
+            raise way
+        order = next((orders[level.at] for level in above[part.at] if orders[level.at]), "")
         return _Item(
             item_of(reading, pairs, "LIN03"),
-            *ways[part.at],
+            *way,
             order,
             uom_of(reading, element(counted, 3), "SN103"),
             lot_of(reading, pairs, part.segments) if is_transfer else "",
@@ -134,17 +139,34 @@ def _above(levels: Sequence[Part]) -> dict[int, list[Part]]:
     return above
 
 
-def _way(reading: Reading, head: _Head, chain: Sequence[Part], is_transfer: bool) -> tuple[str, str]:
-    """(where it arrives, "") of a receipt, (from, to) of a transfer: the nearest level that names a party tells."""
-    for level in chain:
-        if party(level.segments, reading.mapping.ship_to):
-            near = [*level.segments, *head.front]
-            break
-    else:
-        near = list(head.front)
-    if is_transfer:
-        return from_to(reading, near)
-    return reading.context.place(party(near, reading.mapping.ship_to), "N1*ST"), ""
+def _ways(
+    reading: Reading, head: _Head, levels: Sequence[Part], above: Mapping[int, Sequence[Part]], is_transfer: bool
+) -> dict[int, tuple[str, str] | Refused]:
+    """By HL: (where it arrives, "") of a receipt, (from, to) of a transfer; the nearest level that names a party tells.
+
+    Each level is looked through once, however many lines stand beneath it.
+    """
+    ship_to = reading.mapping.ship_to
+    own = {level.at: party(level.segments, ship_to) for level in levels}
+    segments = {level.at: level.segments for level in levels}
+    told: dict[int, tuple[str, str] | Refused] = {}
+    common = party(head.front, ship_to)
+    # Of each party the first alone: a head may be long, and it is looked at for many levels.
+    qualifiers = {*ship_to, *reading.mapping.ship_from}
+    parties = [one for one in head.front if one[0] == "N1" and element(one, 1) in qualifiers]
+    front = list({element(one, 1): one for one in reversed(parties)}.values())
+    for level in levels:
+        near = next((one.at for one in above[level.at] if own[one.at]), -1)
+        if near not in told:
+            try:
+                if is_transfer:
+                    told[near] = from_to(reading, [*segments.get(near, ()), *front])
+                else:
+                    told[near] = reading.context.place(own.get(near) or common, "N1*ST"), ""
+            except Refused as refusal:
+                told[near] = refusal
+        told[level.at] = told[near]
+    return told
 
 
 def _say_receipts(reading: Reading, head: _Head, lines: list[tuple[int, _Item]]) -> None:

@@ -357,15 +357,18 @@ def test_a_changed_warehouse_order_allocates_the_difference() -> None:
     ]
 
 
+TRANSFER = """943
+W06*F*TR-1*20240110*SHIP-2
+N1*SF*Plant*92*PLANT
+N1*ST*North*92*DC1
+G62*17*20240114
+W04*40*CA**VN*SHOVEL
+N9*LT*LOT1
+"""
+
+
 def test_a_transfer_leaves_for_the_warehouse() -> None:
-    text = """943
-    W06*F*TR-1*20240110*SHIP-2
-    N1*SF*Plant*92*PLANT
-    N1*ST*North*92*DC1
-    G62*17*20240114
-    W04*40*CA**VN*SHOVEL
-    N9*LT*LOT1
-    """
+    text = TRANSFER
     assert become(x12(text)).bodies() == [
         {
             "source": "acme",
@@ -417,16 +420,18 @@ def test_more_damaged_than_received_and_unknown_conditions_are_refused() -> None
     assert fates(become(x12(RECEIVED.replace("CA*01", "CA*XX")))) == ["bad_value", "event"]
 
 
+ADJUSTED = """947
+W15*20240110*ADJ-1
+N1*WH*North*92*DC1
+W19*AU*-5*EA**VN*SHOVEL***LOT1
+W19*05*4*EA**VN*RAKE
+W19*06*-4*EA**VN*RAKE
+W19*AA*0*EA**VN*HOE
+"""
+
+
 def test_adjustments_change_stock_or_its_status() -> None:
-    text = """947
-    W15*20240110*ADJ-1
-    N1*WH*North*92*DC1
-    W19*AU*-5*EA**VN*SHOVEL***LOT1
-    W19*05*4*EA**VN*RAKE
-    W19*06*-4*EA**VN*RAKE
-    W19*AA*0*EA**VN*HOE
-    """
-    result = become(x12(text))
+    result = become(x12(ADJUSTED))
     assert fates(result) == ["event", "event", "event", "no_quantity"]
     adjusted, held, freed = result.bodies()
     assert (adjusted["type"], adjusted["quantity"], adjusted["lot"]) == ("stock_adjusted", -5, "LOT1")

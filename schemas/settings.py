@@ -162,6 +162,15 @@ class UpdateSettings(_Section):
     """Redis Pub/Sub gets every update too."""
 
 
+class TranslatorSettings(_Section):
+    """What `atp translate` needs of this machine."""
+
+    dir: Annotated[Path, FOLDER] | None = None
+    """A folder on a local disk for what it remembers; by default `translator` in `state.dir`."""
+    metrics_port: Annotated[int, whole(0, 65_535)] = 9465
+    """The port of its metrics and health, on `metrics.host`; 0 switches them off."""
+
+
 class LogSettings(_Section):
     """What is logged, and in which form."""
 
@@ -218,8 +227,16 @@ class SourceSettings(_Section):
     """Whose orders its orders are; else the partner that they come from."""
     settle: Annotated[int, duration("0s", "400d", "10m")] = SETTLE
     """How long after the moment that a statement of it speaks of events of before may still come."""
+    document_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
+    """With no document of it for longer, one is missing: a metric of `atp translate` and an alert say so."""
     statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
     """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
+
+
+#: Settings of a source that only the translator reads.
+_OF_DOCUMENTS: Final = frozenset(
+    {"kind", "mapping", "time_zone", "time_of_day", "aliases", "location", "to_location", "channel", "document_every"}
+)
 
 
 class Settings(BaseSettings):
@@ -258,6 +275,7 @@ class Settings(BaseSettings):
     updates: UpdateSettings = UpdateSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
+    translator: TranslatorSettings = TranslatorSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 
@@ -332,6 +350,18 @@ class Settings(BaseSettings):
     def topic(self, name: str) -> str:
         """A topic's full name."""
         return self.topics.prefix + name
+
+    def raw_sources(self) -> list[str]:
+        """The sources of which the settings say how their documents are read: each has a raw topic."""
+        return [
+            name
+            for name, source in self.sources.items()
+            if "/" not in name and any(getattr(source, one) is not None for one in _OF_DOCUMENTS)
+        ]
+
+    def translator_dir(self) -> Path:
+        """Where the translator keeps what it remembers."""
+        return self.translator.dir or self.state.dir / "translator"
 
     def shown(self) -> dict[str, Any]:
         """All that is set, as the file would say it, with secrets masked: for people to read."""

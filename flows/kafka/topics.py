@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -12,9 +12,11 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from schemas.settings import Settings
 from schemas.topics import (
+    ALIASES,
     ALL,
     DEAD_LETTERS,
     DECISIONS,
+    DOCUMENTS,
     EXCEPTIONS,
     INPUTS,
     POSITIONS,
@@ -22,8 +24,10 @@ from schemas.topics import (
     REPLAYS,
     STATEMENTS,
     STATUSES,
+    TRANSLATION,
     UPDATES,
     VARIANCES,
+    raw_topic,
 )
 
 CREATE_TIMEOUT_S = 30.0
@@ -53,13 +57,27 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     topics: dict[str, tuple[int, dict[str, str]]] = {}
     for name in (*INPUTS, STATEMENTS, DECISIONS):
         topics[name] = (partitions, inputs)
-    for name in REFERENCE:
+    for name in (*REFERENCE, ALIASES):
         topics[name] = (1, compacted)
-    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES):
+    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES, DOCUMENTS):
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
-    return {settings.topic(name): topics[name] for name in ALL}
+    made = {settings.topic(name): topics[name] for name in (*ALL, *TRANSLATION)}
+    return made | plan_of_raw(settings, settings.raw_sources())
+
+
+def plan_of_raw(settings: Settings, sources: Iterable[str]) -> dict[str, tuple[int, dict[str, str]]]:
+    """Map the topic of what each source sends to its form: kept for ever, so that it can be translated again."""
+    form = {
+        "message.timestamp.type": "LogAppendTime",
+        # Sent again, a message carries the account of its lines as well.
+        "max.message.bytes": str(2 * (settings.max_message_bytes + FRAMING_BYTES)),
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+    }
+    return {settings.topic(raw_topic(source)): (settings.kafka.partitions, form) for source in sources}
 
 
 def plan_of_replays(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:

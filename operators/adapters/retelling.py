@@ -10,6 +10,8 @@ Lines are known by their places (of equal places, by how many stand before).
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import zlib
 from collections import Counter
@@ -57,15 +59,15 @@ _became = msgspec.msgpack.Decoder(Became)
 
 
 def pack_became(became: Became) -> bytes:
-    """Give it as the header has it: compressed MessagePack."""
-    return zlib.compress(msgspec.msgpack.encode(became), 6)
+    """Give it as the header has it: compressed MessagePack as text, as all headers are."""
+    return base64.b64encode(zlib.compress(msgspec.msgpack.encode(became), 6))
 
 
 def unpack_became(raw: bytes) -> Became | None:
     """Give what was packed; None for other bytes."""
     try:
-        return _became.decode(zlib.decompress(raw))
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError):
+        return _became.decode(zlib.decompress(base64.b64decode(raw, validate=True)))
+    except (binascii.Error, zlib.error, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

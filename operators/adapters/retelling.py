@@ -83,8 +83,6 @@ class Again(msgspec.Struct, omit_defaults=True):
     timestamp: int
     #: try what was refused under this code, or ignored for this reason, alone
     code: str | None = None
-    #: sent by the translator itself, because an alias came
-    is_own: bool = False
 
 
 class Retold(NamedTuple):

@@ -89,7 +89,7 @@ def test_the_headers() -> None:
         "atp_translate",
     )
     assert Place.__struct_fields__ == ("topic", "partition", "offset", "timestamp")
-    again = retelling.Again("replay", "t", 0, 1, 2, "late", True)
+    again = retelling.Again("replay", "t", 0, 1, 2, "late")
     assert msgspec.json.decode(msgspec.json.encode(again)) == {
         "does": "replay",
         "topic": "t",
@@ -97,5 +97,4 @@ def test_the_headers() -> None:
         "offset": 1,
         "timestamp": 2,
         "code": "late",
-        "is_own": True,
     }

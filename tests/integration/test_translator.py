@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -213,6 +214,9 @@ def test_what_cannot_be_used_is_a_dead_letter_of_its_line(world: Any) -> None:
         assert letter.headers["topic"] == world.topic("inventory.raw.acme")
         assert letter.headers["partition"] == "0" and letter.headers["offset"] in ("0", "1")
     assert accounts(world)[key_of(DOCUMENTS[2])]["refused"] == {"unknown_alias": 1}
+    replayed = atp(world, "dead-letters", "replay", "--code", "unknown_alias")
+    assert "atp translate --replay tries it again" in replayed.stdout + replayed.stderr
+    assert len(world.read("inventory.raw.acme")) == 2
 
 
 def test_an_alias_that_comes_later_has_the_line_tried_again_and_no_other(world: Any) -> None:
@@ -302,6 +306,31 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_is_said_twice(world: Any, w
         assert open_lines == {key_of(DOCUMENTS[3]): {"unknown_alias": 1}}
     else:
         assert_as_expected(world, *DOCUMENTS)
+
+
+# --- what the engine makes of it ------------------------------------------------------------------------------------
+
+
+def test_the_engine_counts_a_document_once_however_often_and_in_whatever_envelope_it_comes(world: Any) -> None:
+    open_office(world)
+    world.send("inventory.locations", {"location": "DC1"}, key="DC1")
+    for item in ALIASES.values():
+        record = {"item": item, "base_uom": "EA"}
+        world.send("inventory.items", record, key=item)
+    world.flush()
+    today = RECEIVED.replace("20240115", datetime.now(UTC).strftime("%Y%m%d"))
+    settings = SETTINGS.replace('"12:00"', '"00:00"') + 'dedup_window = "48h"\n'
+    world.config.write_text(settings)
+    for number in range(3):
+        send_raw(world, x12(today, control=f"{number:09d}"), x12(today, control=f"{number:09d}"))
+        translate(world)
+    with Engine(world, "--until-caught-up") as engine:
+        assert engine.wait(START_SECONDS_MAX) == 0, engine.text()
+    on_hand = {
+        item: world.redis.hget(f"{world.redis_prefix}position:{item}", "DC1:on_hand") for item in ALIASES.values()
+    }
+    assert on_hand == {"SPADE": "40", "RAKE-1": "6"}
+    assert letters(world) == []
 
 
 # --- tried again, taken back -----------------------------------------------------------------------------------------

@@ -95,10 +95,9 @@ def send_again(
     became: bytes,
     does: str,
     code: str | None,
-    own: bool,
 ) -> None:
     """Hand the message over once more."""
-    again = Again(does, place.topic, place.partition, place.offset, place.timestamp, code, own)
+    again = Again(does, place.topic, place.partition, place.offset, place.timestamp, code)
     headers = [(name, value) for name, value in message.headers() or () if name not in OWN_HEADERS]
     headers += [(AGAIN_HEADER, msgspec.json.encode(again)), (BECAME_HEADER, became)]
     topic = place.topic.removeprefix(settings.topics.prefix)

@@ -23,7 +23,7 @@ def ask_again(settings: Settings, does: str, source: str | None, code: str | Non
             if message is None:
                 gone += 1
                 continue
-            send_again(settings, sender, message, kept.place, kept.became, does, code, own=False)
+            send_again(settings, sender, message, kept.place, kept.became, does, code)
             sent, lines = sent + 1, lines + kept.lines
         sender.flush()
     finally:

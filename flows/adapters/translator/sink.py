@@ -114,7 +114,7 @@ class TranslatedPart(StatefulSinkPartition[Any, None]):
             )
             return
         self._raw_topics.add(place.topic)
-        send_again(self._shared.settings, self._sender, message, place, waiting.became, REPLAY, UNKNOWN_ALIAS, own=True)
+        send_again(self._shared.settings, self._sender, message, place, waiting.became, REPLAY, UNKNOWN_ALIAS)
 
     def _arrived(self, topic: str, partition: int, offset: int) -> None:
         if topic in self._raw_topics:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import IO
 
@@ -54,8 +56,10 @@ class TranslatorFolder:
             ) from None
         try:
             if list(self.store.glob("part-*.sqlite3")):
-                return committed_epoch(self.store) is not None
-        except StoreDamage as error:
+                epoch = committed_epoch(self.store)
+                self._forget_from(epoch or 0)
+                return epoch is not None
+        except (StoreDamage, sqlite3.Error) as error:
             raise SettingsError(
                 f"{self.name}: {error}: restore {self.path} from its backup, or remove it: then all raw messages are "
                 "translated again, under the ids that they had"
@@ -69,6 +73,17 @@ class TranslatorFolder:
             os.rmdir(self.store)
         fresh.rename(self.store)
         return False
+
+    def _forget_from(self, epoch: int) -> None:
+        """Take out what an epoch that never ended had already stored.
+
+        The store does not say which run a snapshot is of. The next run's epoch of that number may not come to all the
+        keys; what the dead one had stored of the others would then pass for this one's: facts would be known that no
+        account tells of.
+        """
+        for path in self.store.glob("part-*.sqlite3"):
+            with closing(sqlite3.connect(path)) as store, store:
+                store.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (epoch,))
 
     def close(self) -> None:
         """Let go of the lock."""

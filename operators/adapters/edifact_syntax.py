@@ -33,7 +33,8 @@ class Delimiters(NamedTuple):
 
     component: str = ":"
     element: str = "+"
-    decimal: str = "."
+    #: without UNA both are allowed, and one that names another mark takes a point too
+    decimal: str = ","
     release: str = "?"
     terminator: str = "'"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
+import msgspec
 import xxhash
 
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message
@@ -18,6 +19,7 @@ from operators.adapters.values import plain, sub_id
 from schemas.codes import BAD_VALUE, CONFLICT, LINES_MAX, MISSING_FIELD
 
 Step = dict[str, Any]
+_bytes_of: Final = msgspec.msgpack.Encoder().encode
 Lines = dict[str, dict[str, Any]]
 #: (type, event id, a line of the event; or, for an event of one line, all of it)
 Told = list[tuple[str, str, dict[str, Any]]]
@@ -50,7 +52,7 @@ def order_steps(known: Known | None, fact: Fact) -> Settled:
     said: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
     fates: list[tuple[str, str, str]] = []
     for number, step in zip(fact.lines, fact.data["steps"], strict=True):
-        content = xxhash.xxh3_64_hexdigest(repr(step).encode("utf-8", "surrogatepass"))
+        content = xxhash.xxh3_64_hexdigest(_bytes_of(step))
         if (last := before.get(step["line_key"])) is not None:
             conflict = f"expected {fact.identity} as it was before, got another line {step['line_key']}"
             fates.append((IGNORED, "repeated", "") if last == content else (REFUSED, CONFLICT, conflict))

@@ -20,6 +20,8 @@ from schemas.codes import BAD_VALUE, ID_LENGTH_MAX, MISSING_FIELD, NUMBER_DIGITS
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+#: digits that are below 2^53 whatever they are
+_PLAIN_DIGITS: Final = 15
 _plain = re.compile(r"[!-9;-~]+").fullmatch
 _number = re.compile(r"([+-]?)0*([0-9]*)(?:[.]([0-9]*))?").fullmatch
 
@@ -92,6 +94,8 @@ def number_of(text: str, what: str, mark: str = ".") -> int | str:
 
     `mark`: what stands before decimals. Zeros in front and a bare `.5` are read, as EDI has them.
     """
+    if text.isascii() and text.isdecimal() and len(text) <= _PLAIN_DIGITS:
+        return int(text)  # nearly all are: no need to look closer
     stripped = text.strip()
     if not stripped:
         raise Refused(MISSING_FIELD, f"{what}: expected a number, got nothing")

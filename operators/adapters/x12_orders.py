@@ -67,10 +67,11 @@ def read_850(reading: Reading) -> None:
         refuse_all(reading, parts, "PO1", refusal)
         return
     does = "cancel" if order.purpose == CANCELLATION else "place"
-    keys = _keys(parts, 6, 2)
+    pairs = [pairs_of(part.head, 6) for part in parts]
+    keys = _keys(parts, pairs, 2)
 
     def line(place: int, part: Part) -> dict[str, Any]:
-        return _step(reading, part.head, "PO1", does, keys[place], order.place)
+        return _step(reading, part.head, "PO1", does, keys[place], pairs[place], order.place)
 
     _remember(reading, order, each_line(reading, parts, "PO1", line))
 
@@ -88,9 +89,9 @@ def read_change(reading: Reading) -> None:
     except Refused as refusal:
         refuse_all(reading, parts, "POC", refusal)
         return
-    keys = _keys(parts, 8, 3)
+    products = [pairs_of(part.head, 8) for part in parts]
     lines = []
-    for key, part in zip(keys, parts, strict=True):
+    for key, pairs, part in zip(_keys(parts, products, 3), products, parts, strict=True):
         number, change = reading.open(part.at, "POC"), element(part.head, 2)
         if reason is not None:
             reading.account.ignore(number, reason)
@@ -98,7 +99,7 @@ def read_change(reading: Reading) -> None:
             reading.account.ignore(number, "price_change" if change in ("PC", "PR") else "no_quantity_change")
         else:
             try:
-                lines.append((number, _changed(reading, part.head, change, order, key)))
+                lines.append((number, _changed(reading, part.head, change, order, key, pairs)))
             except Refused as refusal:
                 reading.account.refuse(number, refusal.code, str(refusal))
     _remember(reading, order, lines)
@@ -159,21 +160,21 @@ def _head(reading: Reading, tag: str, line_tag: str) -> _Order:
     return _Order(identity, order_id, purpose, head, place)
 
 
-def _keys(parts: Sequence[Part], pairs_at: int, quantity_at: int) -> list[str]:
+def _keys(parts: Sequence[Part], products: Sequence[tuple[str, ...]], quantity_at: int) -> list[str]:
     """What each line is known by: PO101, else the product and how many lines of it stand before."""
     return line_keys(
         [element(part.head, 1) for part in parts],
-        [pairs_of(part.head, pairs_at) for part in parts],
+        products,
         [element(part.head, quantity_at) for part in parts],
     )
 
 
 def _step(
-    reading: Reading, segment: Segment, tag: str, does: str, key: str, place: Mapping[str, str]
+    reading: Reading, segment: Segment, tag: str, does: str, key: str, pairs: tuple[str, ...], place: Mapping[str, str]
 ) -> dict[str, Any]:
     pairs_at, quantity_at, uom_at = (6, 2, 3) if tag == "PO1" else (8, 3, 5)
     step: dict[str, Any] = {"does": does, "line_key": key, "line_id": id_of(key, f"{tag}01")}
-    step["item"] = item_of(reading, pairs_of(segment, pairs_at), f"{tag}{pairs_at + 1:02d}")
+    step["item"] = item_of(reading, pairs, f"{tag}{pairs_at + 1:02d}")
     if does != "cancel":
         step["quantity"] = not_negative(element(segment, quantity_at), f"{tag}{quantity_at:02d}")
         if unit := element(segment, uom_at):
@@ -182,13 +183,15 @@ def _step(
     return step
 
 
-def _changed(reading: Reading, segment: Segment, change: str, order: _Order, key: str) -> dict[str, Any]:
+def _changed(
+    reading: Reading, segment: Segment, change: str, order: _Order, key: str, pairs: tuple[str, ...]
+) -> dict[str, Any]:
     if change == "DI" or order.purpose == CANCELLATION:
-        return _step(reading, segment, "POC", "cancel", key, {})
+        return _step(reading, segment, "POC", "cancel", key, pairs, {})
     if change in _NEW_QUANTITY:
-        return _step(reading, segment, "POC", "place", key, order.place)
+        return _step(reading, segment, "POC", "place", key, pairs, order.place)
     if change in _DIFFERENCE:
-        step = _step(reading, segment, "POC", "change", key, order.place)
+        step = _step(reading, segment, "POC", "change", key, pairs, order.place)
         quantity = step.pop("quantity")
         step["by"] = quantity if _DIFFERENCE[change] > 0 else f"-{quantity}"
         return step

@@ -21,7 +21,8 @@ OFFSETS: Final = {
     "ES": -5, "ED": -4, "CS": -6, "CD": -5, "MS": -7, "MD": -6, "PS": -8, "PD": -7, "AS": -9, "AD": -8, "HS": -10,
     "TS": -4, "TD": -3, "NS": None, "ND": None,
 }  # fmt: skip
-_iso_offset = re.compile(r"([0-9]{2})").fullmatch
+#: LIN has 15 pairs, PO1 and POC ten.
+PAIRS_MAX: Final = 15
 _digits = re.compile(r"[0-9]+").fullmatch
 
 
@@ -83,23 +84,26 @@ def party(segments: Iterable[Segment], qualifiers: Sequence[str]) -> str:
     return next((found[one] for one in qualifiers if found.get(one)), "")
 
 
-def pairs_of(segment: Segment, start: int) -> tuple[str, ...]:
-    """Product ids as qualifier, id, qualifier, id ... from element `start`, without empty ones."""
+def pairs_of(segment: Segment, start: int, pairs: int = PAIRS_MAX) -> tuple[str, ...]:
+    """Product ids as qualifier, id, qualifier, id ... from element `start`, but empty ones; at most `pairs`.
+
+    Behind those of a warehouse's segments stand lots and weights, which look like more of them.
+    """
     flat: list[str] = []
-    for index in range(start, len(segment) - 1, 2):
+    for index in range(start, min(len(segment) - 1, start + 2 * pairs), 2):
         if segment[index + 1]:
             flat += (segment[index].strip(), segment[index + 1])
     return tuple(flat)
 
 
 def item_of(reading: Reading, pairs: tuple[str, ...], what: str, upc_case: str = "") -> str:
-    """The item that a line's product ids name."""
+    """The item that a line's product ids name; `upc_case`: the code that warehouses' segments have before them."""
+    if upc_case:
+        pairs = (*pairs, "UI", upc_case)
     known = reading.items.get(pairs)
-    if known is not None and not upc_case:
+    if known is not None:
         return known
     ids = dict(zip(pairs[-2::-2], pairs[::-2], strict=True))
-    if upc_case:
-        ids.setdefault("UI", upc_case)
     if not ids:
         raise Refused(MISSING_FIELD, f"{what}: expected a product id, got nothing")
     context = reading.context

@@ -73,10 +73,10 @@ def read_940(reading: Reading) -> None:
         _refuse(reading, parts, "W01", "W05", refusal)
         return
     does = {_ORIGINAL: "allocate", _CANCEL: "release", _CHANGE: "reallocate"}[asked]
-    keys = _keys(parts, lambda part: pairs_of(part.head, 4), 1)
+    keys = _keys(parts, lambda part: pairs_of(part.head, 4, 2), 1)
 
     def line(place: int, part: Part) -> dict[str, Any]:
-        item = item_of(reading, pairs_of(part.head, 4), "W0105", element(part.head, 3))
+        item = item_of(reading, pairs_of(part.head, 4, 2), "W0105", element(part.head, 3))
         step: dict[str, Any] = {
             "does": does,
             "line_key": keys[place],
@@ -121,12 +121,12 @@ def read_945(reading: Reading) -> None:
     except Refused as refusal:
         _refuse(reading, parts, "W12", "W06", refusal)
         return
-    keys = _keys(parts, lambda part: (*pairs_of(part.head, 7), element(part.head, 9)), 3)
+    keys = _keys(parts, lambda part: (*pairs_of(part.head, 7, 1), element(part.head, 9)), 3)
     short = _short(parts)
 
     def line(place: int, part: Part) -> dict[str, Any]:
         segment = part.head
-        pairs = pairs_of(segment, 7)
+        pairs = pairs_of(segment, 7, 1)
         item = item_of(reading, pairs, "W1208", element(segment, 6))
         step: dict[str, Any] = {"does": "ship", "line_key": keys[place], "item": item}
         own = _reference(part.segments, _LINE_NUMBERS)
@@ -152,7 +152,7 @@ def _short(parts: Sequence[Part]) -> list[Any]:
     short: list[Any] = [0] * len(parts)
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, part in enumerate(parts):
-        groups[part.number or place, pairs_of(part.head, 7), element(part.head, 6)].append(place)
+        groups[part.number or place, pairs_of(part.head, 7, 1), element(part.head, 6)].append(place)
     for group in groups.values():
         try:
             given = [element(parts[place].head, 4) for place in group]
@@ -191,10 +191,10 @@ def read_943(reading: Reading) -> None:
     except Refused as refusal:
         _refuse(reading, parts, "W04", "W06", refusal)
         return
-    keys = _keys(parts, lambda part: (*pairs_of(part.head, 4), _lots(reading, part.segments)), 1)
+    keys = _keys(parts, lambda part: (*pairs_of(part.head, 4, 2), _lots(reading, part.segments)), 1)
 
     def line(place: int, part: Part) -> dict[str, Any]:
-        pairs = pairs_of(part.head, 4)
+        pairs = pairs_of(part.head, 4, 2)
         body = {
             "source": reading.source,
             "occurred_at": occurred_at,
@@ -238,12 +238,12 @@ def read_944(reading: Reading) -> None:
     except Refused as refusal:
         _refuse(reading, parts, "W07", "W17", refusal)
         return
-    keys = _keys(parts, lambda part: (*pairs_of(part.head, 4), _lots(reading, part.segments)), 1)
+    keys = _keys(parts, lambda part: (*pairs_of(part.head, 4, 2), _lots(reading, part.segments)), 1)
     base = {"source": reading.source, "occurred_at": occurred_at, "type": "stock_received", "location": location}
 
     def line(place: int, part: Part) -> list[dict[str, Any]]:
         segment = part.head
-        pairs = pairs_of(segment, 4)
+        pairs = pairs_of(segment, 4, 2)
         body = {**base, **reference, "item": item_of(reading, pairs, "W0705", element(segment, 3))}
         body.update(uom_of(reading, element(segment, 2), "W0702"))
         if lot := lot_of(reading, pairs, part.segments, element(segment, 8)):
@@ -301,11 +301,11 @@ def read_947(reading: Reading) -> None:
     except Refused as refusal:
         _refuse(reading, parts, "W19", "W15", refusal)
         return
-    keys = _keys(parts, lambda part: (element(part.head, 1), *pairs_of(part.head, 5), element(part.head, 9)), 2)
+    keys = _keys(parts, lambda part: (element(part.head, 1), *pairs_of(part.head, 5, 2), element(part.head, 9)), 2)
 
     def line(place: int, part: Part) -> dict[str, Any] | None:
         segment, reason = part.head, element(part.head, 1)
-        pairs = pairs_of(segment, 5)
+        pairs = pairs_of(segment, 5, 2)
         change = number_of(element(segment, 2), "W1902")
         body = {
             "source": reading.source,

@@ -28,6 +28,7 @@ from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
 from flows.embedded.child import HOST, free_port
 from flows.settings import client_options, load_settings, redis_address
+from operators.adapters.kinds import read_mapping
 from tests.conftest import ROOT
 from tests.place import Place
 from tests.prometheus import queries
@@ -230,6 +231,16 @@ def test_the_first_load(world: Any) -> None:
     assert "17 lines checked, nothing wrong\n" in (reader.folder / "said.log").read_text()
 
 
+def test_connecting(tmp_path: Path) -> None:
+    page = blocks("docs/connecting.md")
+    Reader(tmp_path, {}, {}).shell("docs/connecting.md")
+    settings, mapping = [snippet.text for snippet in page if snippet.language == "toml"]
+    (tmp_path / "settings.toml").write_text(settings, "utf-8")
+    assert load_settings(tmp_path / "settings.toml").sources["north-dc"].location == "DC1"
+    kind, read = read_mapping(mapping)
+    assert kind.name == "x12" and read.model_dump()["measures"] == {"17": "on_hand", "QH": "quarantined"}
+
+
 def test_the_settings_for_security_are_settings(tmp_path: Path) -> None:
     text = "\n".join(snippet.text for snippet in blocks("docs/security.md", "toml"))
     text = re.sub(r"^# (tls_\w+ = )", r"\1", text, flags=re.M)
@@ -356,6 +367,7 @@ RUN = {
         "java": "test_reading_with_java",
     },
     "docs/import.md": {"sh": "test_the_first_load"},
+    "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},
     "docs/security.md": {"toml": "test_the_settings_for_security_are_settings", "": "tests/guarded.py"},
     "docs/operations.md": {"sh": "tests/docs/test_operations.py"},

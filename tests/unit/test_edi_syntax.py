@@ -130,6 +130,7 @@ EDIFACT_WAYS = {
     "wrong counts": re.sub(rb"UNT\+\d+", b"UNT+99", edifact(ORDERS)).replace(b"UNZ+1", b"UNZ+5"),
     "letters that UNOA does not have": edifact(ORDERS.replace("LIN+1", "FTX+AAI+++\u6d4b\u8bd5 \u00fc\nLIN+1", 1)),
     "a decimal comma": edifact(ORDERS.replace(":5:", ":5,0:")).replace(b"UNA:+.?", b"UNA:+,?"),
+    "a decimal comma without UNA": edifact(ORDERS.replace(":5:", ":5,0:")).split(b"\n", 1)[1],
 }
 
 
@@ -138,6 +139,10 @@ def test_edifact_is_read_as_it_is_sent(way: str) -> None:
     raw = EDIFACT_WAYS[way]
     assert kind_of(raw, {}).name == "edifact"  # type: ignore[union-attr]
     assert become(raw).bodies() == PLAIN_EDIFACT
+
+
+def test_a_comma_where_una_says_a_point_is_no_number() -> None:
+    assert fates(become(edifact(ORDERS.replace(":5:", ":5,000:")))) == ["bad_value", "event"]
 
 
 def test_what_is_released_is_text() -> None:

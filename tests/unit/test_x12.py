@@ -336,6 +336,15 @@ def test_a_shipping_advice_repeated_after_its_order_came_ships_nothing_twice() -
     assert set(fates(become(x12(SHIPPED.replace("LX*1", "LX*9")), memory=memory))) == {"repeated"}
 
 
+def test_what_stands_behind_the_product_ids_of_a_warehouse_s_line_names_no_item() -> None:
+    bare = SHIPPED.replace("VN*SHOVEL*LOT1", "**LOT1*12.5*G*L*7")
+    result = become(x12(bare))
+    assert fates(result)[0] == "missing_field" and "W1208" in result.lines[0].message
+    case = SHIPPED.replace("6**EA**VN*SHOVEL*LOT1", "6**EA*012345678905***LOT1*12.5*G*L*7")
+    assert become(x12(case)).bodies()[0]["item"] == "012345678905"
+    assert fates(become(x12(case + "LX*3\nW12*CC*1*1**EA\n")))[-1] == "missing_field"
+
+
 def test_the_order_number_of_an_advice_may_stand_in_w0606_or_n9() -> None:
     for head in ("W06*F**20240111*SHIP-7**SO-1", "W06*F**20240111*SHIP-7\nN9*CO*SO-1"):
         result = become(x12(SHIPPED.replace("W06*F*SO-1*20240111*SHIP-7", head)))

@@ -115,18 +115,23 @@ def keys_of(places: Iterable[str]) -> list[tuple[str, int]]:
 
 def digests_of(translation: Translation) -> list[str]:
     """A digest a line of all that the adapter made of it."""
-    said: list[list[Any]] = [[line.fate] for line in translation.lines]
+    said: list[list[str]] = [[line.fate] for line in translation.lines]
+    # Once for all lines that share it: an order's lines are in one message, or in one fact.
     for message in translation.output:
-        for number in message.lines:
-            said[number].append(message.body)
+        _note(said, message.lines, message.body)
     for fact in translation.facts:
-        for number in fact.lines:
-            said[number].append([fact.rule, fact.key, fact.order, fact.identity, fact.data])
+        _note(said, fact.lines, [fact.rule, fact.key, fact.order, fact.identity, fact.data])
     remembered = {number for fact in translation.facts for number in fact.lines}
     return [
-        (MEMORY if number in remembered else "") + xxhash.xxh3_64_hexdigest(json.dumps(one, sort_keys=True).encode())
+        (MEMORY if number in remembered else "") + xxhash.xxh3_64_hexdigest(" ".join(one).encode())
         for number, one in enumerate(said)
     ]
+
+
+def _note(said: list[list[str]], lines: tuple[int, ...], what: object) -> None:
+    digest = xxhash.xxh3_64_hexdigest(json.dumps(what, sort_keys=True).encode())
+    for number in lines:
+        said[number].append(digest)
 
 
 def first_told(translation: Translation) -> Retold:

@@ -12,11 +12,19 @@ import pytest
 from flows.settings import load_settings
 from operators.adapters.alias_records import judge_alias
 from tests.documents import x12
-from tests.integration.test_translator import LEVELS, RECEIVED, accounts, key_of, send_alias, send_raw
-from tests.running import START_SECONDS_MAX, Engine, until
+from tests.integration.test_translator import (
+    LEVELS,
+    PROCESS_SECONDS_MAX,
+    RECEIVED,
+    accounts,
+    key_of,
+    send_alias,
+    send_raw,
+)
+from tests.running import Engine, until
 from tests.snippets import blocks
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 PAGE = "docs/translating.md"
 
 
@@ -75,7 +83,7 @@ def run(world: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=world.folder,
         capture_output=True,
         text=True,
-        timeout=START_SECONDS_MAX,
+        timeout=PROCESS_SECONDS_MAX,
         check=False,
     )
     assert ended.returncode == 0, f"{shlex.join(arguments)}: {ended.stderr}"

@@ -18,11 +18,14 @@ from operators.adapters.account import record_of, refusals_of
 from operators.adapters.memory import Dictionary
 from schemas.documents import DocumentRecord
 from tests.documents import become, context, x12
-from tests.running import PATIENCE_S, START_SECONDS_MAX, Engine, until
+from tests.running import PATIENCE_S, Engine, until
 from tests.translator_child import POINTS
 
 #: A start of the translator is that of Python and of Bytewax; some tests have many.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
+
+#: One that is starved by its neighbors ends all the same.
+PROCESS_SECONDS_MAX = 180
 
 SETTINGS = """
 [sources.acme]
@@ -95,7 +98,7 @@ def atp(world: Any, *arguments: str, **overrides: object) -> subprocess.Complete
         cwd=world.folder,
         capture_output=True,
         text=True,
-        timeout=START_SECONDS_MAX,
+        timeout=PROCESS_SECONDS_MAX,
         check=False,
     )
 
@@ -290,7 +293,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_is_said_twice(world: Any, w
             env=world.env(),
             cwd=world.folder,
             capture_output=True,
-            timeout=START_SECONDS_MAX,
+            timeout=PROCESS_SECONDS_MAX,
             check=False,
         )
         assert ended.returncode in (-signal.SIGKILL, 0), ended.stderr.decode()
@@ -325,7 +328,7 @@ def test_the_engine_counts_a_document_once_however_often_and_in_whatever_envelop
         send_raw(world, x12(today, control=f"{number:09d}"), x12(today, control=f"{number:09d}"))
         translate(world)
     with Engine(world, "--until-caught-up") as engine:
-        assert engine.wait(START_SECONDS_MAX) == 0, engine.text()
+        assert engine.wait(PROCESS_SECONDS_MAX) == 0, engine.text()
     on_hand = {
         item: world.redis.hget(f"{world.redis_prefix}position:{item}", "DC1:on_hand") for item in ALIASES.values()
     }

@@ -239,7 +239,8 @@ class AliasStep(StatefulBatchLogic[AliasNews | Accounted, tuple[str, Any], bytes
                 self._begin(value.source)
         if changed:
             self._shared.forget_known(self._source)
-            out += self._due()
+        # Also where none changed now: one may have come between a message's translation and its account.
+        out += self._due()
         if self._source:
             self._shared.metrics.waiting(self._source, len(self._waiting))
         if is_read:

@@ -1,4 +1,4 @@
-"""The settings of what brings other systems' messages in: `atp receive`, `atp pick-up`, `atp poll`."""
+"""The settings of what brings other systems' messages in and translates them: `atp receive` and its kind."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ from schemas.setting_values import (
     whole,
 )
 
+#: What of a source's settings says that it has documents.
+OF_DOCUMENTS: Final = (
+    "kind",
+    "mapping",
+    "time_zone",
+    "time_of_day",
+    "aliases",
+    "location",
+    "to_location",
+    "channel",
+    "document_every",
+    "receive",
+    "poll",
+)
 NONE, HMAC, SHOPIFY = "none", "hmac", "shopify"
 #: The old and the new one, while a secret is replaced.
 SECRETS_MAX: Final = 2
@@ -156,6 +170,15 @@ class PollSettings(Section):
     """A folder where it keeps how far it is with each source; one `atp poll` at a time for a source."""
     metrics_port: Annotated[int, whole(0, 65_535)] = 9467
     """Where its metrics are served, at `metrics.host`; 0 switches them off."""
+
+
+class TranslatorSettings(Section):
+    """What `atp translate` needs of this machine."""
+
+    dir: Annotated[Path, FOLDER] | None = None
+    """A folder on a local disk for what it remembers; by default `translator` in `state.dir`."""
+    metrics_port: Annotated[int, whole(0, 65_535)] = 9468
+    """The port of its metrics and health, on `metrics.host`; 0 switches them off."""
 
 
 class SourceReceiveSettings(Section):

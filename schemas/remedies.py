@@ -49,7 +49,7 @@ REMEDIES: Final[dict[str, str]] = {
         "if the source may say this, add it to its section [sources.NAME], restart and replay; if not, ask its owner"
     ),
     codes.UNKNOWN_ALIAS: (
-        "send the alias that the message names to inventory.aliases, then atp translate --replay --code unknown_alias"
+        "send the alias that the message names to inventory.aliases: atp translate then tries the line again by itself"
     ),
     codes.LATE: (
         "ask why it came so late; count what matters with stock_counted, or replay what is new with --accept-late"

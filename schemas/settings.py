@@ -10,11 +10,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from schemas.codes import is_code, mismatch
 from schemas.intake_settings import (
+    OF_DOCUMENTS,
     PickUpSettings,
     PollSettings,
     ReceiveSettings,
     SourcePollSettings,
     SourceReceiveSettings,
+    TranslatorSettings,
 )
 from schemas.setting_section import Section as _Section
 from schemas.setting_values import (
@@ -203,10 +205,6 @@ class SourceSettings(_Section):
     """The locations that it may speak for; all if absent."""
     stale_after: Annotated[int, duration("10ms", "400d", "15m")] | None = None
     """Silent for longer, it is reported as `stale_source`."""
-    settle: Annotated[int, duration("0s", "400d", "10m")] = SETTLE
-    """How long after the moment that a statement of it speaks of events of before may still come."""
-    statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
-    """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
     receive: SourceReceiveSettings | None = None
     """What it sends to `atp receive`."""
     poll: SourcePollSettings | None = None
@@ -229,6 +227,16 @@ class SourceSettings(_Section):
     """Where its transfers go that name no destination."""
     channel: Annotated[str, CODE] | None = None
     """Whose orders its orders are; else the partner that they come from."""
+    settle: Annotated[int, duration("0s", "400d", "10m")] = SETTLE
+    """How long after the moment that a statement of it speaks of events of before may still come."""
+    document_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
+    """With no document of it for longer, one is missing: a metric of `atp translate` and an alert say so."""
+    statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
+    """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
+
+    def has_documents(self) -> bool:
+        """Tell whether anything is said of its documents: then it has a raw topic."""
+        return any(getattr(self, name) is not None for name in OF_DOCUMENTS)
 
 
 class Settings(BaseSettings):
@@ -270,6 +278,7 @@ class Settings(BaseSettings):
     receive: ReceiveSettings = ReceiveSettings()
     pick_up: PickUpSettings = PickUpSettings()
     poll: PollSettings = PollSettings()
+    translator: TranslatorSettings = TranslatorSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 
@@ -278,9 +287,9 @@ class Settings(BaseSettings):
         for name in self.sources:
             if not is_code(name):
                 raise ValueError(f"sources: {mismatch('source codes as names of its tables', name)}")
-            if "/" in name and (self.sources[name].receive is not None or self.sources[name].poll is not None):
+            if "/" in name and self.sources[name].has_documents():
                 raise ValueError(
-                    f"sources.{name}: expected a name without / where the source has receive or poll, got one with: "
+                    f"sources.{name}: expected a name without / where the source has documents, got one with: "
                     "its messages have a topic of their own, and Kafka allows no / in its name"
                 )
         if self.shards < self.workers:
@@ -349,6 +358,14 @@ class Settings(BaseSettings):
     def topic(self, name: str) -> str:
         """A topic's full name."""
         return self.topics.prefix + name
+
+    def raw_sources(self) -> list[str]:
+        """The sources of which the settings say how their documents are read: each has a raw topic."""
+        return [name for name, source in self.sources.items() if source.has_documents()]
+
+    def translator_dir(self) -> Path:
+        """Where the translator keeps what it remembers."""
+        return self.translator.dir or self.state.dir / "translator"
 
     def shown(self) -> dict[str, Any]:
         """All that is set, as the file would say it, with secrets masked: for people to read."""

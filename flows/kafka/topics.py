@@ -14,9 +14,11 @@ from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client
 from schemas.setting_values import TOPIC_LENGTH_MAX
 from schemas.settings import Settings, SettingsError
 from schemas.topics import (
+    ALIASES,
     ALL,
     DEAD_LETTERS,
     DECISIONS,
+    DOCUMENTS,
     EXCEPTIONS,
     INPUTS,
     POSITIONS,
@@ -25,6 +27,7 @@ from schemas.topics import (
     STATEMENTS,
     STATUSES,
     TALLIES,
+    TRANSLATION,
     UPDATES,
     VARIANCES,
     raw_topic,
@@ -59,14 +62,15 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     topics: dict[str, tuple[int, dict[str, str]]] = {}
     for name in (*INPUTS, STATEMENTS, DECISIONS):
         topics[name] = (partitions, inputs)
-    for name in REFERENCE:
+    for name in (*REFERENCE, ALIASES):
         topics[name] = (1, compacted)
-    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES):
+    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES, DOCUMENTS):
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
     topics[TALLIES] = (1, {"cleanup.policy": "delete", "retention.ms": str(TALLIES_KEPT_MS)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
-    return {settings.topic(name): topics[name] for name in ALL}
+    made = {settings.topic(name): topics[name] for name in (*ALL, *TRANSLATION)}
+    return made | plan_of_raw(settings, settings.raw_sources())
 
 
 def plan_of_replays(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:

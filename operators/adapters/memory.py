@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Final
+from typing import Final, Protocol
 
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message, Translation
 from operators.adapters.order_memory import order_steps
@@ -18,7 +18,7 @@ from operators.adapters.row_memory import row
 from operators.adapters.values import make_id, plain
 from operators.adapters.whole_order import whole_order
 
-__all__ = ["RULES", "Dictionary", "Known", "Settled", "resolve"]
+__all__ = ["RULES", "Dictionary", "Known", "Memory", "Settled", "resolve"]
 
 
 def cumulative(known: Known | None, fact: Fact) -> Settled:
@@ -75,6 +75,13 @@ RULES: Final[dict[str, Rule]] = {
 """By the name that a fact gives. The names are stored: never rename one."""
 
 
+class Memory(Protocol):
+    """Where facts are settled."""
+
+    def settle(self, source: str, fact: Fact) -> Settled:
+        """Say what the fact becomes, and remember it."""
+
+
 class Dictionary:
     """The memory of one run over files."""
 
@@ -89,7 +96,7 @@ class Dictionary:
         return settled
 
 
-def resolve(translation: Translation, source: str, memory: Dictionary) -> Translation:
+def resolve(translation: Translation, source: str, memory: Memory) -> Translation:
     """Give the translation with every fact settled, in the order of the document: no line waits any more."""
     lines = list(translation.lines)
     output: list[Message] = []

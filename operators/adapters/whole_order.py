@@ -26,10 +26,7 @@ def whole_order(known: Known | None, fact: Fact) -> Settled:
         return Settled(known, [], ending(fact, IGNORED, "older"))
     ours = {_name(line): line for line in lines}
     if known and fact.order == known["order"]:
-        if ours == {name: line for name, line in last.items() if not line.get(LEFT_OUT)}:
-            return Settled(known, [], ending(fact, IGNORED, "repeated"))
-        told = f"expected {fact.identity} as it was before, got other lines"
-        return Settled(known, [], ending(fact, REFUSED, CONFLICT, told))
+        return _again(known, fact)
     changed = [(number, line) for number, line in zip(fact.lines, lines, strict=True) if last.get(_name(line)) != line]
     back = [(number, line) for number, line in changed if last.get(_name(line), {}).get(LEFT_OUT)]
     gone = [line for name, line in last.items() if name not in ours and not line.get(LEFT_OUT)]
@@ -44,6 +41,34 @@ def whole_order(known: Known | None, fact: Fact) -> Settled:
     numbers = {number for number, _ in changed}
     fates = [(EVENT, "", "") if number in numbers else (IGNORED, "unchanged", "") for number in fact.lines]
     return Settled({"order": fact.order, "lines": now}, messages, fates)
+
+
+def _again(known: Known, fact: Fact) -> Settled:
+    """The same order once more: what was said of it stands; lines that could not be read then are said now."""
+    last: dict[str, Any] = known["lines"]
+    now = dict(last)
+    placed: list[tuple[int, dict[str, Any]]] = []
+    back: list[tuple[int, dict[str, Any]]] = []
+    fates: list[tuple[str, str, str]] = []
+    for number, line in zip(fact.lines, fact.data["lines"], strict=True):
+        before = last.get(_name(line))
+        if before is None or before.get(LEFT_OUT):
+            placed.append((number, line))
+            if before is not None:
+                back.append((number, line))
+            now[_name(line)] = line
+            fates.append((EVENT, "", ""))
+        elif before == line:
+            fates.append((IGNORED, "repeated", ""))
+        else:
+            told = f"expected {fact.identity} as it was before, got another line {line['line_id']}"
+            fates.append((REFUSED, CONFLICT, told))
+    head = fact.data["head"]
+    messages = [
+        *_said(head, "order_reopened", sub_id(fact.identity, "reopened"), back, without_quantity=True),
+        *_said(head, "order_placed", fact.identity, placed),
+    ]
+    return Settled({**known, "lines": now}, messages, fates)
 
 
 def _name(line: dict[str, Any]) -> str:

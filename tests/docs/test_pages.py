@@ -373,6 +373,7 @@ RUN = {
     "docs/operations.md": {"sh": "tests/docs/test_operations.py"},
     "docs/recipes.md": dict.fromkeys(("send", "sh", "toml"), "tests/docs/test_recipes.py"),
     "docs/semantics.md": {"atp": "tests/unit/test_semantics_page.py"},
+    "docs/translating.md": dict.fromkeys(("alias", "sh", "toml"), "tests/docs/test_translating.py"),
     "docs/what-it-means.md": dict.fromkeys(("atp", "toml"), "tests/docs/test_what_it_means.py"),
 }
 #: What nobody runs: page, how the block begins, and why.
@@ -383,6 +384,7 @@ NOT_RUN = [
     ("docs/concepts.md", "   sum of", "a sum"),
     ("CONTRIBUTING.md", "make install", "those have runs of their own"),
     ("docs/architecture.md", "", "a drawing"),
+    ("docs/translating.md", "inventory.raw", "a drawing"),
     ("docs/operations.md", "sudo python3.12", "installs into the system: tests/image.py runs the same steps elsewhere"),
     ("docs/operations.md", "sudo python3.12", "the upgrade: a second installation"),
     ("docs/operations.md", "sudo systemctl stop", "asks for a state that is gone: what it does has tests of its own"),

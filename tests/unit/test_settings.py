@@ -311,6 +311,8 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
         "log.payload": ("true", True),
+        "translator.dir": ("elsewhere/translator", Path("elsewhere/translator")),
+        "translator.metrics_port": ("0", 0),
         "reconciliation.enabled": ("true", True),
         "reconciliation.hold_alert": ("2h", 7_200 * SECOND),
     }

@@ -25,7 +25,7 @@ cdef class RememberedIds:
     cpdef restore(self, number_t name, bytes entries)
     @cython.locals(at=cython.Py_ssize_t, kept=cython.Py_ssize_t, floor=number_t, capacity=cython.Py_ssize_t)
     cpdef bint forget(self, long long horizon) except -1
-    @cython.locals(mask=cython.Py_ssize_t, entry=cython.Py_ssize_t)
+    @cython.locals(entry=cython.Py_ssize_t)
     cdef Py_ssize_t _place(self, number_t unit) except -1
     @cython.locals(at=cython.Py_ssize_t)
     cdef _insert(self, number_t unit, number_t content, number_t number)

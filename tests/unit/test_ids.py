@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from array import array
 
 import pytest
@@ -227,3 +228,22 @@ def test_digests_are_part_of_the_stored_format() -> None:
     said = (1, 10**15, 7, None, "DC1", "L1", "available", "", "SO-1", "", "PO-1", "", 10**15, None, None)
     assert native.digest(*said) == DIGEST
     assert native.digest(*said[:2], -8, *said[3:]) >> 12 == DIGEST >> 12
+
+
+@pytest.mark.parametrize("count", [5_000, 12_345, 60_000])
+def test_an_id_takes_32_to_48_bytes_however_many_there_are(count: int) -> None:
+    units = [unit_fingerprint("wms", f"e-{number}", "", "SHOVEL") for number in range(count)]
+    tracemalloc.start()
+    try:
+        ids = RememberedIds()
+        for number, unit in enumerate(units):
+            ids.remember(unit, SAID, TEN)
+            if number % 1000 == 0:
+                ids.news()  # an epoch ends
+        ids.news()
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert 32 <= taken / count < 55  # and the news of an epoch
+    assert all(ids.recognize(unit, SAID) == DUPLICATE for unit in units)
+    assert all(ids.recognize(unit ^ 1, SAID) == NEW for unit in units)

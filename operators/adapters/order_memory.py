@@ -26,6 +26,8 @@ Told = list[tuple[str, str, dict[str, Any]]]
 _SAID: Final = (EVENT, "", "")
 #: of an order's head, what only order_placed has
 _PLACED_ONLY: Final = frozenset({"channel", "requested_at", "expires_at"})
+#: of a line, what stands until another document says otherwise
+_CARRIED: Final = ("location", "requested_at", "expires_at")
 _LINE_FIELDS: Final = ("uom", "location", "requested_at", "expires_at")
 
 
@@ -130,14 +132,22 @@ def _set_demand(lines: Lines, fact: Fact, step: Step, demand: int | str) -> Told
     """A line that was given up earlier than this is wanted again."""
     line = lines.setdefault(step["line_id"], {"item": step["item"]})
     told: Told = []
+    row = _order_line(step, demand)
     if fact.order >= line.get("at", ""):
+        # An order_placed says all of its line: what this document leaves out is as the one before had it.
+        wishes = {name: fact.data["head"][name] for name in _CARRIED if name in fact.data["head"]} | step
+        for name in _CARRIED:
+            if name in wishes:
+                line[name] = wishes[name]
+            elif name in line:
+                row[name] = line[name]
         line.update(item=step["item"], demand=str(demand), at=fact.order)
         if "uom" in step:
             line["uom"] = step["uom"]
         if _is_gone(line) and line["gone"] < fact.order:
             del line["gone"]
             told.append(("order_reopened", sub_id(fact.identity, "reopened"), _bare(step)))
-    told.append(("order_placed", fact.identity, _order_line(step, demand)))
+    told.append(("order_placed", fact.identity, row))
     return told
 
 

@@ -91,7 +91,7 @@ def damage(kind: str, rounds: int, seed: int) -> None:
             raise AssertionError(f"{kind}, seed {seed}, round {number}: {raw!r}") from error
         took = time.process_time() - started
         assert took < SECONDS_MAX, f"{kind}, seed {seed}, round {number}: {took:.1f} s: {raw!r}"
-        if number % 50 == 0:
+        if number % 50 == 49:
             memory = Dictionary()
 
 
@@ -102,9 +102,9 @@ def test_damaged_documents_are_accounted_for(kind: str) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", SAMPLES)
-@pytest.mark.parametrize("seed", range(2, 12))
+@pytest.mark.parametrize("seed", range(2, 7))
 def test_a_million_damaged_documents_are_accounted_for(kind: str, seed: int) -> None:
-    damage(kind, 50_000, seed)
+    damage(kind, 20_000, seed)
 
 
 def test_a_damaged_set_takes_nothing_from_the_whole_ones() -> None:

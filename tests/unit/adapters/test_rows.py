@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -243,6 +244,14 @@ def test_netsuites_other_lines_are_known_by_their_document() -> None:
         ("stock_adjusted", -2, "stock_adjusted.0:IA1:1"),
     ]
     assert translation.ignored() == {"said_by_the_order": 1}
+
+
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "flows" / "adapters" / "mappings").glob("*.toml")), ids=lambda page: page.stem
+)
+def test_mappings_that_come_with_the_program_are_whole(page: Path) -> None:
+    kind, mapping = read_mapping(page.read_text("utf-8"), page.name)
+    assert kind.mapping is not None and isinstance(mapping, kind.mapping)
 
 
 def test_a_marketplaces_report_is_a_statement_by_status() -> None:

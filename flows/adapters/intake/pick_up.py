@@ -10,6 +10,7 @@ what a document says, counts its lines once.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from flows.adapters.intake.counts import PICK_UP, Counts
-from flows.adapters.intake.folder import DONE, FAILED, TAKEN, Folder, FolderProblem, Read, read, seen_of
+from flows.adapters.intake.folder import DONE, FAILED, TAKEN, Folder, FolderProblem, Read, Waiting, read, seen_of
 from flows.adapters.intake.raw import (
     RawMessage,
     RawSender,
@@ -47,6 +48,8 @@ log = get_log(__name__)
 SEND_SECONDS_MAX: Final = 30.0
 #: Between two tries while Kafka is away, or a file cannot be moved.
 RETRY_S: Final = 2.0
+#: What opening says of a link, a folder, a device: somebody put it in the place of a file.
+_NO_FILE: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO})
 #: Of a SHA-256, in the name of a file whose name is taken.
 MARK_DIGITS: Final = 16
 
@@ -69,6 +72,8 @@ class PickUp:
         self._told: set[tuple[bytes, str]] = set()
         #: taken files that Kafka has and that could not be moved: what they were
         self._sent: dict[bytes, object] = {}
+        #: taken files that are not finished, since when
+        self._stuck: dict[bytes, float] = {}
 
     def round(self, go_on: Callable[[], None] = lambda: None) -> int:
         """Send what is there and finished; gives how many files went to `done` or `failed`.
@@ -82,7 +87,7 @@ class PickUp:
             go_on()
             finished += self._try(name, troubles)
         waiting = self._folder.look(time.monotonic())
-        self._counts.files(self._source, len(waiting.ready) + waiting.unready, waiting.oldest_s)
+        self._count(waiting)
         for name, why in waiting.odd:
             if self._tell(name, why, "give the file itself"):
                 self._counts.refused(self._source, "not_a_file")
@@ -95,13 +100,19 @@ class PickUp:
                     finished += self._try(name, troubles)
                 advance(1)
         if waiting.ready:
-            left = self._folder.look(time.monotonic())
-            self._counts.files(self._source, len(left.ready) + left.unready, left.oldest_s)
+            self._count(self._folder.look(time.monotonic()))
         if finished:
             log.info(f"{finished} files done", kind="files_done")
         if troubles:
             raise troubles[0]
         return finished
+
+    def _count(self, waiting: Waiting) -> None:
+        """Say how many files wait, and the oldest for how long: those that are taken and could not be finished too."""
+        moment = time.monotonic()
+        self._stuck = {name: self._stuck.get(name, moment) for name in self._folder.left_over()}
+        oldest = max(waiting.oldest_s, *(moment - since for since in self._stuck.values()), 0.0)
+        self._counts.files(self._source, len(waiting.ready) + waiting.unready + len(self._stuck), oldest)
 
     def _try(self, name: bytes, troubles: list[OSError]) -> int:
         """Finish a taken file; one that cannot be handled now keeps no other waiting."""
@@ -119,7 +130,9 @@ class PickUp:
     def is_quiet(self) -> bool:
         """Is there nothing left that will ever be ready?"""
         waiting = self._folder.look(time.monotonic())
-        return not waiting.ready and waiting.unready <= len(self._folder.waits_for_rights())
+        if waiting.ready or self._folder.left_over():
+            return False
+        return waiting.unready <= len(self._folder.waits_for_rights())
 
     def _tell(self, name: bytes, why: str, remedy: str) -> bool:
         if (name, why) in self._told:
@@ -138,6 +151,13 @@ class PickUp:
             found = read(path, self._file_bytes_max)
         except FileNotFoundError:
             return 0  # somebody took it away by hand
+        except OSError as error:
+            if error.errno not in _NO_FILE:
+                raise
+            mark = hashlib.sha256(name).hexdigest()[:MARK_DIGITS]
+            return self._fail(
+                name, mark, "not_a_file", "expected a plain file, got another thing", "give the file itself"
+            )
         if isinstance(found, int):
             mark = hashlib.sha256(name).hexdigest()[:MARK_DIGITS]
             told = (

@@ -329,3 +329,42 @@ def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "none", tmp_path / "file"):
         with pytest.raises(FolderProblem, match="expected a folder, got"):
             Folder(path, 0.0)
+
+
+def test_a_link_in_the_place_of_a_file_that_was_looked_at_is_not_followed(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    taken = desk.path / ".taken" / "orders.csv"
+    taken.symlink_to(tmp_path / "secret")
+    (desk.path / ".taken" / "folder").mkdir()
+    assert desk.round() == 2
+    assert desk.sent == []
+    assert (desk.path / "failed" / "orders.csv").is_symlink() and (desk.path / "failed" / "folder").is_dir()
+
+
+def test_it_is_not_through_while_something_is_taken_or_unfinished(desk: Desk) -> None:
+    writer = desk.leave("orders.csv", b"item\n").open("ab", buffering=0)
+    assert not desk.worker.is_quiet()
+    desk.before_send = lambda: void(writer.write(b"LAMP\n")) if not desk.sent else None
+    desk.round()
+    assert desk.names() == [] and not desk.worker.is_quiet(), "it was written to, and goes again"
+    desk.round()
+    assert desk.worker.is_quiet()
+    desk.leave("more.csv.part")
+    assert desk.worker.is_quiet(), "nobody knows whether that will ever be one"
+
+
+def test_a_file_that_is_stuck_counts_as_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    seen: list[tuple[int, float]] = []
+    monkeypatch.setattr(desk.worker._counts, "files", lambda _, waiting, oldest_s: seen.append((waiting, oldest_s)))
+    desk.leave("a.csv")
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "replace", full)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space left"):
+                desk.round()
+    assert [waiting for waiting, _ in seen] == [1, 1, 1] and seen[-1][1] > 0
+    desk.round()
+    assert seen[-1] == (0, 0.0)

@@ -694,8 +694,8 @@ class Reconciler:
     ) -> list[Standing]:
         """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed.
 
-        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure, where that is not what is
-        known now.
+        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure,
+        where that is not what is known now.
         """
         wanted = [one for one in standing if one.action == "correct" and one.state == variances.OPEN]
         if not wanted:

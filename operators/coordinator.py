@@ -217,12 +217,12 @@ class Coordinator:
         found.refused.discard(name_of(row.item, row.place, row.lot))
         return True
 
-    def refuse(self, refusal: Refusal, source: str, statement_id: str, as_of: int | None, name: str) -> None:
+    def refuse(self, refusal: Refusal, source: str, statement_id: str, name: str) -> None:
         """Note a row that was refused before any shard saw it; `name`: what tells it from the statement's others."""
         self._words.refusals.append(refusal)
         if not source or not statement_id:
             return
-        found = self._known(source, statement_id, self._clock() if as_of is None else as_of)
+        found = self._known(source, statement_id, self._clock())
         if found.state == PENDING:
             found.refused.add(name)
             self._changed.add(found.key)
@@ -501,3 +501,21 @@ _SUMMED = ("agreed", "in_variance", "not_compared", "refused", "absent", "duplic
 def name_of(item: str, place: str, lot: str) -> str:
     """Name a row within its statement."""
     return f"{item} {place} {lot}"
+
+
+def named_in(value: bytes | None, place: str) -> tuple[str, str, str]:
+    """Give whose row a refused message is, as far as it can be read: source, statement_id, and its name within it.
+
+    `place`: what it is named by where its item or location cannot be read. All but that is empty for what is no row.
+    """
+    try:
+        said = msgspec.json.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", "", place
+    if not isinstance(said, dict) or said.get("type") not in ("stock_stated", "promise_stated"):
+        return "", "", place
+    told = {name: said.get(name) for name in ("source", "statement_id", "item", "location", "channel", "lot")}
+    plain = {name: text if isinstance(text, str) else "" for name, text in told.items()}
+    where = plain["location"] or plain["channel"]
+    name = name_of(plain["item"], where, plain["lot"]) if plain["item"] and where else place
+    return plain["source"], plain["statement_id"], name

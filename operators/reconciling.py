@@ -304,7 +304,13 @@ class Reconciler:
             tally.not_compared += 1
         standing = item.rare.variances if item.rare is not None else {}
         keys = {name: variance_key(row.source, item.code, row.place, row.lot, name) for name in compared}
-        is_known_here = any(keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared)
+        is_disputed = any(
+            (one.source, one.place, one.lot) == (row.source, row.place, row.lot)
+            for one in (item.rare.judged.values() if item.rare is not None else ())
+        )
+        is_known_here = is_disputed or any(
+            keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared
+        )
         # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
         if differing or is_known_here or (row.type == STOCK_STATED and ours.own_hold(item, row.place)[0]):
             stated = {name: theirs[name] for name in compared}
@@ -694,8 +700,8 @@ class Reconciler:
     ) -> list[Standing]:
         """Correct what the rules say of one row; what they do not let pass acts as `ask`. Gives what changed.
 
-        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure,
-        where that is not what is known now.
+        `stated`: all that the row says, also what agrees. `judged`: what ours was, by measure, where that is not what
+        is known now.
         """
         wanted = [one for one in standing if one.action == "correct" and one.state == variances.OPEN]
         if not wanted:

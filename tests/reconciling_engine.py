@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from operators.coordinator import Coordinator, CoordinatorConfig, name_of
+from operators.coordinator import Coordinator, CoordinatorConfig, named_in
 from operators.decisions import read_decision
 from operators.decode import DecoderConfig
 from operators.reference import unpack_reconciliation
@@ -82,12 +82,7 @@ class Reconciling(Engine):
         said = self.statements.decode(origin, recorded_at_us, True)
         assert said is not None
         if isinstance(said, Refusal):
-            fields = json.loads(value) if value.startswith(b"{") else {}
-            place = fields.get("location") or fields.get("channel") or ""
-            name = name_of(str(fields.get("item", "")), str(place), str(fields.get("lot") or ""))
-            named = (str(fields.get("source", "")), str(fields.get("statement_id", "")))
-            is_row = str(fields.get("type", "")).endswith("_stated")
-            self.coordinator.refuse(said, *(named if is_row else ("", "")), None, name)
+            self.coordinator.refuse(said, *named_in(value, str(origin.offset)))
             self.letters.append(said)
             return said.code
         if not said.is_row:

@@ -105,6 +105,8 @@ class Book:
         self.variances: dict[VarianceKey, Variance] = {}
         #: by (item, location): what source reconciliation was last told to withhold
         self.withheld: dict[tuple[str, str], int] = {}
+        #: since when something has been withheld there without a break
+        self.held_since: dict[tuple[str, str], int] = {}
         self.corrections: list[Correction] = []
 
     # Statements.
@@ -169,9 +171,17 @@ class Book:
 
     def _is_plain(self, variance: Variance, more: int) -> bool:
         """Whether a correction needs no person; `more`: what it would add to what is on hand and not quarantined."""
-        if variance.cause in DOUBTFUL or not is_countable(self.model, variance):
+        theirs = variance.row
+        contradicts_itself = theirs.get("quarantined", 0) > theirs.get("on_hand", self._on_hand(variance))
+        beside = theirs.get("on_hand")
+        if variance.cause in DOUBTFUL or contradicts_itself or not is_countable(self.model, variance, beside):
             return False
         return more <= 0 or variance.cause not in NOT_UPWARDS
+
+    def _on_hand(self, variance: Variance) -> int:
+        cell = variance.cell
+        past = Past(self.model, cell.item, until(self.model.units_of.get(cell.item, []), variance.as_of))
+        return past.counted(cell.item, cell.place, cell.lot, "on_hand")
 
     # What came since.
 
@@ -213,7 +223,11 @@ class Book:
 
     # What is withheld.
 
-    def hold(self) -> dict[tuple[str, str], int]:
+    def held_too_long(self, now: int, alert: int) -> set[tuple[str, str]]:
+        """Give where something has been withheld for longer than that."""
+        return {at for at, since in self.held_since.items() if now - since > alert}
+
+    def hold(self, now: int) -> dict[tuple[str, str], int]:
         """Say which open variances are held, and give what is to be withheld now where that has changed."""
         rows: dict[str, list[Variance]] = {}
         for variance in self.variances.values():
@@ -233,6 +247,10 @@ class Book:
             amount = max(sums.get(at, {}).values(), default=0)
             if amount != self.withheld.get(at, 0):
                 changed[at] = self.withheld[at] = amount
+                if amount:
+                    self.held_since.setdefault(at, now)
+                else:
+                    self.held_since.pop(at, None)
         return changed
 
 
@@ -269,8 +287,8 @@ def has_lots(model: Model, variance: Variance) -> bool:
     return bool(past.lots_there(cell.item, cell.place))
 
 
-def is_countable(model: Model, variance: Variance) -> bool:
-    """Whether a count can say what they say of it."""
+def is_countable(model: Model, variance: Variance, beside: int | None = None) -> bool:
+    """Whether a count can say what they say of it; `beside`: the on_hand that it says too, if that is not ours."""
     cell = variance.cell
     if cell.measure not in COUNTED or variance.is_apart:
         return False
@@ -279,8 +297,9 @@ def is_countable(model: Model, variance: Variance) -> bool:
     past = Past(model, cell.item, until(model.units_of.get(cell.item, []), variance.as_of))
     if cell.measure == "quarantined" and cell.lot is not None and past.is_held(cell.item, cell.lot, cell.place):
         return False
-    on_hand = variance.row.get("on_hand", past.counted(cell.item, cell.place, cell.lot, "on_hand"))
-    return on_hand >= 0 and variance.row.get("quarantined", 0) <= on_hand
+    if cell.measure == "on_hand":
+        return variance.theirs >= 0
+    return variance.theirs <= (past.counted(cell.item, cell.place, cell.lot, "on_hand") if beside is None else beside)
 
 
 def count_of(model: Model, corrected: list[Variance]) -> Correction:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import engine, feed, intake, letters, numbers, translating
+from flows.cli import engine, feed, intake, letters, numbers, reconciling, translating
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -87,8 +87,12 @@ def _gather() -> None:
     app.command()(engine.republish)
     app.command()(numbers.items)
     app.command()(engine.status)
+    app.command()(reconciling.reconcile)
+    app.command()(reconciling.statements)
+    app.command()(reconciling.state)
     app.add_typer(engine.topics_app, name="topics")
     app.add_typer(letters.letters_app, name="dead-letters")
+    app.add_typer(reconciling.variances_app, name="variances")
 
 
 _gather()

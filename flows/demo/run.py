@@ -21,7 +21,7 @@ from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from flows.audit.compare import SHOWN_MAX, Report, audit, percentile
-from flows.demo import scenario, world
+from flows.demo import night, scenario, world
 from flows.demo.engine import Engine, EngineError
 from flows.demo.scenario import Delivery, Scenario
 from flows.demo.shoppers import Shoppers
@@ -40,7 +40,7 @@ CATCH_UP_SECONDS_MAX = 120.0
 DOWN_S = 1.5
 FRAME_S = 0.1
 HOT_ITEMS = tuple(world.item_code(number) for number in range(world.FLASH_COUNT + 9))
-CONFIG = '[sources.shop-plugin]\nmay_send = ["order_placed"]\n'
+CONFIG = '[sources.shop-plugin]\nmay_send = ["order_placed"]\n[sources.erp]\nsettle = "0s"\n'
 
 
 def play(seconds: int, seed: int, keep: bool) -> int:
@@ -74,10 +74,11 @@ def play(seconds: int, seed: int, keep: bool) -> int:
         stage = _Stage(settings, engine, console, seconds, seed)
         stack.callback(stage.close)
         report = stage.play()
+        is_explained = night.play(settings, lambda: engine.catch_up(CATCH_UP_SECONDS_MAX), console)
         _tell(console, report, stage, time.monotonic() - began)
         if keep:
             _keep(console, settings, folder)
-        return 0 if report.is_right else 1
+        return 0 if report.is_right and is_explained else 1
 
 
 class _Stage:

@@ -17,7 +17,7 @@ from flows.kafka.clients import CONNECT_TIMEOUT_S, Reasons, client_config
 from flows.kafka.topics import plan
 from schemas.setting_values import duration_text
 from schemas.settings import Settings
-from schemas.topics import ALIASES, INPUTS, REFERENCE, raw_topic
+from schemas.topics import ALIASES, DECISIONS, INPUTS, REFERENCE, STATEMENTS, raw_topic
 
 CREATE = "run: atp topics create"
 
@@ -55,7 +55,7 @@ def kafka_findings(settings: Settings) -> Iterator[Finding]:
         f"{name} takes {configs[name]['max.message.bytes']} bytes a batch"
         for name in there
         if int(configs[name]["max.message.bytes"]) < settings.max_message_bytes
-        and name in {settings.topic(n) for n in (*INPUTS, "inventory.dead_letters")}
+        and name in {settings.topic(n) for n in (*INPUTS, STATEMENTS, "inventory.dead_letters")}
     ]
     if small:
         yield Finding(
@@ -75,8 +75,8 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
 
 
 def _logged(settings: Settings) -> list[str]:
-    """Full names of what is told and kept for ever: events, and what other systems send."""
-    return [settings.topic(name) for name in (*INPUTS, *map(raw_topic, settings.raw_sources()))]
+    """Full names of what is told and kept for ever: events, statements, decisions, what other systems send."""
+    return [settings.topic(name) for name in (*INPUTS, STATEMENTS, DECISIONS, *map(raw_topic, settings.raw_sources()))]
 
 
 def _inputs(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:

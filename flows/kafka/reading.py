@@ -19,6 +19,8 @@ SILENCE_S = 20.0
 POLL_MAX = 1000
 #: A poll waits for as many messages as it may give: at the end of a topic, for this long.
 POLL_S = 0.02
+#: How long one look of whoever follows may take.
+FOLLOW_S = 0.2
 NAMED_MAX = 3
 
 Place = tuple[str, int, int]
@@ -160,11 +162,11 @@ class TopicReader:
             if found:
                 yield found
 
-    def follow(self, starts: dict[Part, int]) -> Iterator[Any]:
-        """Give every message from these offsets on, for ever."""
+    def follow(self, starts: dict[Part, int], is_over: Callable[[], bool] = lambda: False) -> Iterator[Any]:
+        """Give every message from these offsets on, until `is_over`, which is asked several times a second."""
         self._consumer.assign([TopicPartition(*part, offset) for part, offset in starts.items()])
-        while True:
-            for message in self._consumer.consume(POLL_MAX, 0.2):
+        while not is_over():
+            for message in self._consumer.consume(POLL_MAX, FOLLOW_S):
                 error = message.error()
                 if error is None:
                     yield message

@@ -77,6 +77,44 @@ GROUPS: Final = (
         ),
     ),
     Group(
+        "Do they agree with what others state",
+        (
+            _of_engine(
+                "atp_variance_explained_percent",
+                GAUGE,
+                "source age",
+                "Of the units in open and held variances, those of a known cause; age is all, or one of those below.",
+            ),
+            _of_engine(
+                "atp_variances",
+                GAUGE,
+                "source cause state age",
+                "Variances that are open or held now; age, since they were first seen, is day, week or older.",
+            ),
+            _of_engine(
+                "atp_variance_units", GAUGE, "source cause state age", "By how many base units they differ, in all."
+            ),
+            _of_engine(
+                "atp_variance_value",
+                GAUGE,
+                "source cause state age",
+                "What these units are worth, of items that have a unit_value.",
+            ),
+            _of_engine(
+                "atp_statement_accepted_timestamp_seconds",
+                GAUGE,
+                "source",
+                "The moment (as_of) of the newest accepted statement.",
+            ),
+            _of_engine(
+                "atp_statement_missing",
+                GAUGE,
+                "source",
+                "1 while a source with statement_every has no accepted statement of a moment within that time.",
+            ),
+        ),
+    ),
+    Group(
         "Are they fresh",
         (
             _of_worker(

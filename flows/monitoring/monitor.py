@@ -20,6 +20,7 @@ from flows.monitoring import health
 from flows.monitoring.catalog import SPECS, WORKER
 from flows.monitoring.lag import LagWatch, Row
 from flows.monitoring.memory import share_of
+from flows.monitoring.variance_watch import VarianceWatch
 from schemas.settings import Settings
 
 #: Within what a scrape (10 s by default) and a health check (3 s in the container) must have their answer.
@@ -73,6 +74,7 @@ class Monitor:
         self._lost: Mapping[str, str] = {}
         self._is_kept = False
         self._lag = LagWatch(settings)
+        self._variances = VarianceWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
         self._size: tuple[float, int] = (-SIZE_EVERY_S, 0)
         #: the newest row of each partition: what is in Redis stays there while workers are started again
@@ -92,6 +94,7 @@ class Monitor:
         """The workers of a run have been started."""
         self._parts, self._token = frozenset(parts), token
         self._lag.follow(self._parts)
+        self._variances.start()
         with self._lock:
             self._members = members
         self._phase = ""
@@ -119,6 +122,7 @@ class Monitor:
     def close(self) -> None:
         """Look and ask no more."""
         self._lag.close()
+        self._variances.close()
         self._pool.shutdown(wait=False)
 
     # --- health ------------------------------------------------------------------------------------------------------
@@ -203,6 +207,7 @@ class Monitor:
             yield "atp_ready", {"check": check.name}, float(check.is_ok)
         for number in range(self._settings.workers):
             yield "atp_worker_up", {"worker": str(number)}, float(reports.get(number) is not None)
+        yield from self._variances.samples()
         yield "atp_worker_restarts", {}, self._restarts
         yield "atp_run_token", {}, self._token
         yield "atp_memory_limit_bytes", {}, share_of(self._settings)

@@ -172,8 +172,8 @@ class EventPart(StatefulSourcePartition[Word, bytes]):
         if code == KafkaError._PARTITION_EOF:
             self._caught_up = True
             self._reader.consumer.complaints.forget(self.name)
-            end: int = message.offset()
-            return max(position, end)  # what lies between are transaction markers
+            end: int = message.offset() if self._end is None else min(message.offset(), self._end)
+            return max(position, end)  # what lies between are transaction markers; what came later is the next run's
         if code == KafkaError._AUTO_OFFSET_RESET:
             self._gap = (
                 f"{self.name}: offset {position}, where this engine has to go on, is not in Kafka any more "

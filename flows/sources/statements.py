@@ -26,7 +26,7 @@ from flows.runtime.run import Shared, now
 from flows.sources.history import History
 from flows.sources.waiting import Range, Waiting, bucket_of
 from flows.sources.words import Word, to_shard, to_sink
-from operators.coordinator import Coordinator, name_of
+from operators.coordinator import Coordinator, named_in
 from operators.decisions import read_decision
 from operators.reference import unpack_reconciliation
 from operators.route import shard_of
@@ -75,6 +75,10 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             coordinator_config(settings), now, shared.run.token, saved.coordinator if saved.coordinator else None
         )
         self._snapshots, self._is_snapped = 0, False
+        #: snapshots whose epochs went through every sink, and how many were taken when shards were told something last
+        self._finished = self._told = 0
+        #: the next offset of the tallies
+        self._tallied = 0
         self._statements, self._decisions = settings.topic(STATEMENTS), settings.topic(DECISIONS)
         self._tallies = settings.topic(TALLIES)
         self._complaints = Complaints()
@@ -101,6 +105,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
                     place = TopicPartition(name, number)
                     end = span_of(self._head, place)[1]
                     if name == self._tallies:
+                        self._tallied = end
                         assigned.append(TopicPartition(name, number, end))
                         continue
                     part = part_name(name, number)
@@ -126,7 +131,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             self._shared.has_statements = False
             raise StopIteration
         if self._is_snapped:
-            self._is_snapped = False
+            self._is_snapped, self._finished = False, self._snapshots
             self.coordinator.epoch_finished()
         self._hear_rules()
         out: list[Word] = []
@@ -147,6 +152,8 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         if words.refusals:
             out.append(to_shard(0, UnitBatch("", -1, [], words.refusals)))
         self._is_busy = count > 0 or bool(out)
+        if out:
+            self._told = self._snapshots
         if not out and self._run.until_caught_up and self._is_through():
             self._shared.has_statements = False
             raise StopIteration
@@ -196,6 +203,10 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             return False
         if not (self._waiting or self.coordinator.statements):
             return True
+        if self._finished <= self._told:
+            return False  # what shards say to what they were told may not be written yet
+        if self._tallied < span_of(self._head, TopicPartition(self._tallies, 0))[1]:
+            return False
         until = self._fence.passed_at
         return until >= self._fence.first_wanted and not self._has_due(until) and not self.coordinator.is_due(until)
 
@@ -218,6 +229,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             if error is not None:
                 self._note_error(message, error)
             elif topic == self._tallies:
+                self._tallied = message.offset() + 1
                 self.coordinator.tally(_tally.decode(message.value()))
             else:
                 part = part_name(topic, message.partition())
@@ -240,7 +252,10 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             self._complaints.forget(message.topic())
             if message.topic() != self._tallies:
                 part = part_name(message.topic(), message.partition())
-                self._positions[part] = max(self._positions.get(part, 0), message.offset())
+                end = message.offset()
+                if self._run.until_caught_up:
+                    end = min(end, self._ends[part])
+                self._positions[part] = max(self._positions.get(part, 0), end)
         elif self._complaints.is_new(message.topic(), error):
             log.warning(
                 f"statements: {error}",
@@ -251,7 +266,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
     def _take_decision(self, origin: Origin, decided: dict[int, list[Decided]]) -> None:
         said = read_decision(origin)
         if isinstance(said, Refusal):
-            self.coordinator.refuse(said, "", "", None, "")
+            self.coordinator.refuse(said, "", "", "")
         else:
             decided.setdefault(shard_of(said.item, self._run.settings.shards), []).append(said)
 
@@ -272,8 +287,8 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
                 self.coordinator.wait_for(said.source, said.statement_id, said.as_of)
 
     def _refuse(self, refusal: Refusal, origin: Origin) -> None:
-        source, statement_id, as_of, name = _named(origin)
-        self.coordinator.refuse(refusal, source, statement_id, as_of, name)
+        place = f"{origin.topic}/{origin.partition}/{origin.offset}"
+        self.coordinator.refuse(refusal, *named_in(origin.value, place))
 
     def _due(self, row: Stated, origin: Origin) -> int:
         """Give J, in microseconds; what is refused in any case does not wait."""
@@ -377,20 +392,3 @@ def _origin_of(message: Any) -> Origin:
         message.key(),
         message.value(),
     )
-
-
-def _named(origin: Origin) -> tuple[str, str, int | None, str]:
-    """Give whose row a refused message is, as far as it can be read: (source, statement_id, as_of, its name)."""
-    place = f"{origin.topic}/{origin.partition}/{origin.offset}"
-    try:
-        said = msgspec.json.decode(origin.value or b"")
-    except (msgspec.DecodeError, RecursionError):
-        return "", "", None, place
-    if not isinstance(said, dict) or said.get("type") not in ("stock_stated", "promise_stated"):
-        return "", "", None, place
-    texts = {name: said.get(name) for name in ("source", "statement_id", "item", "location", "channel", "lot")}
-    plain = {name: value if isinstance(value, str) else "" for name, value in texts.items()}
-    name = place
-    if plain["item"] and (plain["location"] or plain["channel"]):
-        name = name_of(plain["item"], plain["location"] or plain["channel"], plain["lot"])
-    return plain["source"], plain["statement_id"], None, name

@@ -29,6 +29,9 @@ from flows.embedded import Servers, kafka_jars
 from flows.embedded.child import HOST, free_port
 from flows.settings import client_options, load_settings, redis_address
 from operators.adapters.kinds import read_mapping
+from schemas.explanations import CAUSES, REASONS
+from schemas.variances import REASONS as REJECTED_FOR
+from schemas.variances import VARIANCE_CAUSES
 from tests.conftest import ROOT
 from tests.place import Place
 from tests.prometheus import queries
@@ -241,6 +244,20 @@ def test_connecting(tmp_path: Path) -> None:
     assert kind.name == "x12" and read.model_dump()["measures"] == {"17": "on_hand", "QH": "quarantined"}
 
 
+def test_a_day_of_reconciling(alone: Place) -> None:
+    reader = alone.reader("reconciling")
+    reader.env["ATP_STATE__DIR"] = str(reader.folder / "state")
+    reader.shell("docs/reconciling.md")
+
+
+def test_causes_and_reasons_are_told_in_the_words_of_the_commands() -> None:
+    text = (ROOT / "docs" / "reconciling.md").read_text("utf-8")
+    for table in (CAUSES, REASONS):
+        rows = [f"| `{name}` | {said.meaning} | {said.remedy} |" for name, said in table.items()]
+        assert "\n".join(rows) in text
+    assert tuple(CAUSES) == VARIANCE_CAUSES and tuple(REASONS) == REJECTED_FOR
+
+
 def test_the_settings_for_security_are_settings(tmp_path: Path) -> None:
     text = "\n".join(snippet.text for snippet in blocks("docs/security.md", "toml"))
     text = re.sub(r"^# (tls_\w+ = )", r"\1", text, flags=re.M)
@@ -368,6 +385,7 @@ RUN = {
     },
     "docs/import.md": {"sh": "test_the_first_load"},
     "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
+    "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},
     "docs/security.md": {"toml": "test_the_settings_for_security_are_settings", "": "tests/guarded.py"},
     "docs/operations.md": {"sh": "tests/docs/test_operations.py"},

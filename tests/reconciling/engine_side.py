@@ -150,6 +150,11 @@ class EngineSide:
         scale: int = measure_of(found).scale
         return scale
 
+    def alerts(self) -> set[str]:
+        """Give the open held_too_long exceptions, as item and location."""
+        self.engine.pass_time(self.engine.clock)
+        return {f"{item}:{place}" for item, code, place, _ in self.engine.raised if code == "held_too_long"}
+
     def complaints(self) -> set[str]:
         """Give the open statement_rejected exceptions."""
         return {reference for _, code, _, reference in self.engine.raised if code == "statement_rejected"}

@@ -150,6 +150,8 @@ class StatedHistory:
                 measures |= {name: figures.get(name, 0) for name in MEASURES[2:]}
                 if figures:
                     measures["available"] += past.safety_stock(item, location, None)
+                if pick.random() < 0.3:  # of these alone, which are soon not known any more
+                    measures = {name: q for name, q in measures.items() if name not in COUNTED}
             said = {name: q for name, q in measures.items() if q >= 0 or name in MAY_BE_NEGATIVE}
             scale = self.model.items[item]["measure"][1]
             fields = {name: f"{quantity}e-{scale}" if scale else quantity for name, quantity in said.items()}

@@ -45,6 +45,10 @@ class Side(Protocol):
         """Give what is withheld because of them, by "item:location", where it is not 0."""
         ...
 
+    def alerts(self) -> set[str]:
+        """Give where something is withheld for longer than a day, as item:location."""
+        ...
+
     def complaints(self) -> set[str]:
         """Give the open statement_rejected exceptions."""
         ...
@@ -76,6 +80,8 @@ def check(story: Story, side: Side) -> None:
         assert side.withheld() == story.withheld
     if story.corrections is not None:
         assert _sorted(side.corrections) == _sorted(story.corrections)
+    if story.alerts is not None:
+        assert side.alerts() == story.alerts
     if story.complaints is not None:
         assert side.complaints() == story.complaints
     assert side.refusals == []

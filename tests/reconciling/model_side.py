@@ -92,7 +92,7 @@ class ModelSide:
         for _ in range(100):
             self.reconciliation.judge(self.clock)
             book = self.reconciliation.book
-            changed = book.hold()
+            changed = book.hold(self.clock)
             written, book.corrections = book.corrections, []
             for (item, location), amount in sorted(changed.items()):
                 self._write("stock_withheld", f"hold-{next(self.offsets)}", self.clock, item, location, quantity=amount)
@@ -160,6 +160,7 @@ class ModelSide:
         return {
             ":".join(key): {
                 "id": variance.id,
+                "measure": variance.cell.measure,
                 "statement_id": variance.statement_id,
                 "as_of": variance.as_of,
                 "ours": variance.ours,
@@ -181,6 +182,10 @@ class ModelSide:
         """Give what source reconciliation withholds, by item and location, without what is 0."""
         held = self.reconciliation.book.withheld.items()
         return {f"{item}:{location}": amount for (item, location), amount in held if amount}
+
+    def alerts(self) -> set[str]:
+        """Give where something is withheld for longer than a day."""
+        return {":".join(at) for at in self.reconciliation.book.held_too_long(self.clock, 24 * HOUR)}
 
     def complaints(self) -> set[str]:
         """Give the statements that were rejected and have no successor yet."""

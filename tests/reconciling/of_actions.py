@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from tests.reconciling.story import Story, count, decided, did, moment, rule, stated
 
+DAY = 86_400_000_000
 TEN = did("10:00", "stock_received", 10)
 KEY = "erp:SHOVEL:DC1::on_hand"
 QUARANTINED = "erp:SHOVEL:DC1::quarantined"
@@ -266,9 +267,28 @@ HOLDS = (
     ),
     Story(
         "a hold never ends by time",
-        (TEN, HOLD, *LESS, ("time", moment("12:00") + 5 * 86_400_000_000)),
+        (TEN, HOLD, *LESS, ("time", moment("12:00") + 5 * DAY)),
         variances={KEY: {"state": "held"}},
         withheld={"SHOVEL:DC1": 6},
+        alerts={"SHOVEL:DC1"},
+    ),
+    Story(
+        "for a day it may be held",
+        (TEN, HOLD, *LESS, ("time", moment("12:00") + DAY)),
+        withheld={"SHOVEL:DC1": 6},
+        alerts=set(),
+    ),
+    Story(
+        "what was held too long is over when it ends",
+        (
+            TEN,
+            HOLD,
+            *LESS,
+            ("time", moment("12:00") + 2 * DAY),
+            ("decide", (KEY, "accept", "", "ann", "seen", moment("12:01") + 2 * DAY)),
+        ),
+        withheld={},
+        alerts=set(),
     ),
     Story(
         "it ends with the statement that agrees",
@@ -499,8 +519,8 @@ PEOPLE = (
             TEN,
             ASK,
             *LESS,
-            ("time", moment("12:00") + 24 * 3_600_000_000),
-            ("decide", (KEY, "correct", "", "ann", "seen", moment("12:01") + 24 * 3_600_000_000)),
+            ("time", moment("12:00") + DAY),
+            ("decide", (KEY, "correct", "", "ann", "seen", moment("12:01") + DAY)),
         ),
         variances={KEY: {"state": "held"}},
         corrections=[],

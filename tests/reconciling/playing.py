@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flows.audit.model import Model
+from flows.audit.stated import COUNTED
 from tests.histories import SKEW, WINDOW
 from tests.playing import compare as compare_numbers
 from tests.reconciling.engine_side import EngineSide
@@ -50,6 +51,7 @@ def same(model: ModelSide, engine: EngineSide, where: str) -> None:
     assert engine.statements == model.statements, f"{where}: statements"
     for name in model.statements:
         ours, right = engine.status(name), model.status(name)
+        ours, right = _without_old_figures(ours), _without_old_figures(right)
         # What is not due waits in Kafka unread: that it repeats or contradicts is known when it is judged.
         for told in STATUS if right["verdict"] != "pending" else PENDING:
             assert ours[told] == right[told], f"{where}: {told} of {name}: {ours[told]}, expected {right[told]}"
@@ -62,17 +64,34 @@ def same(model: ModelSide, engine: EngineSide, where: str) -> None:
             if told in ("ours", "difference") and right["state"] not in ("open", "held"):
                 continue  # of what is settled nobody follows any more what is ours
             ours = found[key][told]
+            if told == "cause" and right["cause"] == "stale" and right["measure"] not in (*COUNTED, "atp"):
+                continue  # what else was at a moment that has passed only a whole history tells
             if told == "decided_by" and right["state"] not in ("corrected", "accepted", "rejected"):
                 continue  # a rule that only holds or resolves may be named, or not
             assert ours == right[told], f"{where}: {told} of {key}: {ours}, expected {right[told]} ({right})"
         if right["cause"] in BY_UNITS:
-            shown = found[key]["evidence"]
+            # A second count of a row has another id, which is its writer's own affair.
+            shown = {event_id.partition(".")[0] for event_id in found[key]["evidence"]}
+            right["evidence"] = {event_id.partition(".")[0] for event_id in right["evidence"]}
             assert shown <= right["evidence"], f"{where}: evidence of {key}: {shown}, expected {right['evidence']}"
-            assert bool(shown) == bool(right["evidence"]), f"{where}: {key} without evidence: {right['evidence']}"
+            # What was announced more than a day ago may still be on its way, and is not read again.
+            is_shown = bool(shown) or not right["evidence"] or right["cause"] == "missing_here"
+            assert is_shown, f"{where}: {key} without evidence: {right['evidence']}"
     assert engine.withheld() == model.withheld(), f"{where}: withheld"
     assert in_order(engine.corrections) == in_order(model.corrections), f"{where}: corrections"
     assert engine.complaints() == model.complaints(), f"{where}: complaints"
+    assert engine.alerts() == model.alerts(), f"{where}: held too long"
     assert engine.refusals == model.refusals == [], f"{where}: what was written was refused"
+
+
+def _without_old_figures(status: dict[str, Any]) -> dict[str, Any]:
+    """A status in which of reservations, claims and supply it is not asked whether theirs was ours once."""
+    causes = {measure: dict(named) for measure, named in status["causes"].items()}
+    others = [named for measure, named in causes.items() if measure not in (*COUNTED, "atp")]
+    for named in others:
+        named["unknown"] = named.pop("stale", 0) + named.get("unknown", 0)
+    known = {} if others else {"explained_percent": status["explained_percent"]}
+    return {**status, "causes": causes, "explained_percent": None, **known}
 
 
 def in_order(corrections: Iterable[dict[str, Any]]) -> list[list[tuple[str, str]]]:

@@ -50,7 +50,8 @@ class Story:
     as far as it is named; of each key whose variance is not mentioned there must be none, unless the story does not
     speak of variances at all (None). `withheld`: by "item:location" what source reconciliation withholds in the end,
     0 where it is not named. `corrections`: the counts that were written, in any order. `refused`: the code by position
-    in `told` (-1 is the last); nothing else is refused. `complaints`: the open statement_rejected exceptions.
+    in `told` (-1 is the last); nothing else is refused. `complaints`: the open statement_rejected exceptions. `alerts`:
+    where something is held too long, as "item:location".
     """
 
     sentence: str
@@ -61,6 +62,7 @@ class Story:
     corrections: list[dict[str, Any]] | None = None
     refused: dict[int, str] = field(default_factory=dict)
     complaints: set[str] | None = None
+    alerts: set[str] | None = None
 
     def __str__(self) -> str:
         return self.sentence.replace(" ", "_")

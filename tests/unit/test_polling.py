@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ class Message:
     def __init__(self, offset: int) -> None:
         self._offset = offset
 
-    def error(self) -> None:
+    def error(self) -> Any:
         return None
 
     def offset(self) -> int:
@@ -47,6 +47,13 @@ class Message:
 
     def headers(self) -> None:
         return None
+
+
+class EndOfPartition(Message):
+    """What librdkafka says at the end of a partition, whose next offset it names."""
+
+    def error(self) -> Any:
+        return KafkaError(KafkaError._PARTITION_EOF)
 
 
 class Log:
@@ -293,6 +300,21 @@ def test_who_catches_up_ends_with_the_last_of_them() -> None:
             part.next_batch()
         assert position(part.snapshot()) == 2
         part.close()
+
+
+def test_the_end_of_a_partition_passes_over_nothing_that_came_since_the_run_began() -> None:
+    process = Process(until_caught_up=True, ends=2)
+    process.epoch()
+    process.log.append(0, 5)  # three more than there were when the run began, and read before the others are through
+    process.log.queues["inventory.orders", 0].append(EndOfPartition(5))
+    process.read()
+    assert position(process.leader.snapshot()) == 2, "the next run reads what came"
+    other = Process()
+    other.epoch()
+    other.log.append(0, 2)
+    other.log.queues["inventory.orders", 0].append(EndOfPartition(3))  # a transaction's marker stands at 2
+    other.read()
+    assert position(other.leader.snapshot()) == 3
 
 
 def test_who_polled_hands_that_on_and_what_its_last_snapshot_held_is_not_told() -> None:

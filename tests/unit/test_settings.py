@@ -166,7 +166,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"redis.url": "unix://"}, 'got "unix://"'),
         ({"redis.prefix": "ü:"}, "redis.prefix: expected at most 200 printable ASCII characters without spaces"),
         ({"redis.prefix": "a b"}, 'got "a b"'),
-        ({"topics.prefix": "eu:"}, "topics.prefix: expected at most 222 characters of A-Z a-z 0-9 . _ -"),
+        ({"topics.prefix": "eu:"}, "topics.prefix: expected at most 221 characters of A-Z a-z 0-9 . _ -"),
         ({"state.dir": ""}, 'state.dir: expected a folder such as "state"'),
     ],
 )
@@ -545,7 +545,7 @@ def test_a_prefix_is_put_in_front_as_it_stands_and_leaves_room_for_every_topic()
     longest = "p" * (TOPIC_LENGTH_MAX - max(len(name) for name in topics.ALL))
     settings = load("", {"topics.prefix": longest})
     assert max(len(settings.topic(name)) for name in topics.ALL) == TOPIC_LENGTH_MAX
-    assert fault("", {"topics.prefix": longest + "p"}).startswith("topics.prefix: expected at most 222")
+    assert fault("", {"topics.prefix": longest + "p"}).startswith("topics.prefix: expected at most 221")
 
 
 def test_settings_are_frozen_and_travel_to_other_processes() -> None:
@@ -642,6 +642,7 @@ def test_topic_names_are_storage() -> None:
         "inventory.dead_letters",
         "inventory.variances",
         "inventory.statements.status",
+        "inventory.statements.tallies",
     )
 
 

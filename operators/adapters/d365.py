@@ -212,6 +212,8 @@ def _set(account: Account, context: Context, mapping: D365Mapping, line: int, en
     if not free and blocked is None:
         account.ignore(line, "no_quantity")
         return
+    if blocked is not None and blocked < 0:
+        raise Refused(BAD_VALUE, f"quantities: expected 0 or more of blocked goods, got {blocked}")
     on_hand = sum(free, blocked or Decimal(0))
     measures: dict[str, int | str] = {"on_hand": plain(on_hand)}
     if blocked is not None:

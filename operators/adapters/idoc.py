@@ -129,8 +129,9 @@ def _order(account: Account, context: Context, mapping: IdocMapping, idoc: Node,
             steps.append((number, step))
         except Refused as refusal:
             account.refuse(number, refusal.code, str(refusal))
-    # A change has no number of its own: it is known by what it says.
-    said = (digest(repr([step for _, step in steps])),) if message == "ORDCHG" else ()
+    # A change has no number of its own: it is known by what it says, in their words, whatever aliases there are yet.
+    actions = [raw(node, "ACTION") for _, node in lines]
+    said = (digest(repr(sorted(zip(keys, names, quantities, actions, strict=True)))),) if message == "ORDCHG" else ()
     identity = make_id(message, order_id, *said)
     account.document(identity)
     if steps:

@@ -97,6 +97,9 @@ def body_of(rule: Rule, row: Row, context: Context, numbers: Numbers) -> dict[st
             raise Refused(MISSING_FIELD, "item: expected an item, got nothing")
         if not measures_in(fields):
             raise Refused(MISSING_FIELD, f"expected one of {', '.join(MEASURES)}, atp, got none")
+        for name, number in measures_in(fields).items():
+            if name not in _MAY_BE_BELOW_ZERO and is_below_zero(number):
+                raise Refused(BAD_VALUE, f"{name}: expected a number of 0 or more, got {number}")
         return fields
     spec = EVENTS[kind]
     if quantity is not None and kind not in _MAY_BE_ZERO:
@@ -121,6 +124,8 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
     return body
 
 
+#: measures of a statement
+_MAY_BE_BELOW_ZERO: Final = frozenset({"on_hand", "available"})
 #: what 0 is a word of its own for
 _MAY_BE_ZERO: Final = frozenset({"order_placed", "receipt_expected", "stock_counted", "stock_withheld"})
 

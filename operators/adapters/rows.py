@@ -18,8 +18,8 @@ from operators.adapters.json_reading import instant_of_text
 from operators.adapters.mapping import PROMISED, STATED, RowMapping, Rule, Take
 from operators.adapters.row_events import answers, body_of, measures_in, time_of, values_of
 from operators.adapters.statement import say_statement
-from operators.adapters.values import make_id
-from schemas.codes import BAD_VALUE, ID_LENGTH_MAX, MISSING_FIELD
+from operators.adapters.values import make_id, sub_id
+from schemas.codes import BAD_VALUE, MISSING_FIELD
 
 #: digits of an order that is a number, so that its text sorts as it does
 _WIDE: Final = 20
@@ -91,7 +91,7 @@ def _identity(mapping: RowMapping, first: MappedRow, raw: bytes) -> str:
             values = []
         if values and all(values):
             return make_id(*values)
-    return hashlib.sha256(raw).hexdigest()[:32]
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _said(row: MappedRow, mapping: RowMapping, context: Context, identity: str, unlike: str, number: int) -> _Said:
@@ -122,10 +122,7 @@ def _said(row: MappedRow, mapping: RowMapping, context: Context, identity: str, 
         return _Said([], _fact(remembering, row, found, identity, number), [], "")
     if stated:
         return _Said([], None, stated, "")
-    bodies = [
-        {"event_id": _own_id(rule, row, name) or make_id(*unlike.split(":"), name), **body}
-        for rule, name, body in found
-    ]
+    bodies = [{"event_id": _own_id(rule, row, name) or sub_id(unlike, name), **body} for rule, name, body in found]
     if bodies:
         return _Said(bodies, None, [], "")
     if not reason and mapping.otherwise == "refuse":
@@ -176,12 +173,9 @@ def _state(
     except Refused as refusal:
         account.refuse_all((row.line for row in stated), refusal)
         return
-    statement_id = (
-        identity if len(identity) <= ID_LENGTH_MAX // 2 else hashlib.sha256(identity.encode()).hexdigest()[:32]
-    )
     locations = list(statement.locations) or None
     say_statement(
-        account, context.source, statement_id, as_of, stated, locations=locations, is_all=statement.is_all and is_whole
+        account, context.source, identity, as_of, stated, locations=locations, is_all=statement.is_all and is_whole
     )
 
 

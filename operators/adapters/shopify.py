@@ -66,10 +66,10 @@ def _translate(document: Object, context: Context) -> Translation:
     topic = _topic_of(context.headers)
     shape = _TOPICS.get(topic, _TOPICS.get(topic.partition("/")[0], "")) if topic else _shape_of(document)
     if not shape:
-        if not topic:
+        if not topic and "draft_order" not in document:
             told = "expected an order, a fulfillment, a refund or an inventory level, got none of these"
             raise Refused(UNKNOWN_TYPE, f"the document: {told}")
-        account.ignore(account.line(topic), "not_about_quantities")
+        account.ignore(account.line(topic or "draft_order"), "not_about_quantities")
         return account.finish()
     read, plural = _READERS[shape]
     if plural not in document:
@@ -346,6 +346,8 @@ def _shape_of(document: Object) -> str:
 #: all words of one row stand in a document that is Shopify's, and in no other kind's
 _WORDS: Final = (
     (b'"line_items"', b'"financial_status"'),
+    (b'"order_number"', b'"financial_status"'),
+    (b'"draft_order"', b'"line_items"'),
     (b'"line_items"', b'"tracking_company"'),
     (b'"refund_line_items"',),
     (b'"order_edit"', b'"line_items"'),

@@ -96,6 +96,8 @@ def test_blocked_goods_are_part_of_what_is_there() -> None:
     assert read({**setting(), "quantities": amounts}, mapping).bodies()[1]["on_hand"] == 15
     counted = read({**setting(), "quantities": amounts}, {**mapping, "settings_are": "counts"}).bodies()[0]
     assert (counted["quantity"], counted["quarantined"]) == (15, 3)
+    minus = {**setting(), "quantities": {"iv": {"inbound": 1, "blocked": -1}}}
+    assert read(minus, mapping).refused() == {"bad_value": 1}
     below = {**setting(), "quantities": {"iv": {"inbound": -1}}}
     assert read(below).bodies()[1]["on_hand"] == -1
     assert read(below, {"settings_are": "counts"}).refused() == {"bad_value": 1}

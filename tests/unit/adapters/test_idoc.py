@@ -85,6 +85,11 @@ def test_another_envelope_is_no_other_order_and_a_change_is_known_by_what_it_say
     assert (placed["lines"][0]["quantity"], placed["occurred_at"]) == (5, "2026-03-05T07:00:00Z")
     assert (cancelled["type"], cancelled["lines"]) == ("order_cancelled", [{"line_id": "20", "item": "lamp"}])
     assert read(change, memory).ignored() == {"repeated": 2}
+    unknown = order(order_line("000010", "5", action="002"), order_line("000030", "1", "NEW"), message="ORDCHG")
+    early = checked(idoc.translate(unknown.encode(), context()), SAP)
+    aliases = AliasTable({**ALIASES, (SAP, "item", "NEW"): "new"})
+    late = checked(idoc.translate(unknown.encode(), Context(SAP, ZoneInfo("UTC"), NOON, aliases=aliases)), SAP)
+    assert early.documents == late.documents and early.refused() == {"unknown_alias": 1}
 
 
 def item(position: str, quantity: str, **more: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -245,6 +246,14 @@ def test_netsuites_other_lines_are_known_by_their_document() -> None:
     assert translation.ignored() == {"said_by_the_order": 1}
 
 
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "flows" / "adapters" / "mappings").glob("*.toml")), ids=lambda page: page.stem
+)
+def test_mappings_that_come_with_the_program_are_whole(page: Path) -> None:
+    kind, mapping = read_mapping(page.read_text("utf-8"), page.name)
+    assert kind.mapping is not None and isinstance(mapping, kind.mapping)
+
+
 def test_a_marketplaces_report_is_a_statement_by_status() -> None:
     damaged = ["customer_damaged_quantity", "warehouse_damaged_quantity", "distributor_damaged_quantity"]
     damaged += ["carrier_damaged_quantity", "defective_quantity", "expired_quantity", "total_researching_quantity"]
@@ -257,6 +266,24 @@ def test_a_marketplaces_report_is_a_statement_by_status() -> None:
     assert (lamp["available"], lamp["on_hand"], lamp["quarantined"]) == (211, 252, 28)
     assert (shade["on_hand"], shade["location"], shade["occurred_at"]) == (0, "berlin", "2026-03-02T10:00:00Z")
     assert read_csv("\n".join(rows), built_in("fba")).refused() == {"missing_field": 2}  # nobody says when
+
+
+def levels(**quantities: Any) -> dict[str, Any]:
+    named = [{"name": name, "quantity": quantity} for name, quantity in quantities.items()]
+    level = {"location": {"id": "Berlin"}, "quantities": named}
+    return {"data": {"inventoryItems": {"nodes": [{"sku": "SKU-1", "inventoryLevels": {"nodes": [level]}}]}}}
+
+
+def test_a_shops_quantities_by_name_are_one_row_and_a_new_name_is_refused() -> None:
+    known = built_in("shopify-levels", headers={"as_of": "2026-03-02T10:00:00Z"})
+    translation = read_json(
+        levels(available=5, on_hand=9, damaged=1, quality_control=2, committed=1, incoming=8), known
+    )
+    start, row, end = translation.bodies()
+    assert (row["available"], row["on_hand"], row["quarantined"], row["location"]) == (5, 9, 3, "berlin")
+    assert (start["rows"], end["rows"], translation.ignored()) == (1, 1, {"said_elsewhere": 2})
+    assert read_json(levels(on_hand=-1, quarantine=1), known).refused() == {"bad_value": 1}
+    assert read_json(levels(on_hand=-1, damaged=-1), known).refused() == {"bad_value": 1}
 
 
 STATEMENT = """

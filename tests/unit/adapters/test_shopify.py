@@ -250,6 +250,8 @@ def test_other_topics_are_ignored_by_name_and_other_documents_refused() -> None:
     translation = translated({"id": 1, "title": "Lamp"}, "products/update")
     assert translation.ignored() == {"not_about_quantities": 1}
     assert translation.lines[0].place == "products/update"
+    draft = {"draft_order": {"id": 1, "line_items": [line()]}}
+    assert translated(draft).ignored() == {"not_about_quantities": 1} and shopify.recognizes(written(draft), {})
     assert translated({"id": 1}).refused() == {"unknown_type": 1}
     assert translated([]).refused() == {"bad_value": 1}
 
@@ -270,6 +272,8 @@ def test_a_byte_order_mark_does_not_matter() -> None:
 def test_a_file_is_known_by_its_words() -> None:
     for document in (order(line()), fulfillment(), refund(part("return")), {"orders": [order(line())]}):
         assert shopify.recognizes(written(document), {})
+    bare = {"orders": [{"id": 1, "order_number": 1, "financial_status": "paid", "updated_at": "2026-03-02T10:00:00Z"}]}
+    assert shopify.recognizes(written(bare), {}) and translated(bare).ignored() == {"no_lines": 1}
     assert not shopify.recognizes(b'{"line_items": []}', {})
     assert shopify.recognizes(b"{}", {"x-shopify-topic": "products/create"})
 

@@ -227,10 +227,13 @@ def test_an_alias_that_comes_later_has_the_line_tried_again_and_no_other(world: 
     send_raw(world, DOCUMENTS[2])
     translate(world)
     before = len(world.read("inventory.warehouse"))
+    [letter] = atp(world, "dead-letters", "list", "--open", "--json").stdout.splitlines()
+    assert json.loads(letter)["code"] == "unknown_alias"
     send_alias(world, "RAKE", "RAKE-1")
     world.flush()
     translate(world)
     assert len(world.read("inventory.warehouse")) == before + 1
+    assert atp(world, "dead-letters", "list", "--open", "--json").stdout == ""
     assert_as_expected(world, DOCUMENTS[2])
     assert letters(world) == [("0001:7:W07", "unknown_alias")]
 

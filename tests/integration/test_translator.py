@@ -396,7 +396,6 @@ def test_a_redo_takes_back_and_tells_anew(world: Any) -> None:
     ],
 )
 def test_settings_that_cannot_be_used_end_it_with_a_sentence(world: Any, setting: str, sentence: str) -> None:
-    open_office(world, settings=f"[sources.acme]\n{setting}\n") if "aliases" not in setting else None
     world.config.write_text(f"[sources.acme]\n{setting}\n")
     ended = atp(world, "translate", "--until-caught-up")
     assert ended.returncode == 2 and sentence in ended.stderr, ended

@@ -227,10 +227,13 @@ def test_an_alias_that_comes_later_has_the_line_tried_again_and_no_other(world: 
     send_raw(world, DOCUMENTS[2])
     translate(world)
     before = len(world.read("inventory.warehouse"))
+    [letter] = atp(world, "dead-letters", "list", "--open", "--json").stdout.splitlines()
+    assert json.loads(letter)["code"] == "unknown_alias"
     send_alias(world, "RAKE", "RAKE-1")
     world.flush()
     translate(world)
     assert len(world.read("inventory.warehouse")) == before + 1
+    assert atp(world, "dead-letters", "list", "--open", "--json").stdout == ""
     assert_as_expected(world, DOCUMENTS[2])
     assert letters(world) == [("0001:7:W07", "unknown_alias")]
 
@@ -393,7 +396,6 @@ def test_a_redo_takes_back_and_tells_anew(world: Any) -> None:
     ],
 )
 def test_settings_that_cannot_be_used_end_it_with_a_sentence(world: Any, setting: str, sentence: str) -> None:
-    open_office(world, settings=f"[sources.acme]\n{setting}\n") if "aliases" not in setting else None
     world.config.write_text(f"[sources.acme]\n{setting}\n")
     ended = atp(world, "translate", "--until-caught-up")
     assert ended.returncode == 2 and sentence in ended.stderr, ended

@@ -118,6 +118,17 @@ def test_no_more_wait_than_may(line: Line, monkeypatch: pytest.MonkeyPatch, most
     assert len(line.alias("item:RAKE", "RAKE-1")) == tried
 
 
+@pytest.mark.parametrize(("room", "tried"), [(0, 1), (1, 2)])
+def test_no_more_bytes_of_accounts_wait_than_may(
+    line: Line, monkeypatch: pytest.MonkeyPatch, room: int, tried: int
+) -> None:
+    first, second = line.raw(received("RAKE", 1)), line.raw(received("RAKE", 2))
+    both = len(first.became) + len(second.became)
+    monkeypatch.setattr(steps, "WAITING_BYTES_MAX", both - 1 + room)
+    line.wait(first, second)
+    assert len(line.alias("item:RAKE", "RAKE-1")) == tried
+
+
 def test_an_alias_acts_on_the_next_message_also_where_another_was_looked_up_before(line: Line) -> None:
     line.alias("item:RAKE", "RAKE-1")
     assert line.raw(received("RAKE")).output[0]["item"] == "RAKE-1"

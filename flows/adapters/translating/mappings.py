@@ -18,6 +18,8 @@ _FOLDER = "mappings"
 def built_in() -> list[str]:
     """The names of the mappings that come with the program."""
     folder = files(_PACKAGE).joinpath(_FOLDER)
+    if not folder.is_dir():
+        return []
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 

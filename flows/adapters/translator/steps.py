@@ -45,6 +45,8 @@ from schemas.units import Refusal
 
 #: Messages of a source that wait for aliases. Those beyond are in their accounts like all: `--replay` has them.
 WAITING_MAX: Final = 10_000
+#: Of their accounts, which are in the snapshot of each epoch in which one comes: 50 bytes a line, so 300,000 lines.
+WAITING_BYTES_MAX: Final = 16_000_000
 #: What nobody spoke of for longer than any window may be is forgotten: what comes of it then is late.
 FORGOTTEN_AFTER_DAYS: Final = 400
 
@@ -273,9 +275,13 @@ class AliasStep(StatefulBatchLogic[AliasNews | Accounted, tuple[str, Any], bytes
         origin = accounted.raw.first
         name = f"{origin.topic}/{origin.partition}/{origin.offset}"
         self._waiting.pop(name, None)
-        if accounted.missing and len(self._waiting) < WAITING_MAX:
+        is_room = self._bytes() + len(accounted.became) <= WAITING_BYTES_MAX and len(self._waiting) < WAITING_MAX
+        if accounted.missing and is_room:
             place = (origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
             self._waiting[name] = Waiting(*place, sorted(accounted.missing), accounted.became)
+
+    def _bytes(self) -> int:
+        return sum(len(one.became) for one in self._waiting.values())
 
     def _due(self) -> list[tuple[str, Any]]:
         names = [

@@ -292,15 +292,11 @@ class EndedPart(EventPart):
 
 
 class SharedReader:
-    """What all event partitions of a process read with: one consumer, one decoder, and one of them that polls."""
+    """The consumer and decoder of all event partitions of a process. `prepare`: tells the sink that an epoch ends."""
 
-    def __init__(
-        self, shared: Shared, metrics: Metrics, early: EarlyLayers, prepare: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, shared: Shared, metrics: Metrics, early: EarlyLayers, prepare: Callable[[], None]) -> None:
         run, settings = shared.run, shared.run.settings
-        self._metrics, self._early = metrics, early
-        #: tells the sink that an epoch ends
-        self._prepare = prepare
+        self._metrics, self._early, self._prepare = metrics, early, prepare
         self.run, self.known, self.progress = run, shared.known, shared.progress
         self._shared = shared
         self._mailbox, self.stop = shared.mailbox, shared.stop

@@ -97,7 +97,7 @@ class Process:
     def __init__(self, until_caught_up: bool = False, ends: int = 0, **settings: Any) -> None:
         run = Run(load_settings(None, settings), ends=dict.fromkeys(PARTS, ends), until_caught_up=until_caught_up)
         self.shared = Shared(run)
-        self.reader: Any = SharedReader(self.shared, Metrics(), EarlyLayers(1_000_000))
+        self.reader: Any = SharedReader(self.shared, Metrics(), EarlyLayers(1_000_000), lambda: None)
         self.log = self.reader.consumer = Log()
         self.parts = [EventPart(self.reader, part, None) for part in PARTS]
         self.leader, *self.others = self.parts

@@ -71,8 +71,8 @@ def plan_of_raw(settings: Settings, sources: Iterable[str]) -> dict[str, tuple[i
     """Map the topic of what each source sends to its form: kept for ever, so that it can be translated again."""
     form = {
         "message.timestamp.type": "LogAppendTime",
-        # Sent again, a message carries the account of its lines as well.
-        "max.message.bytes": str(2 * (settings.max_message_bytes + FRAMING_BYTES)),
+        # Sent again, a message carries the account of its lines as well: about 50 bytes a line, however short they are.
+        "max.message.bytes": str(8 * (settings.max_message_bytes + FRAMING_BYTES)),
         "cleanup.policy": "delete",
         "retention.ms": "-1",
         "retention.bytes": "-1",

@@ -16,7 +16,7 @@ class EdifactMapping(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    item_qualifiers: tuple[Code, ...] = ("SA", "SRV", "EN", "UP", "BP", "IN", "MF")
+    item_qualifiers: tuple[Code, ...] = ("SA", "VP", "VN", "SRV", "EN", "UP", "BP", "IN", "MF")
     """Which of a line's numbers (LIN, PIA) names the item: the first that has an alias, else the first."""
     lot_qualifiers: tuple[Code, ...] = ("BT", "LT", "AAT")
     """Of RFF: the lot."""

@@ -119,8 +119,9 @@ def _head(reading: Reading, is_change: bool) -> _Order:
     if requested := dtm(reading, front, reading.mapping.requested_dates):
         head["requested_at"] = requested
     place = {}
-    if reading.mapping.order_location:
-        place["location"] = reading.context.place(party(front, reading.mapping.places), "NAD+DP")
+    theirs = party(front, reading.mapping.places)
+    if reading.mapping.order_location and (theirs or not is_change):
+        place["location"] = reading.context.place(theirs, "NAD+DP")
     return _Order(identity, order_id, purpose, head, place)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from operators.adapters import edifact, x12
+from operators.adapters import csv_rows, d365, debezium, edifact, epcis, idoc, json_rows, shopify, ubl, x12
 from operators.adapters.account import Refused, Translation, one_line
 from operators.adapters.context import Context
 from operators.adapters.edifact_mapping import EdifactMapping
@@ -20,7 +20,7 @@ class Kind(NamedTuple):
     """One kind of message."""
 
     name: str
-    #: from the content, at a cost that its first kilobytes bound, and headers by their names in lower case
+    #: from its bytes (of which it looks for words, and reads none), and headers by their names in lower case
     recognizes: Callable[[bytes, Mapping[str, str]], bool]
     translate: Callable[[bytes, Context], Translation]
     #: the model of its mapping; None: it has none
@@ -32,6 +32,14 @@ class Kind(NamedTuple):
 _ALL: Final[tuple[Kind, ...]] = (
     Kind("x12", x12.recognizes, x12.translate, X12Mapping),
     Kind("edifact", edifact.recognizes, edifact.translate, EdifactMapping),
+    Kind("shopify", shopify.recognizes, shopify.translate, None),
+    Kind("debezium", debezium.recognizes, debezium.translate, debezium.DebeziumMapping, has_default=False),
+    Kind("epcis", epcis.recognizes, epcis.translate, None),
+    Kind("ubl", ubl.recognizes, ubl.translate, ubl.UblMapping),
+    Kind("idoc", idoc.recognizes, idoc.translate, idoc.IdocMapping),
+    Kind("d365", d365.recognizes, d365.translate, d365.D365Mapping),
+    Kind("csv", csv_rows.recognizes, csv_rows.translate, csv_rows.CsvMapping, has_default=False),
+    Kind("json", json_rows.recognizes, json_rows.translate, json_rows.JsonMapping, has_default=False),
 )
 KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in _ALL}
 """In the order in which they are asked whether a message is theirs: the surest first."""
@@ -81,7 +89,7 @@ def translate(raw: bytes, context: Context, kind: Kind | None = None) -> Transla
     Never raises for what is in `raw`: what nobody can read is one line, refused.
     """
     kind = kind or kind_of(raw, context.headers)
-    if kind is not None and context.mapping is None and not kind.has_default:
+    if kind is not None and kind.mapping and not kind.has_default and not isinstance(context.mapping, kind.mapping):
         told = f"mapping: expected one for {kind.name}, got none: sources.{context.source}.mapping names it"
         return one_line(kind.name, "message", Refused(MISSING_FIELD, told))
     if kind is None:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message, Translation
 from operators.adapters.order_memory import order_steps
 from operators.adapters.remembered import Known, Settled, ending
+from operators.adapters.row_memory import row
 from operators.adapters.values import make_id, plain
 from operators.adapters.whole_order import whole_order
 
@@ -67,6 +68,7 @@ Rule = Callable[[Known | None, Fact], Settled]
 RULES: Final[dict[str, Rule]] = {
     "cumulative": cumulative,
     "order": order_steps,
+    "row": row,
     "seen": seen,
     "whole_order": whole_order,
 }

@@ -7,6 +7,7 @@ and of each document what its lines said, so that a repeat is none.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -20,13 +21,47 @@ from schemas.codes import BAD_VALUE, CONFLICT, LINES_MAX, MISSING_FIELD
 
 Step = dict[str, Any]
 _bytes_of: Final = msgspec.msgpack.Encoder().encode
-Lines = dict[str, dict[str, Any]]
 #: (type, event id, a line of the event; or, for an event of one line, all of it)
 Told = list[tuple[str, str, dict[str, Any]]]
 _SAID: Final = (EVENT, "", "")
 #: of an order's head, what only order_placed has
 _PLACED_ONLY: Final = frozenset({"channel", "requested_at", "expires_at"})
+#: of a line, what stands until another document says otherwise
+_CARRIED: Final = ("location", "requested_at", "expires_at")
 _LINE_FIELDS: Final = ("uom", "location", "requested_at", "expires_at")
+
+
+class Lines(dict[str, dict[str, Any]]):
+    """The lines of an order by line_id, while a document is told beside them.
+
+    What is remembered is not changed: a line is copied when it is. And each line is looked at once for what is open of
+    an item, however many lines the document ships.
+    """
+
+    def __init__(self, known: Mapping[str, dict[str, Any]]) -> None:
+        super().__init__(known)
+        self._open: dict[str, list[str]] | None = None
+
+    def own(self, step: Step) -> dict[str, Any]:
+        """The step's line, to be changed; a new one if there is none."""
+        line = self[step["line_id"]] = dict(self.get(step["line_id"]) or {"item": step["item"]})
+        return line
+
+    def open_line(self, item: str) -> str | None:
+        """The first line of the item that is allocated and not shipped in full, else the last that is allocated."""
+        if self._open is None:
+            self._open = {}
+            for name, line in reversed(self.items()):
+                if "allocated" in line:
+                    self._open.setdefault(line["item"], []).append(name)
+        waiting = self._open.get(item, [])
+        while len(waiting) > 1 and _is_shipped(self[waiting[-1]]):
+            waiting.pop()
+        return waiting[-1] if waiting else None
+
+
+def _is_shipped(line: dict[str, Any]) -> bool:
+    return Decimal(line.get("shipped", 0)) >= Decimal(line["allocated"])
 
 
 class _Refused(Exception):
@@ -45,7 +80,7 @@ def order_steps(known: Known | None, fact: Fact) -> Settled:
     `item`, and what the step needs; `replaces` (true: lines of the order that it leaves out are cancelled).
     Remembered: `lines` by line_id, `told` by document and line.
     """
-    lines: Lines = {name: dict(line) for name, line in known["lines"].items()} if known else {}
+    lines = Lines(known["lines"] if known else {})
     told: dict[str, dict[str, str]] = dict(known["told"]) if known else {}
     before = told.get(fact.identity, {})
     mine = told[fact.identity] = dict(before)
@@ -69,12 +104,12 @@ def order_steps(known: Known | None, fact: Fact) -> Settled:
     if fact.data.get("replaces") and not before:
         ours = {step["line_id"] for step in fact.data["steps"]}
         event_id = sub_id(fact.identity, "left-out")
-        for name, line in lines.items():
+        for name, line in list(lines.items()):
             if name not in ours and not _is_gone(line) and line.get("at", "") <= fact.order:
-                line["gone"] = fact.order
+                lines[name] = {**line, "gone": fact.order}
                 bare = {"line_id": name, "item": line["item"]}
                 said.setdefault(("order_cancelled", event_id), []).append((-1, bare))
-    return Settled({"lines": lines, "told": told}, _messages(fact, said), fates)
+    return Settled({"lines": dict(lines), "told": told}, _messages(fact, said), fates)
 
 
 def _messages(fact: Fact, said: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]]) -> list[Message]:
@@ -123,21 +158,29 @@ def _known_line(lines: Lines, step: Step, what: str) -> dict[str, Any]:
         )
     if line.get("uom") != step.get("uom"):
         raise _Refused(BAD_VALUE, f"uom: expected {line.get('uom')} as the order has it, got {step.get('uom')}")
-    return line
+    return lines.own(step)
 
 
 def _set_demand(lines: Lines, fact: Fact, step: Step, demand: int | str) -> Told:
     """A line that was given up earlier than this is wanted again."""
-    line = lines.setdefault(step["line_id"], {"item": step["item"]})
+    line = lines.own(step)
     told: Told = []
+    row = _order_line(step, demand)
     if fact.order >= line.get("at", ""):
+        # An order_placed says all of its line: what this document leaves out is as the one before had it.
+        wishes = {name: fact.data["head"][name] for name in _CARRIED if name in fact.data["head"]} | step
+        for name in _CARRIED:
+            if name in wishes:
+                line[name] = wishes[name]
+            elif name in line:
+                row[name] = line[name]
         line.update(item=step["item"], demand=str(demand), at=fact.order)
         if "uom" in step:
             line["uom"] = step["uom"]
         if _is_gone(line) and line["gone"] < fact.order:
             del line["gone"]
             told.append(("order_reopened", sub_id(fact.identity, "reopened"), _bare(step)))
-    told.append(("order_placed", fact.identity, _order_line(step, demand)))
+    told.append(("order_placed", fact.identity, row))
     return told
 
 
@@ -154,7 +197,7 @@ def _change(lines: Lines, fact: Fact, step: Step) -> Told:
 
 
 def _cancel(lines: Lines, fact: Fact, step: Step) -> Told:
-    line = lines.setdefault(step["line_id"], {"item": step["item"]})
+    line = lines.own(step)
     line["gone"] = max(fact.order, line.get("gone", ""))
     return [("order_cancelled", fact.identity, _bare(step))]
 
@@ -168,15 +211,18 @@ def _all_lines(lines: Lines) -> Lines:
 
 
 def _cancel_all(lines: Lines, fact: Fact, step: Step) -> Told:
+    """Of lines that are cancelled already nothing is said again."""
     told: Told = []
-    for name, line in _all_lines(lines).items():
-        line["gone"] = max(fact.order, line.get("gone", ""))
-        told.append(("order_cancelled", fact.identity, {"line_id": name, "item": line["item"]}))
+    for name, line in list(_all_lines(lines).items()):
+        if not _is_gone(line):
+            told.append(("order_cancelled", fact.identity, {"line_id": name, "item": line["item"]}))
+        if line.get("gone", "") < fact.order:
+            lines[name] = {**line, "gone": fact.order}
     return told
 
 
 def _allocate(lines: Lines, fact: Fact, step: Step) -> Told:
-    line = lines.setdefault(step["line_id"], {"item": step["item"]})
+    line = lines.own(step)
     line.update(item=step["item"], location=step["location"])
     if "uom" in step:
         line["uom"] = step["uom"]
@@ -196,26 +242,26 @@ def _reallocate(lines: Lines, fact: Fact, step: Step) -> Told:
 
 
 def _release(lines: Lines, fact: Fact, step: Step) -> Told:
-    line = lines.setdefault(step["line_id"], {"item": step["item"]})
+    line = lines.own(step)
     line["allocated"] = str(max(Decimal(line.get("allocated", 0)) - _amount(step), Decimal(0)))
     return [("order_released", fact.identity, _order_line(step, step["quantity"]))]
 
 
 def _release_all(lines: Lines, fact: Fact, step: Step) -> Told:
     told: Told = []
-    for name, line in _all_lines(lines).items():
+    for name, line in list(_all_lines(lines).items()):
         left = Decimal(line.get("allocated", 0)) - Decimal(line.get("shipped", 0))
         if left > 0:
             row = {"line_id": name, "item": line["item"], "quantity": plain(left), "location": line["location"]}
             told.append(("order_released", fact.identity, {**row, **({"uom": line["uom"]} if "uom" in line else {})}))
-            line["allocated"] = line.get("shipped", "0")
+            lines[name] = {**line, "allocated": line.get("shipped", "0")}
     return told
 
 
 def _ship(lines: Lines, fact: Fact, step: Step) -> Told:
     """`line_id` may be absent: then the first line of the item that is not shipped in full, else `otherwise`."""
-    line_id = step.get("line_id") or _open_line(lines, step) or step["otherwise"]
-    line = lines.setdefault(line_id, {"item": step["item"]})
+    line_id = step.get("line_id") or lines.open_line(step["item"]) or step["otherwise"]
+    line = lines.own({**step, "line_id": line_id})
     told: Told = []
     row = {"line_id": line_id, "item": step["item"], "location": step["location"]}
     if "uom" in step:
@@ -228,14 +274,6 @@ def _ship(lines: Lines, fact: Fact, step: Step) -> Told:
         line["allocated"] = str(max(Decimal(line.get("allocated", 0)) - _amount(step, "short"), Decimal(0)))
         told.append(("order_released", sub_id(fact.identity, "short"), {**row, "quantity": step["short"]}))
     return told
-
-
-def _open_line(lines: Lines, step: Step) -> str | None:
-    ours = [(name, line) for name, line in lines.items() if line["item"] == step["item"] and "allocated" in line]
-    for name, line in ours:
-        if Decimal(line.get("shipped", 0)) < Decimal(line["allocated"]):
-            return name
-    return ours[-1][0] if ours else None
 
 
 STEPS: Final = {

@@ -155,8 +155,9 @@ def _head(reading: Reading, tag: str, line_tag: str) -> _Order:
     if requested := dtm(reading, front, reading.mapping.requested_dates):
         head["requested_at"] = requested
     place = {}
-    if reading.mapping.order_location:
-        place["location"] = reading.context.place(party(front, reading.mapping.ship_to), "N1*ST")
+    theirs = party(front, reading.mapping.ship_to)
+    if reading.mapping.order_location and (theirs or tag == "BEG"):
+        place["location"] = reading.context.place(theirs, "N1*ST")
     return _Order(identity, order_id, purpose, head, place)
 
 

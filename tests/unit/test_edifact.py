@@ -52,6 +52,8 @@ def test_the_same_order_again_adds_nothing_and_with_other_lines_is_a_conflict() 
 def test_an_order_may_be_served_from_where_it_goes() -> None:
     known = context({("location", "STORE7"): "S7"}, mapping=EdifactMapping(order_location=True))
     assert {line["location"] for line in become(edifact(ORDER), known).bodies()[0]["lines"]} == {"S7"}
+    changed = become(edifact(ORDER, CHANGED), known).bodies()[1]["lines"]
+    assert [line.get("location") for line in changed] == ["S7", None] and changed[0]["requested_at"]
 
 
 def test_times_say_their_zone_or_the_source_does() -> None:

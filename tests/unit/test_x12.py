@@ -119,6 +119,17 @@ def test_a_change_sets_adds_and_takes_away() -> None:
     assert less.bodies()[1]["lines"][0]["quantity"] == 3
 
 
+def test_a_change_keeps_what_it_does_not_speak_of() -> None:
+    known = context(mapping=X12Mapping(order_location=True))
+    placed = ORDER.replace("PO1*1", "N1*ST*Store*92*S7\nPO1*1")
+    line = become(x12(placed, change("POC*1*CA*9**EA***VN*SHOVEL")), known).bodies()[1]["lines"][0]
+    assert (line["requested_at"], line["location"]) == ("2024-01-12T12:00:00Z", "S7")
+    moved = change("POC*1*CA*9**EA***VN*SHOVEL").replace("POC*1", "DTM*010*20240120\nN1*ST*Store*92*S8\nPOC*1")
+    said = become(x12(placed, moved), known).bodies()[1]
+    assert said["requested_at"] == "2024-01-20T12:00:00Z" and "requested_at" not in said["lines"][0]
+    assert said["lines"][0]["location"] == "S8"
+
+
 def test_a_difference_told_twice_counts_once() -> None:
     memory = Dictionary()
     more = change("POC*2*QI*3**EA***VN*RAKE")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from operators.adapters.account import Account, Refused, Translation, one_line
+from operators.adapters.checking import check
 from operators.adapters.context import Context
 from operators.adapters.gs1 import Thing, document_number, place_names, thing_of, word_of
 from operators.adapters.json_reading import (
@@ -181,6 +182,7 @@ def _say(
             if isinstance(head, Refused):
                 raise head
             body = _body(context, head, line)
+            check(body)
         except Refused as refusal:
             account.refuse(number, refusal.code, str(refusal))
             continue

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from operators.adapters.account import Refused
 from operators.adapters.context import Context
-from operators.adapters.values import moment, number_of
+from operators.adapters.values import moment, number_of, utc_text
 from schemas.codes import BAD_VALUE, MISSING_FIELD, NOT_JSON, JsonNumber, mismatch, parse_json, parse_number, parse_time
-from schemas.times import time_text
 
 Object = Mapping[str, Any]
 
+_EPOCH: Final = datetime(1970, 1, 1)
 _BOM: Final = b"\xef\xbb\xbf"
 _local = re.compile(
     r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})(?:[Tt ]([0-9]{1,2}):?([0-9]{2})(?::?([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
@@ -133,9 +134,8 @@ def instant_of_text(context: Context, text: str, what: str) -> str:
 
 
 def shortest(moment_us: int) -> str:
-    """UTC microseconds as RFC 3339, with a fraction only where there is one."""
-    text = time_text(moment_us)
-    return f"{text[:-8]}Z" if text.endswith(".000000Z") else text
+    """UTC microseconds as RFC 3339, with a fraction only where there is one; a year always has four digits."""
+    return utc_text(_EPOCH + timedelta(microseconds=moment_us))
 
 
 def compact(moment_text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from operators.adapters.account import Account, Fact, Refused, Row, Translation, one_line
+from operators.adapters.checking import check
 from operators.adapters.context import AliasKind, Context
 from operators.adapters.json_reading import instant_of_text, is_below_zero
 from operators.adapters.notices import Announced, announce
@@ -227,9 +228,12 @@ def _despatch(account: Account, context: Context, mapping: UblMapping, root: Nod
                 **uom,
                 **_lot(context, node),
             }
-            account.say(body | ({"eta": eta} if eta else {}), number)
+            body |= {"eta": eta} if eta else {}
+            check(body)
         except Refused as refusal:
             account.refuse(number, refusal.code, str(refusal))
+            continue
+        account.say(body, number)
     announce(account, context, identity, notice, occurred_at, eta or "", announced)
 
 

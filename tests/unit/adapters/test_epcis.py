@@ -153,6 +153,7 @@ def test_events_that_move_nothing_are_ignored_by_name() -> None:
         ({"eventTime": None}, "missing_field"),
         ({"eventTime": "2026-03-02T10:00:00"}, "missing_field"),
         ({"type": "SaleEvent"}, "bad_value"),
+        ({"destinationList": [{"type": "location", "destination": HERE}]}, "bad_value"),
         (
             {"destinationList": [{"type": "location", "destination": "urn:epc:id:sgln:4012345.abcde.0"}]},
             "unknown_alias",

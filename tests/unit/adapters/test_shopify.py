@@ -184,6 +184,12 @@ def test_a_fulfillment_ships_from_its_location() -> None:
     ]
 
 
+def test_a_year_has_four_digits_however_long_ago() -> None:
+    assert (
+        translated(fulfillment(created_at="0026-03-03T08:00:00Z")).bodies()[0]["occurred_at"] == "0026-03-03T08:00:00Z"
+    )
+
+
 def test_a_tracking_number_does_not_change_what_was_shipped() -> None:
     changed = fulfillment(updated_at="2026-03-04T08:00:00Z", tracking_company="other")
     assert translated(fulfillment()).bodies() == translated(changed).bodies()

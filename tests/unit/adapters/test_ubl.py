@@ -169,6 +169,12 @@ def test_between_sites_of_ours_a_despatch_is_a_transfer() -> None:
     assert (body["location"], body["to_location"], "eta" in body) == ("hamburg", "berlin", False)
 
 
+def test_a_despatch_to_where_it_leaves_is_refused() -> None:
+    mapping = ubl.UblMapping(shipments="transfers")
+    same = notice(despatched("1", "6")).replace("DC-7", "0088:SUP")
+    assert read(same, mapping=mapping).refused() == {"bad_value": 1}
+
+
 def test_a_notice_that_does_not_say_when_is_refused() -> None:
     assert read(notice(despatched("1", "6"), eta="")).refused() == {"missing_field": 1}
 

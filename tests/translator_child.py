@@ -40,7 +40,9 @@ def plant(where: str, times: int) -> None:
         answer = whole(self, *arguments) if is_after else None
         if not (has_something and not answer) and next(count) >= times:
             if name in ("_say", "_account", "_try_again"):
-                self._sender.flush()  # Kafka has all that was handed over: the worst that may be
+                for sender in (self._sender, self._again):
+                    if sender is not None:
+                        sender.flush()  # Kafka has all that was handed over: the worst that may be
             os.kill(os.getpid(), signal.SIGKILL)
         return answer if is_after else whole(self, *arguments)
 

@@ -83,8 +83,8 @@ def plan_of_raw(settings: Settings, sources: Collection[str]) -> dict[str, tuple
     """Map the topics of what these sources send to their form; SettingsError where Kafka allows no such name."""
     form = {
         "message.timestamp.type": "LogAppendTime",
-        # Sent again, a message carries the account of its lines as well.
-        "max.message.bytes": str(2 * (settings.max_message_bytes + FRAMING_BYTES)),
+        # Sent again, a message carries the account of its lines as well: about 50 bytes a line, however short they are.
+        "max.message.bytes": str(8 * (settings.max_message_bytes + FRAMING_BYTES)),
         "cleanup.policy": "delete",
         # For ever: a mapping that is corrected reads them again.
         "retention.ms": "-1",

@@ -13,6 +13,13 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its list of exports
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from operators.adapters.account import record_of, refusals_of
 from operators.adapters.memory import Dictionary
@@ -236,6 +243,23 @@ def test_an_alias_that_comes_later_has_the_line_tried_again_and_no_other(world: 
     assert atp(world, "dead-letters", "list", "--open", "--json").stdout == ""
     assert_as_expected(world, DOCUMENTS[2])
     assert letters(world) == [("0001:7:W07", "unknown_alias")]
+
+
+def test_a_raw_topic_that_takes_no_larger_message_stops_nothing(world: Any) -> None:
+    open_office(world, aliases={"SHOVEL": "SPADE"})
+    topic = ConfigResource(ResourceType.TOPIC, world.topic("inventory.raw.acme"))
+    topic.add_incremental_config(
+        ConfigEntry("max.message.bytes", str(len(DOCUMENTS[2]) + 100), incremental_operation=AlterConfigOpType.SET)
+    )
+    admin = AdminClient({"bootstrap.servers": world.servers.bootstrap_servers})
+    for done in admin.incremental_alter_configs([topic]).values():
+        done.result(PATIENCE_S)
+    send_raw(world, DOCUMENTS[2])
+    translate(world)
+    send_alias(world, "RAKE", "RAKE-1")
+    world.flush()
+    assert "max.message.bytes" in translate(world)
+    assert accounts(world)[key_of(DOCUMENTS[2])]["refused"] == {"unknown_alias": 1}
 
 
 def test_a_running_translator_takes_aliases_and_new_sources_as_they_come_and_ends_on_sigterm(world: Any) -> None:

@@ -16,7 +16,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from flows.adapters.translator.again import Place, RawReader, send_again
 from flows.adapters.translator.shared import Shared
 from flows.adapters.translator.words import SINK, Accounted, AliasRefused, Ready, TryAgain
-from flows.kafka.sending import Header, Sender
+from flows.kafka.sending import Header, Sender, SendError
 from flows.log import get_log
 from flows.publishing.letters import Letters
 from operators.adapters.account import STATEMENT_TYPES, record_of
@@ -45,6 +45,8 @@ class TranslatedPart(StatefulSinkPartition[Any, None]):
         self._letters = Letters()
         self._accounts: list[Accounted] = []
         self._raw: RawReader | None = None
+        #: for what is tried again: where Kafka refuses that, it is left refused, and the rest goes on
+        self._again: Sender | None = None
         self._raw_topics: set[str] = set()
 
     def write_batch(self, values: list[Any]) -> None:
@@ -58,12 +60,14 @@ class TranslatedPart(StatefulSinkPartition[Any, None]):
                 self._refuse([value.refusal])
             elif type(value) is Ready:
                 self._sender.flush()
+                self._settle_again()
                 self._shared.unread.discard(value.source)
         self._sender.poll()
 
     def snapshot(self) -> None:
         """Wait until Kafka has everything, accounts last."""
         self._sender.flush()
+        self._settle_again()
         accounts, self._accounts = self._accounts, []
         for accounted in accounts:
             self._account(accounted)
@@ -105,6 +109,8 @@ class TranslatedPart(StatefulSinkPartition[Any, None]):
         place = Place(waiting.topic, waiting.partition, waiting.offset, waiting.timestamp)
         if self._raw is None:
             self._raw = RawReader(self._shared.settings)
+        if self._again is None:
+            self._again = Sender(self._shared.settings, self._arrived)
         message = self._raw.at(place)
         if message is None:
             log.warning(
@@ -114,7 +120,22 @@ class TranslatedPart(StatefulSinkPartition[Any, None]):
             )
             return
         self._raw_topics.add(place.topic)
-        send_again(self._shared.settings, self._sender, message, place, waiting.became, REPLAY, UNKNOWN_ALIAS)
+        send_again(self._shared.settings, self._again, message, place, waiting.became, REPLAY, UNKNOWN_ALIAS)
+
+    def _settle_again(self) -> None:
+        if self._again is None:
+            return
+        if left := self._again.settle():
+            raise SendError(f"Kafka did not take {left} raw messages that are to be tried again: look at its log")
+        for topic, why in self._again.refused:
+            log.warning(
+                f"{topic} takes no message with the account of its lines ({why}): lines that waited for an alias stay "
+                "refused",
+                kind="again_refused",
+                next=f"kafka-configs.sh --alter --topic {topic} --add-config max.message.bytes=..., as atp topics "
+                "create makes it; then atp translate --replay --code unknown_alias",
+            )
+        self._again.refused.clear()
 
     def _arrived(self, topic: str, partition: int, offset: int) -> None:
         if topic in self._raw_topics:

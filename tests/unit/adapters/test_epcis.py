@@ -44,7 +44,7 @@ def document(*events: Any) -> dict[str, Any]:
 TO = {
     "destinationList": [{"type": "owning_party", "destination": STRANGER}, {"type": "location", "destination": THERE}]
 }
-DESADV = {"bizTransactionList": [{"type": "desadv", "bizTransaction": "urn:epcglobal:cbv:bt:0614141073467:1152"}]}
+DESADV = {"bizTransactionList": [{"type": "desadv", "bizTransaction": "urn:epcglobal:cbv:bt:4012345000009:1152"}]}
 PO = {"bizTransactionList": [{"type": "urn:epcglobal:cbv:btt:po", "bizTransaction": "http://orders.example/po/77"}]}
 
 
@@ -192,11 +192,12 @@ def test_an_answer_to_a_query_is_read_like_a_document() -> None:
 @pytest.mark.parametrize(
     ("name", "thing"),
     [
-        # Check digits by hand: 0061414107346: 6*3+4*1+3*3+7*1+0*3+1*1+4*3+1*1+4*3+1*1+6*3+0+0 = 83 -> 7
-        ("urn:epc:id:sgtin:0614141.007346.2017", "00614141073467"),
-        ("urn:epc:id:sgtin:0614141.107346.2017", "10614141073464"),
-        ("https://id.gs1.org/01/9780345418913/21/7", "09780345418913"),
-        ("https://shop.example/a/01/09780345418913?x=1", "09780345418913"),
+        # By hand, times 3, 1, 3 ... from the right: 0401234507346 makes 18+4+9+7+0+5+12+3+6+1+0+4+0 = 69, and 1 to 70;
+        # with 1 in front 72, and 8 to 80.
+        ("urn:epc:id:sgtin:4012345.007346.2017", "04012345073461"),
+        ("urn:epc:id:sgtin:4012345.107346.2017", "14012345073468"),
+        ("https://id.gs1.org/01/4012345011111/21/7", "04012345011111"),
+        ("https://shop.example/a/01/04012345011111?x=1", "04012345011111"),
     ],
 )
 def test_an_item_is_a_gtin_from_whatever_names_it(name: str, thing: str) -> None:
@@ -205,8 +206,8 @@ def test_an_item_is_a_gtin_from_whatever_names_it(name: str, thing: str) -> None
 
 
 def test_names_of_other_things_stay_as_they_are() -> None:
-    assert thing_of("urn:epc:id:gid:95100000.12345.400") == Thing(("urn:epc:id:gid:95100000.12345.400",))
-    assert thing_of("https://id.gs1.org/00/106141412345678908") is None
+    assert thing_of("urn:epc:id:gid:1234.5.6") == Thing(("urn:epc:id:gid:1234.5.6",))
+    assert thing_of("https://id.gs1.org/00/340123450000000018") is None
     assert place_names("https://id.gs1.org/414/4012345000023/254/7")[1] == "4012345000023"
     assert place_names(HERE)[1] == "4012345000016"
     assert document_number("http://orders.example/1") == "http://orders.example/1"

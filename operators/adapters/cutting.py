@@ -26,6 +26,10 @@ _HEAD_BYTES: Final = 65_536
 _REFUSED_MAX: Final = 20
 
 
+#: Segments with which EDI begins, whole or not; TRADACOMS too.
+_EDI: Final = re.compile(rb"(?:ISA|GS|ST|UN[ABGH]|STX)[^A-Za-z0-9\s]")
+
+
 class Part(NamedTuple):
     """A piece of a file that is a message of its own."""
 
@@ -106,14 +110,17 @@ def _joined(raw: bytes, pieces: Iterable[_Piece], bytes_max: int) -> Cut:
 
 
 def _is_table(raw: bytes) -> bool:
-    """Is it text in rows? JSON Lines are, one JSON document is not, nor is XML."""
+    """Is it text in rows? JSON Lines are; one JSON document, XML and EDI without its envelope are not."""
     head = raw[:_HEAD_BYTES]
     begin = head.lstrip(_LEADING)
     if b"\x00" in head or begin[:1] in (b"<", b"["):
         return False
     if begin[:1] == b"{":
         return begin.partition(b"\n")[0].rstrip(b" \t\r").endswith(b"}")
-    return b"\n" in head or b"\r" in head
+    if _EDI.match(begin):
+        return False
+    # Lines alone make no table: what other formats say in several lines must not be torn apart.
+    return re.match(rb"[^\r\n]*[,;\t|][^\r\n]*[\r\n]", begin) is not None
 
 
 def _rows(raw: bytes, heading_rows: int) -> Iterator[_Piece]:

@@ -24,6 +24,9 @@ from confluent_kafka.admin import AdminClient
 from flows.embedded.child import HOST, free_port
 from tests.running import until
 
+#: Several starts of a process, and of Kafka, each.
+pytestmark = pytest.mark.timeout(300)
+
 SECRET = "shop-secret"
 START_SECONDS_MAX = 60.0
 END_SECONDS_MAX = 30.0
@@ -219,6 +222,47 @@ def test_files_are_all_there_however_often_it_is_killed(world: Any, kills: int) 
     parts = {int(one.headers["part"]): one for one in records if "part" in one.headers}
     assert list(sorted(parts)) == list(range(1, int(parts[1].headers["parts"]) + 1))
     assert b"".join(parts[n].value[int(parts[n].headers["heading"]) :] for n in sorted(parts)) == large
+
+
+def test_files_and_pages_wait_while_kafka_is_away(world: Any) -> None:
+    folder = world.folder / "in"
+    folder.mkdir()
+    erp = Erp(pages=1)
+    world.config.write_text(f'[sources.erp.poll]\nurl = "{erp.url}"\nevery = "100ms"\n')
+    arguments = ("pick-up", str(folder), "--source", "acme", "--set", "pick_up.settle=0s")
+    port = free_port()
+    try:
+        with Command(world, *arguments, pick_up__metrics_port=port) as files, Command(world, "poll") as pages:
+            (folder / "first.csv").write_bytes(b"first")
+            until((folder / "done" / "first.csv").exists, START_SECONDS_MAX, files.text)
+            until(lambda: "asking erp" in pages.text() and erp.asked, START_SECONDS_MAX, pages.text)
+            world.servers.kill_kafka()
+            (folder / "second.csv").write_bytes(b"second")
+            erp.pages = 2  # its page says something new: that there is another
+            until(lambda: is_up(port) == 0, 90, files.text)
+            assert not (folder / "done" / "second.csv").exists()
+            world.servers.restart_kafka()
+            until((folder / "done" / "second.csv").exists, 90, files.text)
+            until(lambda: is_up(port) == 1, 90, files.text)
+            until(lambda: len({record.value for record in world.read("inventory.raw.erp")}) == 2, 90, pages.text)
+            assert (files.stop(), pages.stop()) == (0, 0)
+    finally:
+        erp.close()
+    assert {record.value for record in world.read("inventory.raw.acme")} == {b"first", b"second"}
+
+
+def is_up(port: int) -> float:
+    """Ask a process whether Kafka answers it; -1 while it does not say."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=20)
+    try:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    except (OSError, http.client.HTTPException):
+        return -1.0
+    finally:
+        connection.close()
+    (line,) = [line for line in text.splitlines() if line.startswith("atp_intake_kafka_up{")]
+    return float(line.rpartition(" ")[2])
 
 
 def test_the_same_file_under_another_name_is_the_same_raw_message(world: Any) -> None:

@@ -22,6 +22,7 @@ from typing import Final
 from flows.adapters.intake.counts import PICK_UP, Counts
 from flows.adapters.intake.folder import DONE, FAILED, TAKEN, Folder, FolderProblem, Read, Waiting, read, seen_of
 from flows.adapters.intake.raw import (
+    KafkaWatch,
     RawMessage,
     RawSender,
     RawTopics,
@@ -31,7 +32,6 @@ from flows.adapters.intake.raw import (
     type_of,
     wait_for_topics,
 )
-from flows.kafka.clients import KafkaProblem
 from flows.kafka.sending import SendError
 from flows.kafka.topics import plan_of_raw
 from flows.log import configure, get_log
@@ -230,14 +230,14 @@ def pick_up(settings: Settings, path: Path, source: str, once: bool = False) -> 
         worker = PickUp(
             settings, source, folder, lambda messages: sender.send_all(messages, signals.is_set), counts, once
         )
-        return _rounds(settings, worker, signals, counts, once)
+        return _rounds(settings, worker, signals, KafkaWatch(sender.probe, counts.kafka_is_up), once)
     finally:
         sender.close()
         folder.close()
         signals.restore()
 
 
-def _rounds(settings: Settings, worker: PickUp, signals: StopSignals, counts: Counts, once: bool) -> int:
+def _rounds(settings: Settings, worker: PickUp, signals: StopSignals, watch: KafkaWatch, once: bool) -> int:
     def go_on() -> None:
         if signals.is_set():
             raise KeyboardInterrupt
@@ -246,17 +246,16 @@ def _rounds(settings: Settings, worker: PickUp, signals: StopSignals, counts: Co
         wait_s = settings.pick_up.look_every / 1_000_000
         try:
             worker.round(go_on)
-            counts.kafka_is_up(True)
+            watch.look()
             if once and worker.is_quiet():
                 return 0
         except KeyboardInterrupt:
             break
-        except (SendError, KafkaProblem) as error:
+        except SendError as error:
             if once:
                 raise
-            counts.kafka_is_up(False)
             wait_s = RETRY_S
-            log.error(f"{error}; trying on", kind="kafka_away", next="start Kafka, or see: atp check")
+            watch.note(str(error))
         except OSError as error:
             if once:
                 raise FolderProblem(f"the folder cannot be used: {error}") from error

@@ -11,7 +11,7 @@ from typing import Final
 from flows.adapters.intake.checkpoints import Checkpoints
 from flows.adapters.intake.counts import POLL, Counts
 from flows.adapters.intake.poller import Poller
-from flows.adapters.intake.raw import RawSender, RawTopics, wait_for_topics
+from flows.adapters.intake.raw import KafkaWatch, RawSender, RawTopics, wait_for_topics
 from flows.kafka.topics import plan_of_raw
 from flows.log import configure, get_log
 from flows.runtime.stop_signals import StopSignals
@@ -61,7 +61,7 @@ def poll(settings: Settings, only: list[str], once: bool = False) -> int:
         else:
             wait_for_topics(raw, signals.is_set, signals.wait)
         log.info(f"asking {', '.join(chosen)}", kind="asking")
-        return _run(pollers, signals, ended, once)
+        return _run(pollers, signals, ended, KafkaWatch(sender.probe, counts.kafka_is_up), once)
     finally:
         ended.set()
         sender.close()
@@ -70,7 +70,7 @@ def poll(settings: Settings, only: list[str], once: bool = False) -> int:
         signals.restore()
 
 
-def _run(pollers: list[Poller], signals: StopSignals, ended: threading.Event, once: bool) -> int:
+def _run(pollers: list[Poller], signals: StopSignals, ended: threading.Event, watch: KafkaWatch, once: bool) -> int:
     """Run each in its thread until a signal comes, all are through, or one broke."""
     outcomes: list[bool | BaseException | None] = [None] * len(pollers)
 
@@ -91,6 +91,7 @@ def _run(pollers: list[Poller], signals: StopSignals, ended: threading.Event, on
     while not signals.is_set() and any(thread.is_alive() for thread in threads):
         if any(isinstance(outcome, BaseException) for outcome in outcomes):
             break
+        watch.look()
         signals.wait(LOOK_S)
     ended.set()
     deadline = time.monotonic() + END_SECONDS_MAX

@@ -30,6 +30,8 @@ QUEUE_KILOBYTES_MAX: Final = 65_536
 #: A header is to be read; a path or name may be as long as somebody likes.
 HEADER_CHARACTERS_MAX: Final = 1_000
 POLL_S: Final = 0.2
+#: How often Kafka is asked whether it is there, while nothing is sent.
+PROBE_S: Final = 5.0
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
 Told = Callable[[KafkaError | None], None]
@@ -216,6 +218,35 @@ class RawSender:
                 self._producer.poll(POLL_S)
             except Exception as error:  # of a callback; without this thread nobody would hear of anything again
                 log.exception(f"a word of Kafka was lost: {error}", kind="kafka_word", next="report it")
+
+
+class KafkaWatch:
+    """Asks Kafka from time to time whether it is there: what waits for others to send would else not know."""
+
+    def __init__(self, probe: Callable[[], None], tell: Callable[[bool], None]) -> None:
+        self._probe, self._tell = probe, tell
+        self._asked_at = time.monotonic()
+        self._is_up = True
+
+    def look(self) -> None:
+        """Ask, if it is time to; waits some seconds at most, where Kafka is away."""
+        if time.monotonic() - self._asked_at < PROBE_S:
+            return
+        try:
+            self._probe()
+            self.note("")
+        except KafkaProblem as error:
+            self.note(str(error))
+        self._asked_at = time.monotonic()
+
+    def note(self, problem: str) -> None:
+        """Kafka answers, or this is why not."""
+        self._tell(not problem)
+        if problem and self._is_up:
+            log.error(f"{problem}; trying on", kind="kafka_away", next="start Kafka, or see: atp check")
+        elif not problem and not self._is_up:
+            log.info("Kafka answers again", kind="kafka_away")
+        self._is_up = not problem
 
 
 def wait_for_topics(raw: RawTopics, is_over: Callable[[], bool], wait: Callable[[float], Any]) -> None:

@@ -83,7 +83,17 @@ def test_json_lines_have_no_heading() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"<doc>\n" * 50, b"[1,\n2]" * 50, b'{\n"a": [\n1]}' * 50, b"\x00\x01\n" * 100, b"x" * 200]
+    "raw",
+    [
+        b"<doc>\n" * 50,
+        b"[1,\n2]" * 50,
+        b'{\n"a": [\n1]}' * 50,
+        b"\x00\x01\n" * 100,
+        b"x" * 200,
+        b"ST|850|1\nSE|1|1\n" * 20,
+        b"STX=ANA:1, a\n" * 20,
+        b"some text\n" * 20,
+    ],
 )
 def test_what_is_neither_table_nor_edi_is_refused_whole(raw: bytes) -> None:
     parts = cut(raw, 100)

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from pydantic import ValidationError
 
 from schemas.codes import mismatch, near_match
+from schemas.setting_section import Section
 from schemas.setting_values import dotted
 from schemas.settings import (
     _SECTIONS,
@@ -254,13 +255,24 @@ def _sentence(problem: Any, origins: Mapping[str, str]) -> str:
     if problem["type"] == "extra_forbidden":
         known = [*NAMES, *_SECTIONS, "sources"]
         if where[0] == "sources":
-            known = [f"sources.{where[1]}.{field}" for field in SourceSettings.model_fields]
+            known = _names_of_source(where[1])
         return _placed(name, f"no such setting{near_match(name, known)}", origins)
     if problem["type"] == "value_error":
         told = str(problem["ctx"]["error"])
     else:
         told = str(mismatch("a table of settings", problem["input"]))
     return _placed(name, told, origins) if name else told
+
+
+def _names_of_source(source: str) -> list[str]:
+    """Name all that can be set of a source; some of it stands in tables of its own."""
+    names = []
+    for field, info in SourceSettings.model_fields.items():
+        names.append(f"sources.{source}.{field}")
+        for kind in (info.annotation, *getattr(info.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                names += [f"sources.{source}.{field}.{inner}" for inner in kind.model_fields]
+    return names
 
 
 def _placed(name: str, told: str, origins: Mapping[str, str]) -> str:

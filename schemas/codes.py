@@ -28,6 +28,7 @@ UNKNOWN_CHANNEL: Final = "unknown_channel"
 UNKNOWN_UOM: Final = "unknown_uom"
 QUANTITY_NOT_EXACT: Final = "quantity_not_exact"
 NOT_ALLOWED: Final = "not_allowed"
+UNKNOWN_ALIAS: Final = "unknown_alias"
 LATE: Final = "late"
 IN_THE_FUTURE: Final = "in_the_future"
 CONFLICT: Final = "conflict"
@@ -46,6 +47,7 @@ REFUSAL_CODES: Final = (
     UNKNOWN_UOM,
     QUANTITY_NOT_EXACT,
     NOT_ALLOWED,
+    UNKNOWN_ALIAS,
     LATE,
     IN_THE_FUTURE,
     CONFLICT,

@@ -11,11 +11,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from schemas.codes import CODE_PATTERN, ID_LENGTH_MAX, ID_PATTERN, QUANTITY_LIMIT, REFUSAL_CODES
+from schemas.documents import Alias, DocumentRecord
 from schemas.event_table import EVENTS
 from schemas.reference import HORIZON_DAYS_MAX, KINDS, SCALE_MAX
 from schemas.settings import Settings
 from schemas.statements import STATEMENT_TYPES
-from schemas.topics import DEAD_LETTERS, DECISIONS, EXCEPTIONS, POSITIONS, STATUSES, VARIANCES
+from schemas.topics import ALIASES, DEAD_LETTERS, DECISIONS, DOCUMENTS, EXCEPTIONS, POSITIONS, STATUSES, VARIANCES
 from schemas.units import EventType
 from schemas.variances import Decision, Reason, StatementStatus, Variance
 
@@ -320,6 +321,7 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     schemas[DECISIONS] = Decision.model_json_schema()
     schemas |= {f"inventory.{kind}": model.model_json_schema() for kind, (model, _) in KINDS.items()}
     schemas |= {name: model.model_json_schema() for name, model in OUTPUTS.items()}
+    schemas |= {ALIASES: Alias.model_json_schema(), DOCUMENTS: DocumentRecord.model_json_schema()}
     schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION, "redis.claims": REDIS_CLAIMS}
     schemas["redis.alive"] = REDIS_ALIVE
     # As written again: durations as text, as the file has them, and not in microseconds.

@@ -48,6 +48,9 @@ REMEDIES: Final[dict[str, str]] = {
     codes.NOT_ALLOWED: (
         "if the source may say this, add it to its section [sources.NAME], restart and replay; if not, ask its owner"
     ),
+    codes.UNKNOWN_ALIAS: (
+        "send the alias that the message names to inventory.aliases: atp translate then tries the line again by itself"
+    ),
     codes.LATE: (
         "ask why it came so late; count what matters with stock_counted, or replay what is new with --accept-late"
     ),

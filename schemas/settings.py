@@ -5,10 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.codes import is_code, mismatch
+from schemas.intake_settings import (
+    OF_DOCUMENTS,
+    PickUpSettings,
+    PollSettings,
+    ReceiveSettings,
+    SourcePollSettings,
+    SourceReceiveSettings,
+    TranslatorSettings,
+)
+from schemas.setting_section import Section as _Section
 from schemas.setting_values import (
     DAY,
     FILE,
@@ -35,6 +45,7 @@ from schemas.setting_values import (
     text,
     whole,
 )
+from schemas.source_values import ALIASES, CODE, TIME_OF_DAY
 from schemas.variances import OWN_SOURCE
 
 #: How long a statement waits for events of before its moment, if its source says nothing else.
@@ -47,11 +58,6 @@ class SettingsError(ValueError):
     """Settings that cannot be used: a line a fault, with the name, what was expected, what came, and from where."""
 
 
-class _Section(BaseModel):
-    # The text beneath a setting is its description, in docs/settings.md and `atp schema`.
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
 class KafkaSettings(_Section):
     """Where Kafka is, and how its topics are made."""
 
@@ -61,7 +67,7 @@ class KafkaSettings(_Section):
     """The consumer group under which the lag shows in Kafka's tools."""
     options: Annotated[dict[str, str], OPTIONS] = Field(default={}, repr=False)
     """Any settings of librdkafka, for every client: security, above all."""
-    option_files: Annotated[dict[str, Path], OPTION_FILES] = {}
+    option_files: Annotated[dict[str, Path], OPTION_FILES] = Field(default={})
     """The same, with the value in a file, as for a password: `{"sasl.password" = "/run/secrets/kafka"}`."""
     replication_factor: Annotated[int, whole(1, 10)] = 1
     """Copies of each topic that `atp topics create` makes."""
@@ -199,10 +205,38 @@ class SourceSettings(_Section):
     """The locations that it may speak for; all if absent."""
     stale_after: Annotated[int, duration("10ms", "400d", "15m")] | None = None
     """Silent for longer, it is reported as `stale_source`."""
+    receive: SourceReceiveSettings | None = None
+    """What it sends to `atp receive`."""
+    poll: SourcePollSettings | None = None
+    """What `atp poll` asks it for."""
+    heading_rows: Annotated[int, whole(0, 1000)] = 1
+    """Rows at the head of its tables, which each part of a table that is cut for its size begins with."""
+    kind: Annotated[str, NAME] | None = None
+    """What its raw messages are (`x12`, `edifact` and so on, see docs/connecting.md); else their content says it."""
+    mapping: Annotated[str, NAME] | None = None
+    """How its raw messages are read: the name of a mapping that comes with `atp`, or a file (TOML)."""
+    time_zone: Annotated[str, TIME_ZONE] | None = None
+    """Of the times in its documents that have no offset; without it such a line is refused."""
+    time_of_day: Annotated[int, TIME_OF_DAY] | None = None
+    """Of the dates in its documents that have no time, such as `23:59`; without it such a line is refused."""
+    aliases: Annotated[dict[str, str], ALIASES] | None = None
+    """`only`: its codes are what `inventory.aliases` says (the default for items); `first`: else they are ours."""
+    location: Annotated[str, CODE] | None = None
+    """Where the goods of its documents are that name no place."""
+    to_location: Annotated[str, CODE] | None = None
+    """Where its transfers go that name no destination."""
+    channel: Annotated[str, CODE] | None = None
+    """Whose orders its orders are; else the partner that they come from."""
     settle: Annotated[int, duration("0s", "400d", "10m")] = SETTLE
     """How long after the moment that a statement of it speaks of events of before may still come."""
+    document_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
+    """With no document of it for longer, one is missing: a metric of `atp translate` and an alert say so."""
     statement_every: Annotated[int, duration("1s", "400d", "24h")] | None = None
     """With no accepted statement of it for longer, one is missing: a metric and an alert say so."""
+
+    def has_documents(self) -> bool:
+        """Tell whether anything is said of its documents: then it has a raw topic."""
+        return any(getattr(self, name) is not None for name in OF_DOCUMENTS)
 
 
 class Settings(BaseSettings):
@@ -241,6 +275,10 @@ class Settings(BaseSettings):
     updates: UpdateSettings = UpdateSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
+    receive: ReceiveSettings = ReceiveSettings()
+    pick_up: PickUpSettings = PickUpSettings()
+    poll: PollSettings = PollSettings()
+    translator: TranslatorSettings = TranslatorSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 
@@ -249,6 +287,11 @@ class Settings(BaseSettings):
         for name in self.sources:
             if not is_code(name):
                 raise ValueError(f"sources: {mismatch('source codes as names of its tables', name)}")
+            if "/" in name and self.sources[name].has_documents():
+                raise ValueError(
+                    f"sources.{name}: expected a name without / where the source has documents, got one with: "
+                    "its messages have a topic of their own, and Kafka allows no / in its name"
+                )
         if self.shards < self.workers:
             raise ValueError(
                 f"shards, workers: expected at least one shard a worker, got {self.shards} for {self.workers} workers"
@@ -316,6 +359,14 @@ class Settings(BaseSettings):
         """A topic's full name."""
         return self.topics.prefix + name
 
+    def raw_sources(self) -> list[str]:
+        """The sources of which the settings say how their documents are read: each has a raw topic."""
+        return [name for name, source in self.sources.items() if source.has_documents()]
+
+    def translator_dir(self) -> Path:
+        """Where the translator keeps what it remembers."""
+        return self.translator.dir or self.state.dir / "translator"
+
     def shown(self) -> dict[str, Any]:
         """All that is set, as the file would say it, with secrets masked: for people to read."""
         return self.model_dump(mode="json", exclude_none=True)
@@ -327,6 +378,9 @@ class Settings(BaseSettings):
         said["redis"]["url"] = self.redis.url
         if self.redis.password is not None:
             said["redis"]["password"] = self.redis.password
+        for name, source in self.sources.items():
+            if source.poll is not None:
+                said["sources"][name]["poll"]["headers"] = source.poll.headers
         return said
 
 

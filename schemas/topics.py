@@ -1,4 +1,4 @@
-"""The topics of the contract, sections 2, 7 and 9. Names are storage: never rename one."""
+"""The topics of the contract, sections 2, 7, 9 and 10. Names are storage: never rename one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ INPUTS: Final = ("inventory.warehouse", "inventory.orders", "inventory.supply")
 STATEMENTS: Final = "inventory.statements"
 #: what people decided about variances, in: kept for ever, so that who did what can always be told
 DECISIONS: Final = "inventory.decisions"
+#: our codes for what sources write: reference data of the translator, compacted, one partition
+ALIASES: Final = "inventory.aliases"
+#: what became of each raw message: compacted
+DOCUMENTS: Final = "inventory.documents"
+#: of the translator; the engine needs none of them
+TRANSLATION: Final = (ALIASES, DOCUMENTS)
 #: reference data: compacted, one partition each
 REFERENCE: Final = (
     "inventory.items",
@@ -45,3 +51,10 @@ ALL: Final = (
     STATUSES,
     TALLIES,
 )
+#: what other systems sent, byte for byte, a topic a source; the engine reads none of them
+RAW: Final = "inventory.raw"
+
+
+def raw_topic(source: str) -> str:
+    """Name the topic of what a source sent; Kafka takes it unless the source's code has a `/`."""
+    return f"{RAW}.{source}"

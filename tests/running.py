@@ -45,12 +45,12 @@ class Engine:
 
     started = 0
 
-    def __init__(self, world: Any, *arguments: str, **overrides: object) -> None:
+    def __init__(self, world: Any, *arguments: str, command: str = "run", **overrides: object) -> None:
         Engine.started += 1
         self.log = world.folder / f"engine-{Engine.started}.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                world.command("run", *arguments),
+                world.command(command, *arguments),
                 env=world.env(**overrides),
                 cwd=world.folder,
                 stdin=subprocess.DEVNULL,

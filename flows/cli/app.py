@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import engine, feed, letters, numbers, reconciling
+from flows.cli import engine, feed, intake, letters, numbers, reconciling, translating
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -77,6 +77,10 @@ def _gather() -> None:
     app.command()(schema)
     app.command("load")(feed.send_load)
     app.command("import")(feed.import_)
+    app.command()(intake.receive)
+    app.command("pick-up")(intake.pick_up)
+    app.command()(intake.poll)
+    app.command()(translating.translate)
     app.command()(numbers.get)
     app.command()(numbers.watch)
     app.command()(demo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flows.monitoring.catalog import BUCKETS_S, COUNTER, GROUPS
+from flows.monitoring.intake_catalog import INTAKE
 
 _HEAD = """\
 # Metrics
@@ -31,12 +32,19 @@ Their cost with a backlog drained at full speed and a scrape every 5 s: 1.2 % of
   the process that watches them (`worker="supervisor"`).
 """
 
+_OF_INTAKE = """\
+Served by `atp receive`, `atp pick-up` and `atp poll` themselves, each at a port of its own
+([intake](intake.md#is-it-well)); `way` is `receive`, `pick_up` or `poll`."""
+
 
 def page() -> str:
     """Give docs/metrics.md."""
     lines = [_HEAD.format(buckets=", ".join(f"{bound:g}" for bound in BUCKETS_S))]
-    for group in GROUPS:
-        lines += [f"## {group.title}", "", "| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for group in (*GROUPS, INTAKE):
+        lines += [f"## {group.title}", ""]
+        if group is INTAKE:
+            lines += [_OF_INTAKE, ""]
+        lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
         for name, kind, labels, text in group.specs:
             shown = f"{name}_total" if kind == COUNTER else name
             lines.append(f"| `{shown}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {text} |")

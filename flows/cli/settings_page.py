@@ -41,12 +41,28 @@ def page() -> str:
             sections.append("\n".join([f"## `{name}`: {said[0].lower()}{said[1:]}", "", *_HEADING, *rows]) + "\n")
         else:
             general.append(_row(name, field))
-    sources = [_row(name, field) for name, field in SourceSettings.model_fields.items()]
+    sources = list(_rows_of_source())
     parts = [HEAD, "\n".join(["## General", "", *_HEADING, *general]) + "\n", *sections]
     return "\n".join([*parts, OF_A_SOURCE, "\n".join([*_HEADING, *sources]) + "\n"])
 
 
 _HEADING = ("| setting | default | takes | |", "|---|---|---|---|")
+
+
+def _rows_of_source() -> Iterator[str]:
+    """Give the rows of what stands by itself, then of what stands in tables of a source."""
+    inside = []
+    for name, field in SourceSettings.model_fields.items():
+        table = next((kind for kind in getattr(field.annotation, "__args__", ()) if _is_section(kind)), None)
+        if table is None:
+            yield _row(name, field)
+        else:
+            inside += [_row(f"{name}.{part}", inner) for part, inner in table.model_fields.items()]
+    yield from inside
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _row(name: str, field: Any) -> str:
@@ -55,7 +71,7 @@ def _row(name: str, field: Any) -> str:
 
 
 def _default(field: Any) -> str:
-    if field.default is None or field.default in ("", {}):
+    if field.default is None or field.default in ("", {}, ()):
         return ""
     kind = _kind(field)
     value = kind.write(field.default) if kind is not None and kind.write is not None else field.default

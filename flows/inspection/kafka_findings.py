@@ -17,7 +17,7 @@ from flows.kafka.clients import CONNECT_TIMEOUT_S, Reasons, client_config
 from flows.kafka.topics import plan
 from schemas.setting_values import duration_text
 from schemas.settings import Settings
-from schemas.topics import DECISIONS, INPUTS, REFERENCE, STATEMENTS
+from schemas.topics import ALIASES, DECISIONS, INPUTS, REFERENCE, STATEMENTS, raw_topic
 
 CREATE = "run: atp topics create"
 
@@ -74,8 +74,13 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     return found
 
 
+def _logged(settings: Settings) -> list[str]:
+    """Full names of what is told and kept for ever: events, statements, decisions, what other systems send."""
+    return [settings.topic(name) for name in (*INPUTS, STATEMENTS, DECISIONS, *map(raw_topic, settings.raw_sources()))]
+
+
 def _inputs(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:
-    for name in (settings.topic(name) for name in (*INPUTS, STATEMENTS, DECISIONS)):
+    for name in _logged(settings):
         if name not in configs:
             continue
         kind = configs[name]["message.timestamp.type"]
@@ -92,7 +97,7 @@ def _inputs(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[
 
 def kept(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """Say whether Kafka deletes events by itself; `configs` by full topic name."""
-    inputs = [name for name in (settings.topic(name) for name in INPUTS) if name in configs]
+    inputs = [name for name in _logged(settings) if name in configs]
     compacted = [name for name in inputs if "compact" in configs[name]["cleanup.policy"]]
     if compacted:
         yield Finding(
@@ -137,7 +142,7 @@ def replicated(copies: dict[str, int], brokers: int) -> Iterator[Finding]:
 
 
 def _reference(settings: Settings, configs: dict[str, dict[str, str]], partitions: dict[str, int]) -> Iterator[Finding]:
-    for name in (settings.topic(name) for name in REFERENCE):
+    for name in map(settings.topic, (*REFERENCE, ALIASES)):
         if name not in partitions:
             continue
         if partitions[name] != 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection
 from typing import Any
@@ -10,11 +11,14 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # not in its list of exports
 
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
-from schemas.settings import Settings
+from schemas.setting_values import TOPIC_LENGTH_MAX
+from schemas.settings import Settings, SettingsError
 from schemas.topics import (
+    ALIASES,
     ALL,
     DEAD_LETTERS,
     DECISIONS,
+    DOCUMENTS,
     EXCEPTIONS,
     INPUTS,
     POSITIONS,
@@ -23,8 +27,10 @@ from schemas.topics import (
     STATEMENTS,
     STATUSES,
     TALLIES,
+    TRANSLATION,
     UPDATES,
     VARIANCES,
+    raw_topic,
 )
 
 CREATE_TIMEOUT_S = 30.0
@@ -56,14 +62,15 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     topics: dict[str, tuple[int, dict[str, str]]] = {}
     for name in (*INPUTS, STATEMENTS, DECISIONS):
         topics[name] = (partitions, inputs)
-    for name in REFERENCE:
+    for name in (*REFERENCE, ALIASES):
         topics[name] = (1, compacted)
-    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES):
+    for name in (*UPDATES, POSITIONS, VARIANCES, STATUSES, DOCUMENTS):
         topics[name] = (partitions, {"cleanup.policy": "compact", "max.message.bytes": str(16 * 1024 * 1024)})
     topics[TALLIES] = (1, {"cleanup.policy": "delete", "retention.ms": str(TALLIES_KEPT_MS)})
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
-    return {settings.topic(name): topics[name] for name in ALL}
+    made = {settings.topic(name): topics[name] for name in (*ALL, *TRANSLATION)}
+    return made | plan_of_raw(settings, settings.raw_sources())
 
 
 def plan_of_replays(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
@@ -72,12 +79,43 @@ def plan_of_replays(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]
     return {settings.topic(REPLAYS): (1, form)}
 
 
+def plan_of_raw(settings: Settings, sources: Collection[str]) -> dict[str, tuple[int, dict[str, str]]]:
+    """Map the topics of what these sources send to their form; SettingsError where Kafka allows no such name."""
+    form = {
+        "message.timestamp.type": "LogAppendTime",
+        # Sent again, a message carries the account of its lines as well: about 50 bytes a line, however short they are.
+        "max.message.bytes": str(8 * (settings.max_message_bytes + FRAMING_BYTES)),
+        "cleanup.policy": "delete",
+        # For ever: a mapping that is corrected reads them again.
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+    }
+    planned = {}
+    for source in sources:
+        name = settings.topic(raw_topic(source))
+        if not re.fullmatch(rf"[A-Za-z0-9._-]{{1,{TOPIC_LENGTH_MAX}}}", name):
+            raise SettingsError(
+                f"sources.{source}: expected a source with whose name Kafka can call a topic (A-Z a-z 0-9 . _ -, with "
+                f"all before it at most {TOPIC_LENGTH_MAX} characters), got {name}: name it otherwise"
+            )
+        planned[name] = (settings.kafka.partitions, form)
+    return planned
+
+
+def create_raw(settings: Settings, sources: Collection[str]) -> list[str]:
+    """Make the raw topics that are missing; give the full names of what was made. KafkaProblem if that fails."""
+    return _create(settings, plan_of_raw(settings, sources))
+
+
 def create(settings: Settings, only: Collection[str] = ()) -> list[str]:
     """Make what is missing (of `only`, if given); give the full names of what was made. KafkaProblem if that fails."""
+    plans = plan(settings) | plan_of_replays(settings)
+    return _create(settings, {name: plans[name] for name in (map(settings.topic, only) if only else plan(settings))})
+
+
+def _create(settings: Settings, wanted: dict[str, tuple[int, dict[str, str]]]) -> list[str]:
     reasons = Reasons()
     admin = AdminClient(client_config(settings, log_level=0, error_cb=reasons))  # what fails is said once, by us
-    plans = plan(settings) | plan_of_replays(settings)
-    wanted = {name: plans[name] for name in (map(settings.topic, only) if only else plan(settings))}
     try:
         known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:

@@ -31,7 +31,7 @@ from schemas import codes
 from schemas.codes import parse_json, parse_time
 from schemas.replay import Replay, header, read_header
 from schemas.settings import Settings
-from schemas.topics import DECISIONS, INPUTS, REFERENCE, REPLAYS, STATEMENTS
+from schemas.topics import ALIASES, DECISIONS, INPUTS, RAW, REFERENCE, REPLAYS, STATEMENTS
 
 #: Refusals of all of an event, where they name no line.
 WHOLE = frozenset(
@@ -90,7 +90,7 @@ def decide(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept
         names[message].append(letter.name)
         if wanted.has(letter):
             chosen[message] = letter
-    references = {settings.topic(name) for name in REFERENCE}
+    references = {settings.topic(name) for name in (*REFERENCE, ALIASES)}
     newest = _newest_references(settings, {letter.origin[0] for letter in chosen.values()} & references)
     windows, stated = windows_of(settings), settings.topic(STATEMENTS)
     fates: list[Fate] = []
@@ -99,6 +99,9 @@ def decide(settings: Settings, letters: list[DeadLetter], wanted: Wanted, accept
         fate = Fate(letter, attempts[message] + 1, names=tuple(names[message]))
         if letter.is_lost:
             fate = fate._replace(refusal="its bytes are nowhere any more: no letter has them, nor its topic")
+        elif letter.origin[0].startswith(settings.topic(f"{RAW}.")):
+            # The whole message would be sent as if it were new: its account would forget what its lines became.
+            fate = fate._replace(refusal="a line of a raw message: atp translate --replay tries it again, and only it")
         elif letter.origin[0] in references:
             if newest.get((letter.origin[0], letter.key)) != letter.origin[2]:
                 fate = fate._replace(refusal="a newer record of its key is there: it would undo that one")
@@ -195,7 +198,7 @@ def read_event(value: bytes | None) -> _Event | None:
 
 
 def _newest_references(settings: Settings, topics: set[str]) -> dict[tuple[str, bytes | None], int]:
-    names = [name for name in REFERENCE if settings.topic(name) in topics]
+    names = [name for name in (*REFERENCE, ALIASES) if settings.topic(name) in topics]
     newest: dict[tuple[str, bytes | None], int] = {}
     for message in read_topics(settings, names) if names else ():
         newest[message.topic(), message.key()] = message.offset()

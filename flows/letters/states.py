@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
 from flows.kafka.reading import Part, Place, TopicReader, bounds
 from flows.letters.known_codes import known_now
+from flows.letters.raw_lines import used_since
 from flows.letters.reading import DeadLetter
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REPLAYS
@@ -79,9 +80,12 @@ def states_of(settings: Settings, letters: list[DeadLetter]) -> dict[str, State]
     for letter in letters:
         by_origin[letter.origin].append(letter)
         by_content[letter.content].append(letter)
+    used = used_since(settings, letters)
     settled_ms = int(time.time() * 1000) - SETTLE_MS - settings.reference_grace // 1000
 
     def state(letter: DeadLetter) -> State:
+        if letter.name in used:
+            return State(APPLIED)
         mark = marks.get(letter.name)
         sent_ms = mark.at_ms if mark is not None else 0
         others = [one for one in by_origin[mark.place] if one.may_be_of(mark.logged_ms)] if mark is not None else ()

@@ -212,6 +212,40 @@ GROUPS: Final = (
         ),
     ),
     Group(
+        "What other systems send (served by `atp translate`)",
+        (
+            _of_engine("atp_translate_documents", COUNTER, "source kind", "Raw messages translated and accounted for."),
+            _of_engine(
+                "atp_translate_again_documents", COUNTER, "source", "Raw messages tried again: replayed, or redone."
+            ),
+            _of_engine(
+                "atp_translate_lines",
+                COUNTER,
+                "source fate",
+                "Their lines, by where each ended at first: event, statement, ignored or refused.",
+            ),
+            _of_engine("atp_translate_refused_lines", COUNTER, "source code", "Lines refused at first, by code."),
+            _of_engine(
+                "atp_translate_waiting_documents",
+                GAUGE,
+                "source",
+                "Raw messages with lines that wait for an alias, up to 10,000 a source.",
+            ),
+            _of_engine(
+                "atp_translate_document_last_timestamp_seconds",
+                GAUGE,
+                "source",
+                "When the last new raw message was accounted for; before the first, when the translator started.",
+            ),
+            _of_engine(
+                "atp_translate_document_every_seconds",
+                GAUGE,
+                "source",
+                "How often a document is expected (sources.<name>.document_every).",
+            ),
+        ),
+    ),
+    Group(
         "What it is and what it holds",
         (
             _of_worker("atp_items", GAUGE, "", "Items known."),

@@ -32,7 +32,7 @@ LOCK_WAIT_S = 10.0
 FACTS = "engine.json"
 SEGMENTS = "segments"
 #: What an engine makes in it.
-OURS = (f"{FACTS}*", "lock", f"{RECOVERY}*", SEGMENTS, "unusable-*", "worker-*")
+OURS = (f"{FACTS}*", "lock", f"{RECOVERY}*", SEGMENTS, "translator", "unusable-*", "worker-*")
 #: For the engine's user alone.
 FOLDER_MODE, FILE_MODE, UMASK = 0o700, 0o600, 0o077
 #: The two ways on from state that cannot be used.

@@ -283,6 +283,7 @@ def test_the_words_in_messages() -> None:
         "unknown_uom",
         "quantity_not_exact",
         "not_allowed",
+        "unknown_alias",
         "late",
         "in_the_future",
         "conflict",

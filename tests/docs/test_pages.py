@@ -28,6 +28,7 @@ from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
 from flows.embedded.child import HOST, free_port
 from flows.settings import client_options, load_settings, redis_address
+from operators.adapters.kinds import read_mapping
 from schemas.explanations import CAUSES, REASONS
 from schemas.variances import REASONS as REJECTED_FOR
 from schemas.variances import VARIANCE_CAUSES
@@ -233,6 +234,16 @@ def test_the_first_load(world: Any) -> None:
     assert "17 lines checked, nothing wrong\n" in (reader.folder / "said.log").read_text()
 
 
+def test_connecting(tmp_path: Path) -> None:
+    page = blocks("docs/connecting.md")
+    Reader(tmp_path, {}, {}).shell("docs/connecting.md")
+    settings, mapping = [snippet.text for snippet in page if snippet.language == "toml"]
+    (tmp_path / "settings.toml").write_text(settings, "utf-8")
+    assert load_settings(tmp_path / "settings.toml").sources["north-dc"].location == "DC1"
+    kind, read = read_mapping(mapping)
+    assert kind.name == "x12" and read.model_dump()["measures"] == {"17": "on_hand", "QH": "quarantined"}
+
+
 def test_a_day_of_reconciling(alone: Place) -> None:
     reader = alone.reader("reconciling")
     reader.env["ATP_STATE__DIR"] = str(reader.folder / "state")
@@ -373,12 +384,14 @@ RUN = {
         "java": "test_reading_with_java",
     },
     "docs/import.md": {"sh": "test_the_first_load"},
+    "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
     "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},
     "docs/security.md": {"toml": "test_the_settings_for_security_are_settings", "": "tests/guarded.py"},
     "docs/operations.md": {"sh": "tests/docs/test_operations.py"},
     "docs/recipes.md": dict.fromkeys(("send", "sh", "toml"), "tests/docs/test_recipes.py"),
     "docs/semantics.md": {"atp": "tests/unit/test_semantics_page.py"},
+    "docs/translating.md": dict.fromkeys(("alias", "sh", "toml"), "tests/docs/test_translating.py"),
     "docs/what-it-means.md": dict.fromkeys(("atp", "toml"), "tests/docs/test_what_it_means.py"),
 }
 #: What nobody runs: page, how the block begins, and why.
@@ -389,6 +402,7 @@ NOT_RUN = [
     ("docs/concepts.md", "   sum of", "a sum"),
     ("CONTRIBUTING.md", "make install", "those have runs of their own"),
     ("docs/architecture.md", "", "a drawing"),
+    ("docs/translating.md", "inventory.raw", "a drawing"),
     ("docs/operations.md", "sudo python3.12", "installs into the system: tests/image.py runs the same steps elsewhere"),
     ("docs/operations.md", "sudo python3.12", "the upgrade: a second installation"),
     ("docs/operations.md", "sudo systemctl stop", "asks for a state that is gone: what it does has tests of its own"),

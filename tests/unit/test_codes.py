@@ -498,6 +498,7 @@ def test_refusal_codes_are_those_of_the_contract() -> None:
             "unknown_uom",
             "quantity_not_exact",
             "not_allowed",
+            "unknown_alias",
             "late",
             "in_the_future",
             "conflict",

@@ -365,6 +365,8 @@ def test_every_shape_is_described() -> None:
         "inventory.channels",
         "inventory.channel_items",
         "inventory.reconciliation",
+        "inventory.aliases",
+        "inventory.documents",
         "inventory.variances",
         "inventory.statements.status",
         "atp.updates",

@@ -25,6 +25,7 @@ OF_A_LINE: Final = {
     codes.QUANTITY_NOT_EXACT: "raise the item's scale, or write a quantity that it can count (not half an each), "
     "or say rounding safe for the item",
     codes.NOT_ALLOWED: "import as a source that may say this (--source), or change [sources.<name>] in the settings",
+    codes.UNKNOWN_ALIAS: "add the alias that the sentence names to inventory.aliases",
     codes.LATE: "give the moment of a newer count, or a longer dedup_window for this source",
     codes.IN_THE_FUTURE: "give a moment that has come, with the right offset (Z is UTC)",
 }

@@ -34,7 +34,7 @@ def translate(
         str | None, typer.Option(metavar="NAME|FILE", help="How they are read (see docs/connecting.md).")
     ] = None,
     source: Annotated[
-        str | None, typer.Option(help="Whose they are (default: the only one of [sources], if it is one).")
+        str | None, typer.Option(help="Whose they are (default: the only one in the settings, if it is one).")
     ] = None,
     aliases: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Aliases as JSON Lines (default: their codes are ours).")

@@ -384,6 +384,7 @@ RUN = {
         "java": "test_reading_with_java",
     },
     "docs/import.md": {"sh": "test_the_first_load"},
+    "docs/intake.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_intake_page.py"),
     "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
     "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},

@@ -26,6 +26,7 @@ from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartit
 from confluent_kafka.admin import AdminClient
 
 from flows.embedded import Servers
+from flows.kafka.clients import span_of
 from operators import scan
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class World:
             metadata = consumer.list_topics(full, timeout=10).topics[full]
             assert metadata.error is None, f"{full}: {metadata.error}"
             spans = {
-                partition: consumer.get_watermark_offsets(TopicPartition(full, partition), timeout=10)
+                partition: span_of(consumer, TopicPartition(full, partition))  # just made, it may have no leader yet
                 for partition in metadata.partitions
             }
             starts = [TopicPartition(full, partition, low) for partition, (low, high) in spans.items() if low < high]

@@ -236,7 +236,9 @@ def test_files_and_pages_wait_while_kafka_is_away(world: Any) -> None:
             (folder / "first.csv").write_bytes(b"first")
             until((folder / "done" / "first.csv").exists, START_SECONDS_MAX, files.text)
             # Asked for is not written yet: what is killed then never brings this page, for the next one differs.
-            until(lambda: "asking erp" in pages.text() and world.read("inventory.raw.erp"), START_SECONDS_MAX, pages.text)
+            until(
+                lambda: "asking erp" in pages.text() and world.read("inventory.raw.erp"), START_SECONDS_MAX, pages.text
+            )
             world.servers.kill_kafka()
             until(lambda: is_up(port) == 0, 90, files.text)
             (folder / "second.csv").write_bytes(b"second")

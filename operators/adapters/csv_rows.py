@@ -79,7 +79,7 @@ def translate(raw: bytes, context: Context) -> Translation:
     for place, fault in bad:
         account.refuse(account.line(place), fault.code, str(fault))
     if rows or not bad:
-        translate_rows(account, context, mapping, rows, raw)
+        translate_rows(account, context, mapping, rows, raw, is_whole=not bad)
     return account.finish()
 
 

@@ -95,7 +95,7 @@ def translate(raw: bytes, context: Context) -> Translation:
         else:
             rows.append(JsonRow(place, around, context.headers))
     if rows or not bad:
-        translate_rows(account, context, mapping, rows, raw)
+        translate_rows(account, context, mapping, rows, raw, is_whole=not bad)
     return account.finish()
 
 

@@ -45,24 +45,32 @@ class _Said(NamedTuple):
 
 
 def translate_rows(
-    account: Account, context: Context, mapping: RowMapping, rows: Sequence[MappedRow], raw: bytes
+    account: Account,
+    context: Context,
+    mapping: RowMapping,
+    rows: Sequence[MappedRow],
+    raw: bytes,
+    is_whole: bool = True,
 ) -> None:
-    """Account for each row; a document without any is one line, ignored."""
+    """Account for each row; a document without any is one line, ignored.
+
+    `is_whole`: no row was refused before, so that these can be all that there is.
+    """
     if not rows:
         account.ignore(account.line("document"), "no_rows")
         return
-    identity = _identity(mapping, rows[0], raw)
+    part = _part(context)
+    identity = _identity(mapping, rows[0], raw, context if part else None)
     account.document(identity)
+    # Of a file that was cut, each part is read by itself: equal rows of two parts are two, and none has all there is.
+    own = sub_id(identity, "part", part) if part else identity
     before: Counter[str] = Counter()
     stated: list[Row] = []
-    is_whole = True
     for row in rows:
         number = account.line(row.place)
         content = row.content()
         before[content] += 1
-        unlike = make_id(
-            identity, hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16], str(before[content])
-        )
+        unlike = make_id(own, hashlib.sha256(content.encode("utf-8", "replace")).hexdigest()[:16], str(before[content]))
         try:
             said = _said(row, mapping, context, identity, unlike, number)
         except Refused as refusal:
@@ -79,11 +87,16 @@ def translate_rows(
         if said.reason:
             account.ignore(number, said.reason)
     if stated:
-        _state(account, context, mapping, identity, rows[0], stated, is_whole)
+        _state(account, context, mapping, own, rows[0], stated, is_whole and not part)
 
 
-def _identity(mapping: RowMapping, first: MappedRow, raw: bytes) -> str:
-    """Name the document by its own columns; a file without a name of its own by its bytes."""
+def _part(context: Context) -> str:
+    """Which part of a file that was cut for its size; nothing of a whole one."""
+    return context.headers.get("part", "") if context.headers.get("document") else ""
+
+
+def _identity(mapping: RowMapping, first: MappedRow, raw: bytes, cut: Context | None) -> str:
+    """Name the document by its own columns; without such by its bytes (all, of one that was cut)."""
     if mapping.document:
         try:
             values = values_of(first, mapping.document)
@@ -91,7 +104,7 @@ def _identity(mapping: RowMapping, first: MappedRow, raw: bytes) -> str:
             values = []
         if values and all(values):
             return make_id(*values)
-    return hashlib.sha256(raw).hexdigest()
+    return hashlib.sha256(raw).hexdigest() if cut is None else make_id(cut.headers["document"])
 
 
 def _said(row: MappedRow, mapping: RowMapping, context: Context, identity: str, unlike: str, number: int) -> _Said:

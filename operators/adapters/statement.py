@@ -38,6 +38,7 @@ def say_statement(
             account.refuse(
                 row.line, BAD_VALUE, f"uom: expected {first.key.get('uom')} as before, got {row.key.get('uom')}"
             )
+            is_all = False
         else:
             together[name] = Row(first.line, first.key, _sum(first.measures, row.measures))
             of_row[name].append(row.line)

@@ -307,6 +307,30 @@ def test_all_items_are_said_to_be_there_only_if_no_line_was_refused() -> None:
     assert (start["items"], start["locations"], start["statement_id"]) == ("all", ["berlin"], "S1")
 
 
+def test_a_file_that_was_cut_off_or_names_two_units_never_has_all_items() -> None:
+    whole = HEAD + "S1,,SKU-1,4,2026-03-02T10:00:00Z\nS1,,SKU-2,2,2026-03-02T10:00:00Z\n"
+    cut_off = read_csv(whole[:-22], context(STATEMENT))
+    assert cut_off.refused() == {"bad_value": 1}
+    assert [body.get("items") for body in cut_off.bodies()] == [None] * 3
+    units = STATEMENT.replace("on_hand =", "uom = 'note', on_hand =")
+    rows = whole.replace("S1,,SKU-1", "S1,EA,SKU-1").replace("S1,,SKU-2", "S1,BOX,SKU-1")
+    two_units = read_csv(rows.replace("kind", "note"), context(units))
+    assert two_units.refused() == {"bad_value": 1}
+    assert [body.get("items") for body in two_units.bodies()] == [None] * 3
+
+
+def test_equal_rows_of_two_parts_of_a_file_are_two_and_no_part_has_all_items() -> None:
+    rows = HEAD + "1,in,SKU-1,4,2026-03-02T10:00:00Z\n"
+    parts = [{"document": "ab" * 32, "part": part, "parts": "2", "heading": "22"} for part in ("1", "2")]
+    moves = [read_csv(rows, context(MOVES, headers=headers)) for headers in parts]
+    assert len({translation.bodies()[0]["event_id"] for translation in moves}) == 2
+    assert moves[0].documents == moves[1].documents == ["ab" * 32]
+    assert moves[0].bodies() == read_csv(rows, context(MOVES, headers={**parts[0], "name": "renamed.csv"})).bodies()
+    stated = [read_csv(rows, context(STATEMENT, headers=headers)).bodies() for headers in parts]
+    assert len({bodies[0]["statement_id"] for bodies in stated}) == 2
+    assert not any("items" in body for bodies in stated for body in bodies)
+
+
 def test_rows_of_one_place_add_up() -> None:
     rows = HEAD + "S1,bin1,SKU-1,4,2026-03-02T10:00:00Z\nS1,bin2,SKU-1,5,2026-03-02T10:00:00Z\n"
     translation = read_csv(rows, context(STATEMENT))

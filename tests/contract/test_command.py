@@ -19,11 +19,17 @@ NOBODY = "127.0.0.1:1"
 def test_topics_are_made_as_the_contract_wants_them(world: World) -> None:
     lab = Lab(world)
     admin = AdminClient({"bootstrap.servers": world.servers.bootstrap_servers})
-    inputs = ("inventory.warehouse", "inventory.orders", "inventory.supply")
-    reference = ("inventory.items", "inventory.locations", "inventory.channels", "inventory.channel_items")
+    inputs = (
+        "inventory.warehouse", "inventory.orders", "inventory.supply", "inventory.statements", "inventory.decisions",
+    )  # fmt: skip
+    reference = (
+        "inventory.items", "inventory.locations", "inventory.channels", "inventory.channel_items",
+        "inventory.reconciliation", "inventory.aliases",
+    )  # fmt: skip
     updates = tuple(f"atp.updates.{lane}" for lane in ("critical", "high", "normal", "bulk"))
-    others = ("inventory.positions", "inventory.exceptions", "inventory.dead_letters")
-    names = [world.topic(name) for name in (*inputs, *reference, *updates, *others)]
+    told = ("inventory.positions", "inventory.variances", "inventory.statements.status", "inventory.documents")
+    others = ("inventory.exceptions", "inventory.dead_letters", "inventory.statements.tallies")
+    names = [world.topic(name) for name in (*inputs, *reference, *updates, *told, *others)]
     known = admin.list_topics(timeout=10).topics
     assert {name for name in known if name.startswith(world.topic_prefix)} == set(names)
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
@@ -34,7 +40,7 @@ def test_topics_are_made_as_the_contract_wants_them(world: World) -> None:
     assert all(found[world.topic(name)]["message.timestamp.type"] == "LogAppendTime" for name in inputs)
     for_ever = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     assert all(for_ever.items() <= found[world.topic(name)].items() for name in inputs)
-    compacted = (*reference, *updates, "inventory.positions")
+    compacted = (*reference, *updates, *told)
     assert all(found[world.topic(name)]["cleanup.policy"] == "compact" for name in compacted)
     assert all(len(known[world.topic(name)].partitions) == 1 for name in reference)
     assert all(int(found[world.topic(name)]["max.message.bytes"]) > 1_048_576 for name in inputs)
@@ -76,7 +82,7 @@ def test_without_kafka_or_redis_it_ends_with_1_and_a_sentence_that_names_the_set
 
 def test_settings_come_from_the_file_then_the_environment_then_flags(world: World) -> None:
     world.config.write_text(
-        'dedup_window = "nonsense"\nclosed_line_retention = "90"\nworkers = 1\n'
+        'dedup_window = "nonsense"\nclosed_line_retention = "600"\nworkers = 1\n'
         '[state]\nepoch_interval = "50ms"\n[sources.wms]\nstale_after = "1.5h"\nmay_send = ["stock_counted"]\n'
     )
     lab = Lab.__new__(Lab)
@@ -89,8 +95,15 @@ def test_settings_come_from_the_file_then_the_environment_then_flags(world: Worl
     said = json.loads(done.stdout)["settings"]
     assert done.returncode == 1, "the topics are missing"
     assert (said["dedup_window"], said["workers"], said["state"]["epoch_interval"]) == ("5m", 2, "1500ms")
-    assert said["closed_line_retention"] == "90s"
-    assert said["sources"]["wms"] == {"may_send": ["stock_counted"], "stale_after": "90m"}
+    assert said["closed_line_retention"] == "10m"
+    assert said["sources"]["wms"].items() >= {"may_send": ["stock_counted"], "stale_after": "90m"}.items()
+
+
+def test_lines_that_are_forgotten_before_the_widest_window_ends_are_refused(world: World) -> None:
+    lab = Lab.__new__(Lab)
+    lab.world, lab.env = world, {}
+    done = lab.atp("run", dedup_window="5m", closed_line_retention="299s")
+    assert done.returncode == 2 and "closed_line_retention" in done.stderr, done.stderr
 
 
 def test_what_is_wrong_with_settings_or_usage_ends_with_2(world: World) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import os
 import random
 import signal
 import subprocess
@@ -267,6 +268,20 @@ def is_up(port: int) -> float:
         connection.close()
     (line,) = [line for line in text.splitlines() if line.startswith("atp_intake_kafka_up{")]
     return float(line.rpartition(" ")[2])
+
+
+def test_files_of_a_source_are_read_in_the_order_in_which_they_came(world: Any) -> None:
+    folder = world.folder / "in"
+    folder.mkdir()
+    said = [f"item,quantity\nLAMP,{number}\n".encode() for number in range(20)]
+    for number, text in enumerate(said):
+        (folder / f"{number:02d}.csv").write_bytes(text)
+        os.utime(folder / f"{number:02d}.csv", (number, number))
+    with Command(world, "pick-up", str(folder), "--source", "acme", "--once", "--set", "pick_up.settle=0") as command:
+        assert command.ends() == 0, command.text()
+    records = world.read("inventory.raw.acme")
+    assert [record.value for record in records] == said
+    assert len({record.partition for record in records}) == 1
 
 
 def test_the_same_file_under_another_name_is_the_same_raw_message(world: Any) -> None:

@@ -163,8 +163,13 @@ class RawSender:
             told(error)
 
         headers: list[tuple[str, str | bytes | None]] = [(name, said.encode()) for name, said in message.headers]
+        # One key, one partition: a change of an order is read behind the order, if it was sent so.
         self._producer.produce(
-            self._settings.topic(raw_topic(message.source)), message.value, headers=headers, on_delivery=report
+            self._settings.topic(raw_topic(message.source)),
+            message.value,
+            message.source.encode(),
+            headers=headers,
+            on_delivery=report,
         )
 
     def send_all(self, messages: list[RawMessage], is_over: Callable[[], bool]) -> None:

@@ -202,7 +202,9 @@ class Reconciler:
                 self._complain(code, location, since, now, True)
 
     def _complain(self, code: str, location: str, since: int, now: int, is_open: bool) -> None:
-        held = {"held": self._asked.get((code, location), 0)}
+        item = self._shard.find(code)
+        there = ours.own_hold(item, location)[0] if item is not None else 0
+        held = {"held": self._asked.get((code, location), there)}
         self._shard._notes.append(ExceptionNote("held_too_long", code, location, "", held, since, now, is_open))
 
     def said(self) -> list[Reported]:

@@ -32,7 +32,7 @@ scrape_configs:
 """
 #: The rules as they are, but that nobody waits for minutes, nor for what was before to be outweighed.
 IMPATIENCE = (
-    (r"\bfor: \d+m\b", "for: 1s"),
+    (r"\bfor: \d+[mh]\b", "for: 1s"),
     (r"\[5m\]", "[20s]"),
     (r"> 30\b", "> 3"),
     (r"> 60\b", "> 5"),
@@ -50,6 +50,11 @@ def rules(patient: bool = True) -> str:
     return text
 
 
+#: Figures of statements and variances, and of `atp translate`, a process of its own.
+OF_STATEMENTS = re.compile(r"atp_variance|atp_statement_|statement_rejected|held_too_long")
+OF_TRANSLATION = re.compile(r"atp_translate_")
+
+
 def queries() -> list[tuple[str, str]]:
     """Give each query of the dashboard with its panel's title."""
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
@@ -58,7 +63,12 @@ def queries() -> list[tuple[str, str]]:
 
 def alerts() -> list[str]:
     """Give the names of all alerts."""
-    return re.findall(r"alert: (\w+)", rules())
+    return [name for name, _ in alert_rules()]
+
+
+def alert_rules() -> list[tuple[str, str]]:
+    """Give each alert's name with what makes it fire."""
+    return re.findall(r"alert: (\w+)\n +expr: (.+(?:\n {10,}.+)*)", rules())
 
 
 class Prometheus:

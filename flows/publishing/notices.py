@@ -56,11 +56,18 @@ class Notices:
         """Keep in `known` how many exceptions are open. A conflict is told once and is no state: it never closes."""
         if note.code == "conflict":
             return
-        about = f"{STALE}{note.source}" if note.source else note.code
+        is_stale = note.code == "stale_source"
+        about = f"{STALE}{note.source}" if is_stale else note.code
         change = 1 if note.is_open else -1
         known[about] = known.get(about, 0) + change
         self._metrics.opened(about, change)
-        if note.source and note.is_open:
+        if note.code == "statement_rejected" and note.is_open:
+            log.warning(
+                f"a statement of source {note.source} was rejected: {', '.join(note.reasons)}",
+                kind=f"rejected.{note.source}",
+                next="nothing was held or corrected because of it; atp statements --verdict rejected says why",
+            )
+        if is_stale and note.is_open:
             log.warning(
                 f"source {note.source} has fallen silent: nothing came from it for longer than its stale_after",
                 kind=f"silent.{note.source}",

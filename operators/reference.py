@@ -41,6 +41,7 @@ _reconciliation = msgspec.msgpack.Decoder(dict[str, ReconciliationFacts], dec_ho
 #: Fields that came later, each with the default at which it is left out: what says nothing of them is stored in the
 #: bytes that it always was, so that an upgrade writes no item's facts anew and no topology has another version.
 LATER = {"rounding": "refuse", "unit_value": None, "listing": "all", "min_days_left": 0}
+NAMES = {kind: [field.name for field in fields(kind)] for kind in (ItemFacts, OverrideFacts, ChannelFacts)}
 #: Stored beside `listed` where the record has `listed: true` in it. `listed` alone is true also where it was not
 #: given: it was before channels could ask for it, and stays so.
 LISTED_GIVEN = "listed_given"
@@ -81,12 +82,15 @@ def common_part(raw: bytes) -> bytes:
 
 
 def _stored(facts: ItemFacts | OverrideFacts | ChannelFacts) -> dict[str, Any]:
-    said = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    said = {name: getattr(facts, name) for name in NAMES[type(facts)]}
     if isinstance(facts, OverrideFacts):
         said["listed"] = facts.listed is not False
         if facts.listed:
             said[LISTED_GIVEN] = True
-    return {name: value for name, value in said.items() if name not in LATER or value != LATER[name]}
+    for name, default in LATER.items():
+        if name in said and said[name] == default:
+            del said[name]
+    return said
 
 
 @lru_cache(maxsize=4)

@@ -91,7 +91,7 @@ _decoder = msgspec.msgpack.Decoder(tuple[dict[str, msgspec.Raw], dict[int, bytes
 _encode = msgspec.msgpack.Encoder().encode
 
 
-#: Where a layer lies that is not sealed yet: file, offset, bytes, checksum.
+#: Where a layer lies that is not sealed yet: file, offset, bytes, checksum (CRC-32).
 Kept = tuple[str, int, int, int]
 #: A layer that lies nowhere yet, or where this run does not write.
 NOWHERE: Kept = ("", 0, 0, 0)

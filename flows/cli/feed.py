@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Config, Json, Kafka, Set, load, reporting
+from flows.cli.options import Config, Decimal, Json, Kafka, Problems, Set, Thousands, load, reporting
 
 
 def send_load(
@@ -68,13 +68,9 @@ def import_(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong.")] = False,
     source: Annotated[str, typer.Option(help="The source of the events.")] = "import",
-    decimal: Annotated[
-        str | None, typer.Option(metavar="MARK", help="What tables have before decimals: , or . (see docs/import.md).")
-    ] = None,
-    thousands: Annotated[
-        str | None, typer.Option(metavar="MARK", help="What they have between thousands: . or , or space or none.")
-    ] = None,
-    problems: Annotated[int, typer.Option(min=0, help="Show at most so many problems; 0: all.")] = 100,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    problems: Problems = 100,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the engine's verdict.")] = False,
     config: Config = None,
     kafka: Kafka = None,

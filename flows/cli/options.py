@@ -31,6 +31,14 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as topics.prefix=test. (repeatable)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="For a script: one JSON object a line.")]
+#: of tables in files
+Decimal = Annotated[
+    str | None, typer.Option(metavar="MARK", help="What tables have before decimals: , or . (see docs/import.md).")
+]
+Thousands = Annotated[
+    str | None, typer.Option(metavar="MARK", help="What they have between thousands: . or , or space or none.")
+]
+Problems = Annotated[int, typer.Option(min=0, help="Show at most so many problems; 0: all.")]
 
 
 def load(

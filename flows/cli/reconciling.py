@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import FAILED, Config, Json, Kafka, Set, load, reporting
+from flows.cli.options import FAILED, Config, Decimal, Json, Kafka, Problems, Set, Thousands, load, reporting
 
 if TYPE_CHECKING:
     from flows.reconciling.reading import Wanted
@@ -166,13 +166,9 @@ def reconcile(
         str | None, typer.Option("--statement-id", metavar="ID", help="Its id (default: made of file and moment).")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is wrong.")] = False,
-    decimal: Annotated[
-        str | None, typer.Option(metavar="MARK", help="What tables have before decimals: , or . (see docs/import.md).")
-    ] = None,
-    thousands: Annotated[
-        str | None, typer.Option(metavar="MARK", help="What they have between thousands: . or , or space or none.")
-    ] = None,
-    problems: Annotated[int, typer.Option(min=0, help="Show at most so many problems; 0: all.")] = 100,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    problems: Problems = 100,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Do not wait for the verdict.")] = False,
     config: Config = None,
     kafka: Kafka = None,

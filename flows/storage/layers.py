@@ -21,16 +21,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from flows.storage.folder import FILE_MODE, RESTORE
-
-#: File, offset, bytes, checksum (CRC-32).
-Kept = tuple[str, int, int, int]
+from operators.shard import RETIRE_AFTER, Kept
 
 #: A file of this size is followed by another: 64 shards write their layers again from two files before, 16 MB at most.
 FILE_BYTES = 64 * 1024 * 1024
 #: What waits for the disk in memory: enough for one call to be worth it.
 WRITE_FROM = 128 * 1024
-#: Epochs that must follow before what is no longer named is deleted: the one that stopped naming it is committed.
-RETIRE_AFTER = 3
 NAME = re.compile(r"(\d{8,})-\d{2,}-\d{8}\.lay")
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 
 from flows.storage.folder import RESTORE
-from flows.storage.layers import Kept, LayerError, LayerFiles
+from flows.storage.layers import LayerError, LayerFiles
 from operators.ids import bucket_of
 from operators.ledger import join_records
+from operators.shard import Kept
 
 Segment = tuple[str, int, int]
 #: the folder of what is not sealed yet, beside those of the shards

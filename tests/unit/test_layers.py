@@ -10,7 +10,8 @@ import pytest
 
 from flows.runtime.epoch_end import EpochEnd
 from flows.storage import layers as module
-from flows.storage.layers import RETIRE_AFTER, WRITE_FROM, Kept, LayerError, LayerFiles
+from flows.storage.layers import WRITE_FROM, LayerError, LayerFiles
+from operators.shard import RETIRE_AFTER, Kept
 
 FILE_BYTES = 1000
 
@@ -186,3 +187,14 @@ def test_the_last_shard_that_was_reached_makes_all_safe() -> None:
 
 def test_a_shard_that_nothing_is_known_to_have_reached_makes_all_safe() -> None:
     assert synced(lambda end: end.answer(5)) == 1
+
+
+def test_a_shard_that_was_not_asked_after_all_does_not_keep_the_next_epochs_from_being_safe() -> None:
+    def forgotten(end: EpochEnd) -> None:
+        end.reach(1)
+        end.reach(2)
+        end.answer(1)
+        end.reach(1)  # the next epoch has begun
+
+    assert synced(forgotten) == 1
+    assert synced(lambda end: (forgotten(end), end.answer(1))[0]) == 2

@@ -44,6 +44,8 @@ class LayerFiles:
         self.written = 0
         self._number = 0
         self._name, self._descriptor = "", -1
+        #: the two newest files: asked for each layer of each shard at the end of an epoch
+        self._recent: tuple[str, ...] = ()
         #: how long the file is with all that waits, and what waits to be written to it
         self._size = 0
         self._waiting: list[bytes] = []
@@ -90,7 +92,7 @@ class LayerFiles:
 
     def is_recent(self, kept: Kept) -> bool:
         """Is it in one of the two newest files of this run? What is not has to be kept again."""
-        return kept[0] in (self._file_name(self._number), self._file_name(self._number - 1))
+        return kept[0] in self._recent
 
     def use(self, shard: int, kept: Iterable[Kept]) -> None:
         """Note what the snapshot of a shard names from now on."""
@@ -122,7 +124,8 @@ class LayerFiles:
 
     def _open(self) -> None:
         self._number += 1
-        self._name = self._file_name(self._number)
+        before, self._name = self._name, f"{self._run}-{self._number:08d}.lay"
+        self._recent = (self._name, before) if before else (self._name,)
         self._folder.mkdir(parents=True, exist_ok=True)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND
         self._descriptor = os.open(self._folder / self._name, flags, FILE_MODE)
@@ -133,9 +136,6 @@ class LayerFiles:
             os.fsync(folder)  # the file is found after a power failure, too
         finally:
             os.close(folder)
-
-    def _file_name(self, number: int) -> str:
-        return f"{self._run}-{number:08d}.lay"
 
     def _write(self) -> None:
         content = memoryview(b"".join(self._waiting))

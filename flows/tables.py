@@ -25,12 +25,13 @@ def table(
         if not place or place in keeps or any(row[place] not in ("", "0") for row in rows)
     ]
     if sum(_least(heads, rows, place) + BETWEEN for place in kept) - BETWEEN + EDGES <= console.width:
-        found = Table(title=title or None, title_justify="left")
+        # What is shown is others' text: nothing in it is markup.
+        found = Table(title=Text(title, style="italic") if title else None, title_justify="left")
         for place in kept:
             is_number = place and all(_is_number(row[place]) for row in rows)
             found.add_column(heads[place], justify="right" if is_number else "left", overflow="fold")
         for row in rows:
-            found.add_row(*(row[place] for place in kept))
+            found.add_row(*(Text(row[place]) for place in kept))
         return found
     return Group(*([Text(title, style="italic")] if title else []), *_below(heads, rows, kept))
 

@@ -54,6 +54,6 @@ class Place:
             for done in admin.delete_topics(there, operation_timeout=10).values():
                 done.result(15)
         with redis.Redis.from_url(self.servers.redis_url) as client:
-            for pattern in ("atp:*", "position:*", "claims:*", "engine:*"):
+            for pattern in ("atp:*", "position:*", "claims:*", "order:*", "engine:*"):
                 for key in client.scan_iter(pattern, count=1000):
                     client.unlink(key)

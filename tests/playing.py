@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 from flows.audit.intake import MAX_BYTES
 from flows.audit.model import Model
+from flows.audit.quick import QuickModel
 from operators import shard
 from tests import invariants
 from tests.engine import Code, Engine
@@ -56,43 +57,6 @@ class Played:
     layers: int = 0
     snapshots: int = 0
     resumes: int = 0
-
-
-class QuickModel(Model):
-    """The model, which gives an answer again as long as it was told nothing new: three channels ask the same."""
-
-    ASKED_AGAIN = (
-        *("_units", "_lines", "_cancelled", "_hard", "_claims", "_held", "_ledger", "_supplies", "position"),
-        *("_taken", "_served", "_dated", "_withheld", "_receipts"),
-        *("sellable", "safety_stock"),
-    )
-
-    def __init__(self, *settings: Any) -> None:
-        super().__init__(*settings)
-        self._answers: dict[tuple[Any, ...], Any] = {}
-        for name in self.ASKED_AGAIN:
-            setattr(self, name, self._once(name, getattr(self, name)))
-        self._once_parts = self._once("_parts", lambda item: list(super(QuickModel, self)._parts(item)))
-
-    def _parts(self, item: str) -> Iterator[Any]:
-        return iter(self._once_parts(item))
-
-    def _once(self, name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
-        def answer(*asked: Any) -> Any:
-            key = (name, *asked)
-            if key not in self._answers:
-                self._answers[key] = ask(*asked)
-            return self._answers[key]
-
-        return answer
-
-    def event(self, *told: Any) -> list[Code]:
-        self._answers.clear()
-        return super().event(*told)
-
-    def reference(self, *told: Any) -> list[str]:
-        self._answers.clear()
-        return super().reference(*told)
 
 
 def tale_of(history: History) -> Tale:

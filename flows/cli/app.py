@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import engine, feed, intake, letters, numbers, reconciling, translating
+from flows.cli import auditing, engine, feed, intake, letters, numbers, questions, reconciling, translating
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -87,6 +87,11 @@ def _gather() -> None:
     app.command()(engine.republish)
     app.command()(numbers.items)
     app.command()(engine.status)
+    app.command()(questions.positions)
+    app.command()(questions.exceptions)
+    app.command()(questions.sources)
+    app.command()(auditing.verify)
+    app.command()(auditing.audit)
     app.command()(reconciling.reconcile)
     app.command()(reconciling.statements)
     app.command()(reconciling.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,19 @@ def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> i
     if not shown:
         _note(f"no item that is published begins with {prefix}" if prefix else "nothing is published")
     return 0 if shown else 1
+
+
+def find(settings: Settings, prefix: str, limit: int) -> list[str]:
+    """Give the first codes that begin so, in the order of their bytes; LookupProblem if Redis does not answer."""
+    client: redis.Redis = redis.Redis.from_url(
+        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    )
+    try:
+        return list(itertools.islice(codes(client, f"{settings.redis.prefix}engine:items", prefix), limit))
+    except (redis.RedisError, OSError) as error:
+        raise LookupProblem(str(redis_problem(settings, error))) from error
+    finally:
+        client.close()
 
 
 def codes(client: redis.Redis, key: str, prefix: str) -> Iterator[str]:

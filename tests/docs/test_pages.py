@@ -250,6 +250,12 @@ def test_a_day_of_reconciling(alone: Place) -> None:
     reader.shell("docs/reconciling.md")
 
 
+def test_every_number_can_be_asked(alone: Place) -> None:
+    reader = alone.reader("checking", **{"redis://localhost:6379/0": alone.servers.redis_url})
+    reader.env["ATP_STATE__DIR"] = str(reader.folder / "state")
+    reader.shell("docs/checking.md")
+
+
 def test_causes_and_reasons_are_told_in_the_words_of_the_commands() -> None:
     text = (ROOT / "docs" / "reconciling.md").read_text("utf-8")
     for table in (CAUSES, REASONS):
@@ -386,6 +392,7 @@ RUN = {
     "docs/import.md": {"sh": "test_the_first_load"},
     "docs/intake.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_intake_page.py"),
     "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
+    "docs/checking.md": {"sh": "test_every_number_can_be_asked"},
     "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},
     "docs/security.md": {"toml": "test_the_settings_for_security_are_settings", "": "tests/guarded.py"},

@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from operators.adapters.account import Account, Refused, Translation, one_line
 from operators.adapters.context import Context
 from operators.adapters.mapping import RowMapping, model_of
-from operators.adapters.rows import columns_of, translate_rows
+from operators.adapters.rows import columns_of, part_of, translate_rows
 from schemas.codes import BAD_VALUE, MISSING_FIELD, show
 
 KIND: Final = "csv"
@@ -78,7 +78,7 @@ def translate(raw: bytes, context: Context) -> Translation:
         return one_line(KIND, "document", refusal)
     for place, fault in bad:
         account.refuse(account.line(place), fault.code, str(fault))
-    if rows or not bad:
+    if rows or not bad or part_of(context) is not None:
         translate_rows(account, context, mapping, rows, raw, is_whole=not bad)
     return account.finish()
 

@@ -17,7 +17,7 @@ from operators.adapters.account import Account, Refused, Translation, one_line
 from operators.adapters.context import Context
 from operators.adapters.json_reading import read_json
 from operators.adapters.mapping import RowMapping, model_of
-from operators.adapters.rows import translate_rows
+from operators.adapters.rows import part_of, translate_rows
 from schemas.codes import BAD_VALUE, MISSING_FIELD, JsonNumber, mismatch
 
 KIND: Final = "json"
@@ -94,7 +94,7 @@ def translate(raw: bytes, context: Context) -> Translation:
             bad += 1
         else:
             rows.append(JsonRow(place, around, context.headers))
-    if rows or not bad:
+    if rows or not bad or part_of(context) is not None:
         translate_rows(account, context, mapping, rows, raw, is_whole=not bad)
     return account.finish()
 

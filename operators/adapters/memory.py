@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message, Translation
 from operators.adapters.order_memory import order_steps
+from operators.adapters.part_memory import file_part
 from operators.adapters.remembered import Known, Settled, ending
 from operators.adapters.row_memory import row
 from operators.adapters.values import make_id, plain
@@ -67,6 +68,7 @@ def seen(known: Known | None, fact: Fact) -> Settled:
 Rule = Callable[[Known | None, Fact], Settled]
 RULES: Final[dict[str, Rule]] = {
     "cumulative": cumulative,
+    "file_part": file_part,
     "order": order_steps,
     "row": row,
     "seen": seen,

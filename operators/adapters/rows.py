@@ -17,7 +17,7 @@ from operators.adapters.context import Context
 from operators.adapters.json_reading import instant_of_text
 from operators.adapters.mapping import PROMISED, STATED, RowMapping, Rule, Take
 from operators.adapters.row_events import answers, body_of, measures_in, time_of, values_of
-from operators.adapters.statement import say_statement
+from operators.adapters.statement import FilePart, say_part, say_statement
 from operators.adapters.values import make_id, sub_id
 from schemas.codes import BAD_VALUE, MISSING_FIELD
 
@@ -56,14 +56,17 @@ def translate_rows(
 
     `is_whole`: no row was refused before, so that these can be all that there is.
     """
+    part = part_of(context)
     if not rows:
-        account.ignore(account.line("document"), "no_rows")
+        if is_whole:
+            account.ignore(account.line("document"), "no_rows")
+        if part is not None and mapping.statement is not None:
+            _count_part(account, mapping, part)
         return
-    part = _part(context)
-    identity = _identity(mapping, rows[0], raw, context if part else None)
+    identity = _identity(mapping, rows[0], raw, part)
     account.document(identity)
-    # Of a file that was cut, each part is read by itself: equal rows of two parts are two, and none has all there is.
-    own = sub_id(identity, "part", part) if part else identity
+    # Of a file that was cut, each part is read by itself: equal rows of two parts are two.
+    own = identity if part is None else sub_id(identity, "part", str(part.part))
     before: Counter[str] = Counter()
     stated: list[Row] = []
     for row in rows:
@@ -87,15 +90,28 @@ def translate_rows(
         if said.reason:
             account.ignore(number, said.reason)
     if stated:
-        _state(account, context, mapping, own, rows[0], stated, is_whole and not part)
+        _state(account, context, mapping, identity, rows[0], stated, is_whole, part)
+    elif part is not None and mapping.statement is not None:
+        _count_part(account, mapping, part, is_whole)
 
 
-def _part(context: Context) -> str:
-    """Which part of a file that was cut for its size; nothing of a whole one."""
-    return context.headers.get("part", "") if context.headers.get("document") else ""
+def part_of(context: Context) -> FilePart | None:
+    """Which part of a file that was cut for its size; None of a whole one."""
+    document, part, parts = (context.headers.get(name, "") for name in ("document", "part", "parts"))
+    if not document or not all(number.isascii() and number.isdecimal() and len(number) < 9 for number in (part, parts)):
+        return None
+    found = FilePart(document, int(part), int(parts))
+    return found if 1 <= found.part <= found.parts else None
 
 
-def _identity(mapping: RowMapping, first: MappedRow, raw: bytes, cut: Context | None) -> str:
+def _count_part(account: Account, mapping: RowMapping, part: FilePart, is_whole: bool = False) -> None:
+    """Count a part that states nothing: without it the statement of the others would never end."""
+    assert mapping.statement is not None, "asked only where rows can state something"
+    is_all = mapping.statement.is_all and is_whole
+    say_part(account, part, None, 0, list(mapping.statement.locations) or None, is_all)
+
+
+def _identity(mapping: RowMapping, first: MappedRow, raw: bytes, part: FilePart | None) -> str:
     """Name the document by its own columns; without such by its bytes (all, of one that was cut)."""
     if mapping.document:
         try:
@@ -104,7 +120,7 @@ def _identity(mapping: RowMapping, first: MappedRow, raw: bytes, cut: Context | 
             values = []
         if values and all(values):
             return make_id(*values)
-    return hashlib.sha256(raw).hexdigest() if cut is None else make_id(cut.headers["document"])
+    return hashlib.sha256(raw).hexdigest() if part is None else make_id(part.document)
 
 
 def _said(row: MappedRow, mapping: RowMapping, context: Context, identity: str, unlike: str, number: int) -> _Said:
@@ -178,6 +194,7 @@ def _state(
     first: MappedRow,
     stated: list[Row],
     is_whole: bool,
+    part: FilePart | None,
 ) -> None:
     statement = mapping.statement
     assert statement is not None, "the mapping is checked: rows that are stated have a statement"
@@ -185,11 +202,12 @@ def _state(
         as_of = _as_of(statement.as_of, first, context)
     except Refused as refusal:
         account.refuse_all((row.line for row in stated), refusal)
+        if part is not None:
+            _count_part(account, mapping, part)
         return
     locations = list(statement.locations) or None
-    say_statement(
-        account, context.source, identity, as_of, stated, locations=locations, is_all=statement.is_all and is_whole
-    )
+    is_all = statement.is_all and is_whole
+    say_statement(account, context.source, identity, as_of, stated, locations=locations, is_all=is_all, part=part)
 
 
 def _as_of(take: Take, first: MappedRow, context: Context) -> str:

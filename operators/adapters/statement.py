@@ -4,11 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from operators.adapters.account import Account, Row
+from operators.adapters.account import Account, Fact, Row
 from operators.adapters.values import plain, sub_id
 from schemas.codes import BAD_VALUE
+
+
+class FilePart(NamedTuple):
+    """Which part of a file that was cut for its size; `document` is the whole file's SHA-256."""
+
+    document: str
+    part: int
+    parts: int
+
+
+def start_of(head: dict[str, Any], rows: int, locations: list[str] | None, is_all: bool) -> dict[str, Any]:
+    """Begin a statement. `head`: source, statement_id, occurred_at."""
+    start = {**head, "event_id": sub_id(head["statement_id"], "start"), "type": "statement_started", "rows": rows}
+    if locations is not None:
+        start["locations"] = locations
+    if is_all:
+        start["items"] = "all"
+    return start
+
+
+def end_of(head: dict[str, Any], rows: int) -> dict[str, Any]:
+    """End a statement of so many rows."""
+    return {**head, "event_id": sub_id(head["statement_id"], "end"), "type": "statement_ended", "rows": rows}
+
+
+def say_part(
+    account: Account,
+    part: FilePart,
+    head: dict[str, Any] | None,
+    rows: int,
+    locations: list[str] | None,
+    is_all: bool,
+) -> None:
+    """Have a part of a file counted; its last one ends the statement (`part_memory`)."""
+    data = {
+        "part": part.part,
+        "parts": part.parts,
+        "rows": rows,
+        "is_all": is_all,
+        "locations": locations,
+        "head": head,
+    }
+    account.remember(Fact("file_part", part.document, f"{part.part:09d}", part.document, data, ()))
 
 
 def say_statement(
@@ -20,11 +63,13 @@ def say_statement(
     *,
     locations: list[str] | None = None,
     is_all: bool = False,
+    part: FilePart | None = None,
 ) -> None:
     """Say the rows. Lines about the same item, place and lot are one row: their measures add up, for so many are there.
 
     `is_all`: the document has every item of its locations. The caller may say so only where the mapping does and no
-    line was refused. Without a row nothing is said: an empty document never means zero.
+    line was refused. Without a row nothing is said: an empty document never means zero. Of a `part` of a file the rows
+    alone are said here; what has the same name in two parts cannot be added up, and the statement contradicts itself.
     """
     together: dict[tuple[str, ...], Row] = {}
     of_row: dict[tuple[str, ...], list[int]] = {}
@@ -42,21 +87,17 @@ def say_statement(
         else:
             together[name] = Row(first.line, first.key, _sum(first.measures, row.measures))
             of_row[name].append(row.line)
-    if not together:
-        return
     head: dict[str, Any] = {"source": source, "occurred_at": as_of, "statement_id": statement_id}
-    start = {**head, "event_id": sub_id(statement_id, "start"), "type": "statement_started", "rows": len(together)}
-    if locations is not None:
-        start["locations"] = locations
-    if is_all:
-        start["items"] = "all"
-    account.say(start)
+    if part is None and together:
+        account.say(start_of(head, len(together), locations, is_all))
     for name, row in together.items():
         kind = "promise_stated" if "channel" in row.key else "stock_stated"
         body = {**head, "event_id": sub_id(statement_id, "row", *name), "type": kind, **row.key, **row.measures}
         account.say(body, *of_row[name])
-    end = {**head, "event_id": sub_id(statement_id, "end"), "type": "statement_ended", "rows": len(together)}
-    account.say(end)
+    if part is not None:
+        say_part(account, part, head if together else None, len(together), locations, is_all)
+    elif together:
+        account.say(end_of(head, len(together)))
 
 
 def _sum(left: dict[str, int | str], right: dict[str, int | str]) -> dict[str, int | str]:

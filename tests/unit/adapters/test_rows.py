@@ -319,16 +319,59 @@ def test_a_file_that_was_cut_off_or_names_two_units_never_has_all_items() -> Non
     assert [body.get("items") for body in two_units.bodies()] == [None] * 3
 
 
-def test_equal_rows_of_two_parts_of_a_file_are_two_and_no_part_has_all_items() -> None:
+def test_equal_rows_of_two_parts_of_a_file_are_two() -> None:
     rows = HEAD + "1,in,SKU-1,4,2026-03-02T10:00:00Z\n"
     parts = [{"document": "ab" * 32, "part": part, "parts": "2", "heading": "22"} for part in ("1", "2")]
     moves = [read_csv(rows, context(MOVES, headers=headers)) for headers in parts]
     assert len({translation.bodies()[0]["event_id"] for translation in moves}) == 2
     assert moves[0].documents == moves[1].documents == ["ab" * 32]
     assert moves[0].bodies() == read_csv(rows, context(MOVES, headers={**parts[0], "name": "renamed.csv"})).bodies()
-    stated = [read_csv(rows, context(STATEMENT, headers=headers)).bodies() for headers in parts]
-    assert len({bodies[0]["statement_id"] for bodies in stated}) == 2
-    assert not any("items" in body for bodies in stated for body in bodies)
+
+
+def parts_of_file(*texts: str, identity: str = "ab" * 32) -> list[list[dict[str, Any]]]:
+    """Read the parts of a file that was cut; gives what each of them became."""
+    memory = Dictionary()
+    found = []
+    for number, text in enumerate(texts, 1):
+        headers = {"document": identity, "part": str(number), "parts": str(len(texts)), "heading": "22"}
+        whole = read_csv(text, context(STATEMENT, headers=headers), memory)
+        assert all(line.fate for line in whole.lines)
+        found.append(whole.bodies())
+    return found
+
+
+def test_the_parts_of_a_file_are_one_statement_that_the_last_one_ends() -> None:
+    first, last = parts_of_file(*(HEAD + f"S1,,SKU-{number},{number},2026-03-02T10:00:00Z\n" for number in (1, 2)))
+    assert [body["type"] for body in first] == ["stock_stated"]
+    assert [body["type"] for body in last] == ["stock_stated", "statement_started", "statement_ended"]
+    assert {body["statement_id"] for body in first + last} == {"S1"}
+    assert (last[1]["rows"], last[2]["rows"], last[1]["items"], last[1]["locations"]) == (2, 2, "all", ["berlin"])
+
+
+def test_a_part_with_a_refused_row_keeps_the_whole_file_from_having_all_items() -> None:
+    good = HEAD + "S1,,SKU-1,4,2026-03-02T10:00:00Z\n"
+    for bad in (HEAD + "S1,,SKU-2,,2026-03-02T10:00:00Z\n", HEAD + "S1,,SK", HEAD + "S1,,SKU-2,2,\n"):
+        for texts in ((bad, good), (good, bad)):
+            start = next(body for said in parts_of_file(*texts) for body in said if body["type"] == "statement_started")
+            assert (start["rows"], start.get("items")) == (1, None)
+
+
+def test_a_part_that_comes_twice_counts_once_and_one_that_never_comes_leaves_no_end() -> None:
+    memory = Dictionary()
+    said = []
+    for part in ("1", "1", "3", "2", "3"):
+        headers = {"document": "ab" * 32, "part": part, "parts": "3"}
+        text = HEAD + f"S1,,SKU-{part},4,2026-03-02T10:00:00Z\n"
+        bodies = read_csv(text, context(STATEMENT, headers=headers), memory).bodies()
+        said.append([body["type"] for body in bodies if body["type"] != "stock_stated"])
+    assert said == [[], [], [], ["statement_started", "statement_ended"], []]
+
+
+@pytest.mark.parametrize("headers", [{"part": "x"}, {"part": "0"}, {"part": "3"}, {"part": "1", "parts": "9" * 30}])
+def test_a_part_that_is_none_is_a_file(headers: dict[str, str]) -> None:
+    given = {"document": "ab" * 32, "parts": "2", **headers}
+    said = read_csv(HEAD + "S1,,SKU-1,4,2026-03-02T10:00:00Z\n", context(STATEMENT, headers=given)).bodies()
+    assert [body["type"] for body in said] == ["statement_started", "stock_stated", "statement_ended"]
 
 
 def test_rows_of_one_place_add_up() -> None:

@@ -42,6 +42,7 @@ class Counts:
         self._way = way
         self.registry = CollectorRegistry()
         self._metrics: dict[str, Any] = {}
+        self._of_sent: dict[str, tuple[Any, ...]] = {}
         for spec in INTAKE.specs:
             if _OF_ONE.get(spec.name, way) != way:
                 continue
@@ -70,10 +71,18 @@ class Counts:
 
     def sent(self, source: str, size: int, seconds: float) -> None:
         """Kafka has a message of so many bytes."""
-        self._metrics["atp_intake_messages"].labels(self._way, source).inc()
-        self._metrics["atp_intake_bytes"].labels(self._way, source).inc(size)
-        self._metrics["atp_intake_last_timestamp_seconds"].labels(self._way, source).set(time.time())
-        self._metrics["atp_intake_seconds"].labels(self._way, source).observe(seconds)
+        found = self._of_sent.get(source)
+        if found is None:
+            # Looked up once: by labels it costs more than counting does.
+            found = self._of_sent[source] = tuple(
+                self._metrics[f"atp_intake_{name}"].labels(self._way, source)
+                for name in ("messages", "bytes", "last_timestamp_seconds", "seconds")
+            )
+        messages, sizes, last, took = found
+        messages.inc()
+        sizes.inc(size)
+        last.set(time.time())
+        took.observe(seconds)
 
     def refused(self, source: str, reason: str) -> None:
         """Something was not taken."""
@@ -95,15 +104,19 @@ class Counts:
             self._metrics["atp_intake_poll_timestamp_seconds"].labels(source).set(time.time())
 
     def serve(self, settings: Settings, port: int) -> None:
-        """Serve them at `metrics.host` while the process runs; a port that is taken costs the metrics alone."""
-        if not port:
-            return
-        try:
-            start_http_server(port, settings.metrics.host, self.registry)
-        except OSError as error:
-            log.error(
-                f"{self._way}.metrics_port: {settings.metrics.host}:{port} cannot be used ({error}): running without "
-                "metrics",
-                kind="metrics_port",
-                next=f"free the port, or set {self._way}.metrics_port or metrics.host, and start it again",
-            )
+        """Serve them at `metrics.host` while the process runs."""
+        serve(self.registry, settings, port, self._way)
+
+
+def serve(registry: CollectorRegistry, settings: Settings, port: int, section: str) -> None:
+    """Serve metrics while the process runs; a port that is taken costs the metrics alone, and 0 is none."""
+    if not port:
+        return
+    try:
+        start_http_server(port, settings.metrics.host, registry)
+    except OSError as error:
+        log.error(
+            f"{section}.metrics_port: {settings.metrics.host}:{port} cannot be used ({error}): running without metrics",
+            kind="metrics_port",
+            next=f"free the port, or set {section}.metrics_port or metrics.host, and start it again",
+        )

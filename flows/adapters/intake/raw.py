@@ -79,6 +79,8 @@ def parts_of(message: RawMessage, whole: bytes, parts: list[Part]) -> list[RawMe
 
 def readable(text: str) -> str:
     """Give text that UTF-8 can say and a terminal can show: whatever a file's name or a header is made of."""
+    if text.isascii() and text.isprintable():
+        return text[:HEADER_CHARACTERS_MAX]  # nearly all are, and this is read for each header of each webhook
     shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
     return shown.encode("utf-8", "backslashreplace").decode()[:HEADER_CHARACTERS_MAX]
 
@@ -135,6 +137,7 @@ class RawSender:
     def __init__(self, settings: Settings, timeout_s: float) -> None:
         self._settings = settings
         self._reasons = Reasons()
+        self._names: dict[str, str] = {}
         self._producer = Producer(
             client_config(
                 settings,
@@ -165,12 +168,18 @@ class RawSender:
         headers: list[tuple[str, str | bytes | None]] = [(name, said.encode()) for name, said in message.headers]
         # One key, one partition: a change of an order is read behind the order, if it was sent so.
         self._producer.produce(
-            self._settings.topic(raw_topic(message.source)),
+            self._topic_of(message.source),
             message.value,
             message.source.encode(),
             headers=headers,
             on_delivery=report,
         )
+
+    def _topic_of(self, source: str) -> str:
+        found = self._names.get(source)
+        if found is None:
+            found = self._names[source] = self._settings.topic(raw_topic(source))
+        return found
 
     def send_all(self, messages: list[RawMessage], is_over: Callable[[], bool]) -> None:
         """Send them, wait until Kafka has all; SendError if it does not take one, KeyboardInterrupt if it is over."""

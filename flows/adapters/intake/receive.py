@@ -85,7 +85,7 @@ def _serve(receiver: Receiver, listening: socket.socket) -> None:
     logging.getLogger("uvicorn.error").addFilter(Foreign("http_server", "see docs/intake.md"))
     server = uvicorn.Server(
         uvicorn.Config(
-            receiver.app,
+            receiver,
             log_config=None,
             log_level="warning",
             access_log=False,

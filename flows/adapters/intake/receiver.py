@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
@@ -20,6 +20,8 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope
+from starlette.types import Send as AsgiSend
 
 from flows.adapters.intake.counts import UNKNOWN, Counts
 from flows.adapters.intake.raw import RawMessage, RawSender, raw_message
@@ -71,8 +73,51 @@ class Readiness:
             self.problem = problem
 
 
+#: One answer for all that is kept: it says the same, and is made once.
+KEPT: Final = PlainTextResponse("kept\n")
+
+
+class Words:
+    """Carries Kafka's words from the thread that hears them to the server's loop: one wake-up for all that came.
+
+    Waking the loop for each costs a write to a socket and a turn of the loop; at 500 messages a second several come
+    at once.
+    """
+
+    def __init__(self) -> None:
+        self._heard: deque[tuple[asyncio.Future[KafkaError | None], KafkaError | None]] = deque()
+        self._is_waking = False
+
+    def tell(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        arrived: asyncio.Future[KafkaError | None],
+        error: KafkaError | None,
+    ) -> None:
+        """Hand over a word, from any thread."""
+        self._heard.append((arrived, error))
+        if not self._is_waking:
+            self._is_waking = True
+            try:
+                loop.call_soon_threadsafe(self._settle)
+            except RuntimeError:  # the server has ended, and nobody waits any more
+                self._is_waking = False
+
+    def _settle(self) -> None:
+        # First, so that what is handed over from here on wakes the loop again: nothing is left behind.
+        self._is_waking = False
+        while self._heard:
+            arrived, error = self._heard.popleft()
+            if not arrived.done():
+                arrived.set_result(error)
+
+
 class Receiver:
-    """The application; `send` is what hands a message to Kafka."""
+    """The application (ASGI); `send` is what hands a message to Kafka.
+
+    What sources send is taken here, without a framework's requests and responses, which cost as much as all else; the
+    rest (health, wrong methods and addresses) is Starlette's. Measured: docs/intake.md, "How fast".
+    """
 
     def __init__(
         self, settings: Settings, sources: Mapping[str, Source], send: Send, counts: Counts, readiness: Readiness
@@ -80,13 +125,21 @@ class Receiver:
         self._sources, self._send, self._counts, self._readiness = sources, send, counts, readiness
         self._bytes_max = settings.max_message_bytes
         self._kafka_s = settings.receive.kafka_timeout / 1_000_000
-        self.app = Starlette(
+        self._words = Words()
+        self.others = Starlette(
             routes=[
                 Route("/healthz", self._alive, methods=["GET"]),
                 Route("/readyz", self._ready, methods=["GET"]),
                 Route("/{source}", self._receive, methods=["POST"]),
             ]
         )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: AsgiSend) -> None:
+        """Answer one request."""
+        if scope["type"] == "http" and scope["method"] == "POST" and "/" not in (name := scope["path"][1:]) and name:
+            await (await self._take(name, scope, receive))(scope, receive, send)
+        else:
+            await self.others(scope, receive, send)
 
     async def _alive(self, _: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -98,8 +151,11 @@ class Receiver:
         )
 
     async def _receive(self, request: Request) -> Response:
+        """Stand in the table of routes, so that other methods are told which is right; such paths were taken before."""
+        return await self._take(str(request.path_params["source"]), request.scope, request.receive)
+
+    async def _take(self, name: str, scope: Scope, receive: Receive) -> Response:
         begun = time.perf_counter()
-        name = str(request.path_params["source"])
         source = self._sources.get(name)
         if source is None:
             self._counts.refused(UNKNOWN, "unknown_source")
@@ -109,9 +165,10 @@ class Receiver:
                 next="correct the sender's address, or the settings",
             )
             return PlainTextResponse("no such source\n", 404)
+        headers = {key.decode("latin-1").lower(): said.decode("latin-1") for key, said in scope["headers"]}
         try:
             async with asyncio.timeout(BODY_SECONDS_MAX):
-                body = await self._body(request)
+                body = await self._body(headers.get("content-length", ""), receive)
         except TimeoutError:
             return self._refuse(name, "slow", f"expected all of it within {BODY_SECONDS_MAX:g} s", 408)
         except ClientDisconnect:
@@ -121,7 +178,6 @@ class Receiver:
         if not body:
             return self._refuse(name, "empty", "expected a message, got nothing", 400)
         received_at = now()
-        headers = {key.lower(): said for key, said in request.headers.items()}
         objection = object_to(source.rules, source.secrets.now(), headers, body, received_at)
         if objection is not None:
             return self._refuse(name, objection.reason, objection.sentence, 401)
@@ -134,44 +190,45 @@ class Receiver:
             self._readiness.note(f"Kafka did not take a message of {name} ({error})")
             return PlainTextResponse("try again\n", 503, {"Retry-After": str(RETRY_AFTER_S)})
         self._counts.sent(name, len(body), time.perf_counter() - begun)
-        return PlainTextResponse("kept\n")
+        return KEPT
 
-    async def _body(self, request: Request) -> bytes | None:
+    async def _body(self, told: str, receive: Receive) -> bytes | None:
         """Read all of it; None where it is too large."""
-        told = request.headers.get("content-length", "")
         if told.isdigit() and int(told[:20]) > self._bytes_max:
             return None
         pieces: list[bytes] = []
         size = 0
-        async for piece in request.stream():
+        while True:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                raise ClientDisconnect
+            piece = event.get("body", b"")
             size += len(piece)
             if size > self._bytes_max:
                 return None
             pieces.append(piece)
-        return b"".join(pieces)
+            if not event.get("more_body", False):
+                return b"".join(pieces)
 
     async def _deliver(self, message: RawMessage) -> str | None:
         """Give it to Kafka and wait; the error's text, if Kafka does not have it in time."""
         loop = asyncio.get_running_loop()
         arrived: asyncio.Future[KafkaError | None] = loop.create_future()
-
-        def settle(error: KafkaError | None) -> None:
-            if not arrived.done():
-                arrived.set_result(error)
-
-        def told(error: KafkaError | None) -> None:
-            with contextlib.suppress(RuntimeError):  # the server has ended, and nobody waits any more
-                loop.call_soon_threadsafe(settle, error)
-
         try:
-            self._send(message, told)
-            error = await asyncio.wait_for(arrived, self._kafka_s + 1.0)
+            self._send(message, lambda error: self._words.tell(loop, arrived, error))
         except BufferError:
             return "too much waits for it already"
         except KafkaException as problem:
             return str(problem)
-        except TimeoutError:
+        late = loop.call_later(self._kafka_s + 1.0, arrived.cancel)
+        try:
+            error = await arrived
+        except asyncio.CancelledError:
+            if not arrived.cancelled() or asyncio.current_task().cancelling():  # type: ignore[union-attr]  # we are one
+                raise
             return f"no word within {self._kafka_s:g} s"
+        finally:
+            late.cancel()
         return None if error is None else error.str()
 
     def _refuse(self, source: str, reason: str, sentence: str, status: int) -> Response:

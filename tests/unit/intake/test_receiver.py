@@ -68,7 +68,7 @@ class Setting:
             for name, source in settings.sources.items()
             if source.receive is not None
         }
-        self.app = Receiver(settings, sources, self.kafka.send, self.counts, self.readiness).app
+        self.app = Receiver(settings, sources, self.kafka.send, self.counts, self.readiness)
 
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         async def asked() -> httpx.Response:
@@ -195,7 +195,7 @@ def test_who_dawdles_is_let_go(setting: Setting, monkeypatch: pytest.MonkeyPatch
 def test_without_kafka_the_sender_is_told_to_come_again(
     setting: Setting, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(setting.app.router.routes[2].endpoint.__self__, "_kafka_s", -0.95)  # type: ignore[attr-defined]
+    monkeypatch.setattr(setting.app, "_kafka_s", -0.95)
     setting.kafka.answer = answer
     told = setting.ask("POST", "/open", content=b"x")
     assert (told.status_code, told.headers["retry-after"]) == (503, "5")

@@ -38,6 +38,7 @@ OF_DOCUMENTS: Final = (
     "document_every",
     "receive",
     "poll",
+    "push",
 )
 NONE, HMAC, SHOPIFY = "none", "hmac", "shopify"
 #: The old and the new one, while a secret is replaced.

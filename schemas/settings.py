@@ -18,6 +18,7 @@ from schemas.intake_settings import (
     SourceReceiveSettings,
     TranslatorSettings,
 )
+from schemas.push_settings import PushSettings, SourcePushSettings
 from schemas.setting_section import Section as _Section
 from schemas.setting_values import (
     DAY,
@@ -209,6 +210,8 @@ class SourceSettings(_Section):
     """What it sends to `atp receive`."""
     poll: SourcePollSettings | None = None
     """What `atp poll` asks it for."""
+    push: SourcePushSettings | None = None
+    """What `atp push` sets at it."""
     heading_rows: Annotated[int, whole(0, 1000)] = 1
     """Rows at the head of its tables, which each part of a table that is cut for its size begins with."""
     kind: Annotated[str, NAME] | None = None
@@ -278,6 +281,7 @@ class Settings(BaseSettings):
     receive: ReceiveSettings = ReceiveSettings()
     pick_up: PickUpSettings = PickUpSettings()
     poll: PollSettings = PollSettings()
+    push: PushSettings = PushSettings()
     translator: TranslatorSettings = TranslatorSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}

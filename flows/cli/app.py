@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import auditing, engine, feed, intake, letters, numbers, questions, reconciling, translating
+from flows.cli import auditing, engine, feed, intake, letters, numbers, pushing, questions, reconciling, translating
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -97,6 +97,7 @@ def _gather() -> None:
     app.command()(reconciling.state)
     app.add_typer(engine.topics_app, name="topics")
     app.add_typer(letters.letters_app, name="dead-letters")
+    app.add_typer(pushing.push_app, name="push")
     app.add_typer(reconciling.variances_app, name="variances")
 
 

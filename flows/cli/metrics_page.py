@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.monitoring.catalog import BUCKETS_S, COUNTER, GROUPS
 from flows.monitoring.intake_catalog import INTAKE
+from flows.monitoring.push_catalog import PUSH
 
 _HEAD = """\
 # Metrics
@@ -40,10 +41,12 @@ Served by `atp receive`, `atp pick-up` and `atp poll` themselves, each at a port
 def page() -> str:
     """Give docs/metrics.md."""
     lines = [_HEAD.format(buckets=", ".join(f"{bound:g}" for bound in BUCKETS_S))]
-    for group in (*GROUPS, INTAKE):
+    for group in (*GROUPS, INTAKE, PUSH):
         lines += [f"## {group.title}", ""]
         if group is INTAKE:
             lines += [_OF_INTAKE, ""]
+        if group is PUSH:
+            lines += ["Served by `atp push` itself ([pushing](pushing.md#is-it-well)).", ""]
         lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
         for name, kind, labels, text in group.specs:
             shown = f"{name}_total" if kind == COUNTER else name

@@ -308,6 +308,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "pick_up.metrics_port": ("0", 0),
         "poll.dir": ("elsewhere/polling", Path("elsewhere/polling")),
         "poll.metrics_port": ("0", 0),
+        "push.metrics_port": ("0", 0),
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
         "log.payload": ("true", True),

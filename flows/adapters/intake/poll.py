@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from flows.adapters.intake.checkpoints import Checkpoints
@@ -61,7 +62,8 @@ def poll(settings: Settings, only: list[str], once: bool = False) -> int:
         else:
             wait_for_topics(raw, signals.is_set, signals.wait)
         log.info(f"asking {', '.join(chosen)}", kind="asking")
-        return _run(pollers, signals, ended, KafkaWatch(sender.probe, counts.kafka_is_up), once)
+        works = [partial(poller.run, once) for poller in pollers]
+        return run_all(works, "poll", signals, ended, once, KafkaWatch(sender.probe, counts.kafka_is_up))
     finally:
         ended.set()
         sender.close()
@@ -70,28 +72,33 @@ def poll(settings: Settings, only: list[str], once: bool = False) -> int:
         signals.restore()
 
 
-def _run(pollers: list[Poller], signals: StopSignals, ended: threading.Event, watch: KafkaWatch, once: bool) -> int:
-    """Run each in its thread until a signal comes, all are through, or one broke."""
-    outcomes: list[bool | BaseException | None] = [None] * len(pollers)
+def run_all(
+    works: Sequence[Callable[[], bool]],
+    name: str,
+    signals: StopSignals,
+    ended: threading.Event,
+    once: bool,
+    watch: KafkaWatch | None = None,
+) -> int:
+    """Run each in its thread until a signal comes, all are through, or one broke; the exit code."""
+    outcomes: list[bool | BaseException | None] = [None] * len(works)
 
-    def work(place: int) -> Callable[[], None]:
-        def run() -> None:
-            try:
-                outcomes[place] = pollers[place].run(once)
-            except KeyboardInterrupt:
-                outcomes[place] = False
-            except BaseException as error:  # raised again below, in the thread that ends the process
-                outcomes[place] = error
+    def work(place: int) -> None:
+        try:
+            outcomes[place] = works[place]()
+        except KeyboardInterrupt:
+            outcomes[place] = False
+        except BaseException as error:  # raised again below, in the thread that ends the process
+            outcomes[place] = error
 
-        return run
-
-    threads = [threading.Thread(target=work(place), name=f"poll-{place}") for place in range(len(pollers))]
+    threads = [threading.Thread(target=work, args=(place,), name=f"{name}-{place}") for place in range(len(works))]
     for thread in threads:
         thread.start()
     while not signals.is_set() and any(thread.is_alive() for thread in threads):
         if any(isinstance(outcome, BaseException) for outcome in outcomes):
             break
-        watch.look()
+        if watch is not None:
+            watch.look()
         signals.wait(LOOK_S)
     ended.set()
     deadline = time.monotonic() + END_SECONDS_MAX

@@ -12,11 +12,16 @@ from flows.inspection.redis_findings import redis_findings
 from flows.inspection.state_findings import state_findings
 from flows.inspection.status import read_alive
 from schemas.settings import Settings
+from schemas.variances import OWN_SOURCE
+
+#: What the engine writes because of statements, under a source of its own.
+OWN_TYPES = ("stock_withheld", "stock_counted")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything; never raises for what is wrong."""
     yield Finding("configuration", True, "read, every setting known and in range")
+    yield from own_words(settings)
     answers = True
     for finding in kafka_findings(settings):
         answers &= finding.subject != "kafka" or finding.is_ok
@@ -24,6 +29,34 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from redis_findings(settings)
     yield from state_findings(settings, answers)
     yield running(settings)
+
+
+def own_words(settings: Settings) -> Iterator[Finding]:
+    """Warn where the settings of its own source would have the engine refuse what it holds and corrects."""
+    own = settings.sources.get(OWN_SOURCE)
+    if own is None or not settings.reconciliation.enabled:
+        return
+    table = f"[sources.{OWN_SOURCE}]"
+    missing = [kind for kind in OWN_TYPES if own.may_send is not None and kind not in own.may_send]
+    if missing:
+        yield Finding(
+            "reconciling",
+            True,
+            f"{table} may_send leaves out {' and '.join(missing)}: the engine would refuse its own holds and "
+            "corrections as not_allowed",
+            f"take may_send out of {table}, or add {' and '.join(missing)} to it",
+            is_warning=True,
+        )
+    if own.locations is not None:
+        named = ", ".join(sorted(own.locations)) or "none"
+        yield Finding(
+            "reconciling",
+            True,
+            f"{table} locations names {named}: elsewhere the engine would refuse its own holds and corrections as "
+            "not_allowed",
+            f"take locations out of {table}; where actions hold says the source's record in inventory.reconciliation",
+            is_warning=True,
+        )
 
 
 def running(settings: Settings) -> Finding:

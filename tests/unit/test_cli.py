@@ -22,7 +22,7 @@ from flows.cli.app import app
 from flows.cli.options import reporting
 from flows.embedded.child import ServerError
 from flows.errors import PlainError
-from flows.inspection.check import running
+from flows.inspection.check import own_words, running
 from flows.inspection.follow import lines_of
 from flows.inspection.kafka_findings import kept, replicated
 from flows.inspection.lookup import LookupProblem
@@ -412,6 +412,23 @@ def test_check_says_whether_an_engine_runs_here_and_leaves_the_folder_as_it_was(
             patch.setattr("flows.inspection.check.read_alive", lambda _: (said, ""))
             assert running(settings).seen == f"one 0.2.0 runs on {here / 'state'}: ready, 1.5 s behind"
     assert running(settings).seen.startswith("none runs")
+
+
+def test_check_warns_where_the_engine_would_refuse_what_it_writes_because_of_statements(here: Path) -> None:
+    def told(text: str, **overrides: str) -> list[tuple[str, str]]:
+        Path("atp.toml").write_text(text)
+        found = list(own_words(load_settings(Path("atp.toml"), overrides)))
+        assert all(finding.is_ok and finding.is_warning for finding in found)
+        return [(finding.seen, finding.remedy) for finding in found]
+
+    assert told('[sources.wms]\nmay_send = ["stock_received"]\nlocations = ["DC1"]') == []
+    assert told('[sources.reconciliation]\nmay_send = ["stock_withheld", "stock_counted"]') == []
+    [(seen, remedy)] = told('[sources.reconciliation]\nmay_send = ["stock_withheld"]')
+    assert "leaves out stock_counted: the engine would refuse its own holds and corrections as not_allowed" in seen
+    assert remedy == "take may_send out of [sources.reconciliation], or add stock_counted to it"
+    [(seen, remedy)] = told('[sources.reconciliation]\nlocations = ["DC2", "DC1"]')
+    assert "locations names DC1, DC2: elsewhere" in seen and "take locations out of" in remedy
+    assert told("[reconciliation]\nenabled = false\n[sources.reconciliation]\nlocations = []") == []
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:

@@ -13,11 +13,13 @@ import pytest
 
 from flows.audit.intake import FIELDS
 from flows.audit.model import Model
+from flows.audit.statements import Reconciliation
 from flows.settings import load_settings
 from schemas.settings import Settings
+from schemas.statements import STATEMENT_TYPES
 from tests.conftest import ROOT
 from tests.desk import at
-from tests.engine import Engine
+from tests.reconciling_engine import Reconciling
 from tests.snippets import blocks
 from tests.unit.test_semantics_page import RECORDS, WORLD, Story
 
@@ -26,8 +28,7 @@ TEXT = (ROOT / PAGE).read_text("utf-8")
 #: topic -> what the language of these pages calls a record of it
 KINDS = {f"inventory.{topic}": kind for kind, topic in RECORDS.items()}
 EXPLAINED = "How to read the examples"
-#: What a system does that nothing can be sent for yet.
-WITHOUT_EXAMPLE = {"Snapshots without open orders"}
+STATEMENTS, STATEMENT = "inventory.statements", "statement"
 
 
 class Example(NamedTuple):
@@ -69,9 +70,10 @@ class Sent(Story):
                 "locations": source.locations,
             }
             sources[name] = {bound: value for bound, value in bounds.items() if value is not None}
-        self.engine = Engine(settings.dedup_window, settings.max_clock_skew, sources)
+        self.engine = self.stating = Reconciling(settings.dedup_window, settings.max_clock_skew, sources)
         self.engine.clock = self.now
         self.model = Model(settings.dedup_window, settings.max_clock_skew, sources)
+        self.reconciliation = Reconciliation(self.model)
         for line in WORLD:
             self.tell(line)
         self.start_again_in(settings.time_zone)
@@ -85,6 +87,10 @@ class Sent(Story):
             value, _, code = rest.partition(" -> ")
             answer = ["->", code] if code else []
             self.send(first, json.loads(value), answer)
+        elif first == STATEMENTS:
+            self.state(json.loads(rest))
+        elif first == STATEMENT:
+            self.judged(rest.split())
         elif first in self.model.items:
             usual, self.item = self.item, first
             super().tell(rest)
@@ -100,6 +106,29 @@ class Sent(Story):
         else:
             assert message["type"] in FIELDS[topic], f"{topic} does not take {message['type']}"
             self.event(message["type"], [json.dumps(message), *answer])
+
+    def state(self, message: dict[str, Any]) -> None:
+        assert message["type"] in STATEMENT_TYPES, message["type"]
+        raw = json.dumps(self.read("", [json.dumps(message)])).encode()
+        assert self.stating.stated(raw, self.now) is None
+        assert self.reconciliation.tell(raw, self.now) == []
+
+    def judged(self, words: list[str]) -> None:
+        """Compare verdict and variances: both are told `name=value` of the statement, or of a key."""
+        self.stating.judge(self.now)
+        self.reconciliation.judge(self.now)
+        name, *facts = words
+        assert name in self.stating.statuses or name in self.stating.variances, name
+        if name.count(":") == 1:
+            told = self.reconciliation.statements[tuple(name.split(":"))]  # type: ignore[index]
+            counts = {count: told.count(count) for count in ("agreed", "in_variance", "not_compared")}
+            mine, right = self.stating.statuses[name], {"verdict": told.verdict, **counts}
+        else:
+            known = self.reconciliation.book.variances[tuple(name.split(":"))]  # type: ignore[index]
+            mine, right = self.stating.variances[name], vars(known)
+        for fact in facts:
+            field, _, value = fact.partition("=")
+            assert (str(mine[field]), str(right[field])) == (value, value), f"{field}: engine, model"
 
     def read(self, kind: str, words: list[str]) -> dict[str, Any]:
         (message,) = words
@@ -133,7 +162,7 @@ def test_every_row_of_the_table_leads_to_an_example_and_every_section_is_in_it()
     headings = re.findall(r"^## (.*)$", TEXT, re.M)
     linked = {heading for heading in headings if anchor(heading) in rows}
     assert set(headings) - linked == {EXPLAINED}
-    assert linked - {one.heading for one in EXAMPLES} == WITHOUT_EXAMPLE
+    assert linked == {one.heading for one in EXAMPLES}
 
 
 def anchor(heading: str) -> str:
@@ -152,6 +181,7 @@ def test_every_example_ends_with_a_number_or_what_is_open() -> None:
         "SPADE atp web = 9",
         "DC1 on_hand=9",
         "exceptions oversold:DC1",
+        "statement erp:night agreed=1",
         'inventory.orders {"type": "stock_received", "item": "SHOVEL", "location": "DC1", "quantity": 1}',
         'inventory.warehouse {"type": "stock_received", "item": "SHOVEL", "location": "DC1", "quantity": 1} -> late',
         'inventory.warehouse {"type": "stock_received", "item": "SHOVEL", "location": "DC9", "quantity": 1}',

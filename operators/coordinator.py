@@ -122,15 +122,19 @@ class CoordinatorConfig:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is to be read again: units of these items with an occurred_at between the two moments, and promises."""
+    """What is to be read again: units of these items with an occurred_at between the two moments, and promises.
+
+    `promises`: "item:channel", of which all that was sent counts. `anew_since`: which promises were sent since then, of
+    whichever item and channel; None: that is not asked.
+    """
 
     source: str
     statement_id: str
     items: set[str]
-    #: "item:channel": what was sent for these in that time
     promises: set[str]
     since: int
     until: int
+    anew_since: int | None = None
 
 
 @dataclass(slots=True)
@@ -399,10 +403,12 @@ class Coordinator:
         self._searched.add(found.key)
         items = {code for tally in tallies for code in tally.wanted}
         promises = {name for tally in tallies for name in tally.promises}
-        spans = [tally.span for tally in tallies if tally.span[1]]
-        if spans:
+        spans = [tally.span for tally in tallies if tally.span[1]] or [(found.as_of, found.as_of)]
+        promised = max((tally.promised for tally in tallies), default=0)
+        anew_since = promised - self._config.settle_of(found.source) if promised else None
+        if items or promises or promised:
             since, until = min(span[0] for span in spans) - DAY, max(span[1] for span in spans) + DAY
-            self._words.searches.append(Search(*found.key, items, promises, since, until))
+            self._words.searches.append(Search(*found.key, items, promises, since, until, anew_since))
         else:
             self._words.to_shards.append(UnitsFound(*found.key, [], True))
 

@@ -1,8 +1,8 @@
 """What single units did to a measure of a row: from units read again in Kafka, and the state that they went into.
 
-A unit's effect is what the measure was at its occurred_at less what it was just before, but for others of the same
-moment. So of a pick and its shipment the first has it; a count has one, what it jumped; and what a later count of its
-cell covers has none.
+A unit's effect is what the measure was at its occurred_at, with it less without it. So of a pick and its shipment the
+first has it, and of those of one moment each what it adds to the others; a count has one, what it jumped; and what a
+later count of its cell covers has none.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from operators.rules import lines, supply
 from operators.rules.causes import PHYSICAL, Effect
 from operators.rules.days import Days
 from schemas.reconciled import Evidence, Judged
-from schemas.state import Cell, Item, Moment
+from schemas.state import MOMENT_SEPARATOR, Cell, Item, LineAt, Moment
 from schemas.units import EventType, Unit
 
 #: what a unit of the type does is its quantity; of all others it is looked up in the journals
@@ -29,7 +29,8 @@ TRANSFER_SHIPPED, RECEIPT_EXPECTED = int(EventType.TRANSFER_SHIPPED), int(EventT
 STATUS_CHANGED = int(EventType.STOCK_STATUS_CHANGED)
 COUNTED = int(EventType.STOCK_COUNTED)
 LOT_WORDS = frozenset({int(EventType.LOT_HELD), int(EventType.LOT_RELEASED)})
-HANDLED = frozenset({int(EventType.PICK_CONFIRMED), int(EventType.SHIPMENT_CONFIRMED)})
+PICK_CONFIRMED = int(EventType.PICK_CONFIRMED)
+HANDLED = frozenset({PICK_CONFIRMED, int(EventType.SHIPMENT_CONFIRMED)})
 #: (unit, quantity, quarantined), converted
 Applied = tuple[Unit, int, int | None]
 
@@ -51,6 +52,10 @@ def effects_of(
         plain[applied[0].occurred_at] = plain.get(applied[0].occurred_at, 0) + change
         _note(found, applied, change)
     for applied in others:
+        taken = _taken(item, row, measure, applied[0])
+        if taken is not None:
+            _note(found, applied, -taken)
+            continue
         change = _change(item, row, measure, applied, horizon, days)
         _note(found, applied, change - plain.get(applied[0].occurred_at, 0) if change else 0)
     found.sort(key=lambda effect: effect.occurred_at)
@@ -128,6 +133,35 @@ def _change(item: Item, row: Judged, measure: str, applied: Applied, horizon: in
     if kind in HANDLED or kind == COUNTED:
         return _jump(item, row, measure, unit.occurred_at, horizon, days)
     return 0
+
+
+def _taken(item: Item, row: Judged, measure: str, unit: Unit) -> int | None:
+    """Give what a pick or a shipment adds to D of its line at its moment; None where that is to be looked up."""
+    if measure != "on_hand" or unit.type not in HANDLED or unit.location != row.place:
+        return None
+    line = item.lines.get((unit.order_id, unit.line_id))
+    at = line.at.get(row.place) if line is not None else None
+    if at is None:
+        return None  # forgotten: the journals still know
+    is_pick = unit.type == PICK_CONFIRMED
+    own = at.picks if is_pick else at.shipments
+    name = f"{unit.event_id}{MOMENT_SEPARATOR}{unit.source}"
+    found = [one for one in own if one[:3] == (unit.occurred_at, name, unit.lot)]
+    if not found:
+        return None
+    if _is_covered(item, unit, measure, row.as_of):
+        return 0
+    others = list(own)
+    others.remove(found[0])
+    without = LineAt(at.deducts_at)
+    without.picks, without.shipments = (others, at.shipments) if is_pick else (at.picks, others)
+    without.has_reversals = lines.has_reversal([*without.picks, *without.shipments])
+    return _taken_until(at, row.lot, unit.occurred_at) - _taken_until(without, row.lot, unit.occurred_at)
+
+
+def _taken_until(at: LineAt, lot: str, moment: int) -> int:
+    steps = lines.deductions(at).items() if at.picks or at.shipments else ()
+    return sum([units for (fell_on, when), units in steps if when <= moment and lot in ("", fell_on)])
 
 
 def _jump(item: Item, row: Judged, measure: str, moment: int, horizon: int, days: Days) -> int:

@@ -94,6 +94,8 @@ class Open(msgspec.Struct, array_like=True):
     items: set[str] = set()
     #: the verdict, while it is being applied
     verdict: VerdictFell | None = None
+    #: when its first row was judged here
+    judged_at: int = 0
 
 
 class Saved(msgspec.Struct, array_like=True):
@@ -298,10 +300,14 @@ class Reconciler:
             if not agrees(facts, known, quantity, scale):
                 differing.append(name)
         tally = found.tally
+        now = self._shard.clock()
+        found.judged_at = found.judged_at or now
         if differing:
             tally.in_variance += 1
         elif compared:
             tally.agreed += 1
+            if row.type == PROMISE_STATED:
+                tally.promised = max(tally.promised, row.as_of)
         else:
             tally.not_compared += 1
         standing = item.rare.variances if item.rare is not None else {}
@@ -326,6 +332,7 @@ class Reconciler:
                 stated,
                 compared,
                 differing,
+                judged_at=now,
             )
             self._keep(found, item, judged)
 
@@ -368,8 +375,7 @@ class Reconciler:
         if self._refused_of is not message:
             self._refused_of, self._refused_names = message, frozenset(message.refused)
         for before in [row for row in self._rows_of(item, key) if row.is_absent]:
-            position.rare_of(item).judged.pop(judged_key(before))
-            position.mark(item, "p", judged_key(before), "")
+            self._drop(item, before)
         for judged in self._absent_rows(item, message):
             self._keep(found, item, judged)
 
@@ -422,12 +428,43 @@ class Reconciler:
                 units.setdefault(unit.item, []).append(applied)
         for code, channel, atp, before, at in message.sent:
             self._sent[key].setdefault((code, channel), []).append((at, atp, before))
+        for code, channel, at in message.anew:
+            self._note_sent_anew(found, code, channel, at)
         if message.is_last:
             tally = found.tally
             tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
             tally.wanted, tally.promises = [], []
             self._work.extend(("cause", key, code) for code in sorted(found.items))
             self._work.append(("closed", key, ""))
+
+    def _note_sent_anew(self, found: Open, code: str, channel: str, at: int) -> None:
+        """A promise that agrees was first sent later than its as_of - settle: then it is not compared after all.
+
+        Of what agrees only fingerprints are kept. So it goes by the last as_of of the statement's promises, and by when
+        its first row was judged: who states all as of one moment, at once, gets what each row's own would give.
+        """
+        tally = found.tally
+        if at > found.judged_at:
+            return
+        own = (tally.source, tally.statement_id, found.born)
+        item = self._shard.find(code)
+        if item is None or not is_known(self._shard.ids, fingerprint_of(*own, code, channel, "", PROMISE_STATED)):
+            return
+        for row in self._rows_of(item, own[:2]):
+            if row.place == channel and ATP in row.theirs:
+                if row.differing:
+                    return
+                self._drop(item, row)
+        marker = unit_fingerprint(f"anew {tally.source} {found.born}", tally.statement_id, channel, code)
+        if not is_known(self._shard.ids, marker):
+            self._shard.ids.remember(marker, 0, tally.promised + self._shard._windows.of(tally.source))
+            tally.agreed -= 1
+            tally.not_compared += 1
+
+    def _drop(self, item: Item, row: Judged) -> None:
+        position.rare_of(item).judged.pop(judged_key(row))
+        position.mark(item, "p", judged_key(row), "")
+        self._shard._note(item)
 
     def _applied(self, unit: Unit) -> Applied | None:
         """Give a unit that was read again with its quantities converted; None where it was not applied."""
@@ -544,22 +581,27 @@ class Reconciler:
 
     def _is_before_last(self, item: Item, row: Judged) -> bool:
         """Is theirs the promise that was sent before the last one?"""
-        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
-        return sent is not None and max(sent)[2] == row.theirs[ATP]
+        sent = self._sent_until(item, row)
+        return bool(sent) and max(sent)[2] == row.theirs[ATP]
+
+    def _sent_until(self, item: Item, row: Judged) -> list[tuple[int, int, int | None]]:
+        """What was sent until the row was judged."""
+        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place), [])
+        return [one for one in sent if not row.judged_at or one[0] <= row.judged_at]
 
     def _is_newly_sent(self, item: Item, row: Judged, tally: Tally) -> bool:
-        """Was a promise sent later than as_of - settle? Then it is not compared, and no row in variance any more."""
+        """Was a promise sent later than as_of - settle, or did a newer one wait? Then it is not compared after all."""
         if ATP not in row.differing:
             return False
-        sent = self._sent.get((row.source, row.statement_id), {}).get((item.code, row.place))
+        sent = self._sent_until(item, row)
         settle = self._shard.config.settle_of(row.source)
-        if not sent or max(sent)[0] <= row.as_of - settle:
+        # Where all that Kafka still has is newer, it is compacted, and what was sent before is not known.
+        is_gone = not sent and (item.code, row.place) in self._sent.get((row.source, row.statement_id), {})
+        if not is_gone and (not sent or (max(sent)[0] <= row.as_of - settle and max(sent)[1] == row.ours[ATP])):
             return False
         tally.in_variance -= 1
         tally.not_compared += 1
-        position.rare_of(item).judged.pop(judged_key(row))
-        position.mark(item, "p", judged_key(row), "")
-        self._shard._note(item)
+        self._drop(item, row)
         return True
 
     def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
@@ -894,13 +936,7 @@ class Reconciler:
         row = [one for one in position.rare_of(item).variances.values() if one.id == known.id]
         judged = {one.measure: one.ours for one in row} if self._is_corrected(item, known.id) else {}
         if said.decision == "undo":
-            count = holds.Count(
-                known.ours if known.measure == "on_hand" else self._figure(item, known, "on_hand"),
-                known.ours if known.measure == "quarantined" else None,
-                frozenset({known.measure}),
-            )
-            self._say_count(item, known, count, f"{known.id}.undo", known.as_of + 1, said.reason)
-            return None
+            return self._undo(item, known, row, said.reason)
         stated = {one.measure: one.theirs for one in row}
         found = self._count_of(item, row, {known.measure}, judged, stated, by_person=True)
         if found is None:
@@ -913,8 +949,24 @@ class Reconciler:
         self._say_count(item, known, found, event_id, known.as_of, said.reason)
         return None
 
-    def _figure(self, item: Item, known: Standing, measure: str) -> int:
-        return self._ours(item, known.place, known.lot, measure, known.as_of) or 0
+    def _undo(self, item: Item, known: Standing, row: list[Standing], reason: str) -> tuple[str, str] | None:
+        """Count what ours was, 1 us later. Of two counts of that moment the greater id stands: the second has it."""
+        moment = known.as_of + 1
+        is_second = any(one.state == variances.REJECTED for one in row if one.measure != known.measure)
+        there = self._ours(item, known.place, known.lot, "on_hand", moment) or 0
+        count = holds.Count(
+            known.ours if known.measure == "on_hand" else there,
+            known.ours if known.measure == "quarantined" else None,
+            frozenset({known.measure}),
+        )
+        if count.quantity < 0 or not 0 <= (count.quarantined or 0) <= count.quantity:
+            return "bad_value", (
+                "key: expected an ours that can be counted, at least 0 and quarantined at most on_hand, got on_hand "
+                f"{count.quantity}, quarantined {count.quarantined or 0}: send a stock_adjusted, or count what is there"
+            )
+        event_id = f"{known.id}.undo.2" if is_second else f"{known.id}.undo"
+        self._say_count(item, known, count, event_id, moment, reason)
+        return None
 
     # --- snapshot and resume -----------------------------------------------------------------------------------------
 

@@ -53,6 +53,8 @@ class Judged(msgspec.Struct, array_like=True):
     is_absent: bool = False
     causes: dict[str, str] = {}
     evidence: dict[str, list[Evidence]] = {}
+    #: by the engine's clock; 0: by a version that did not keep it
+    judged_at: int = 0
 
 
 class Standing(msgspec.Struct, array_like=True):
@@ -138,6 +140,8 @@ class UnitsFound(msgspec.Struct, array_like=True, tag=11):
     is_last: bool
     #: promises that were sent: item, channel, atp, the one sent before, when
     sent: list[tuple[str, str, int, int | None, int]] = []
+    #: promises that were sent since those that agree must have been sent: item, channel, when first
+    anew: list[tuple[str, str, int]] = []
 
 
 class VerdictFell(msgspec.Struct, array_like=True, tag=8):
@@ -190,6 +194,8 @@ class Tally(msgspec.Struct, array_like=True):
     #: sum of |difference|, and of those with a cause other than unknown, as texts of fractions in base UoM
     units: str = "0"
     explained: str = "0"
+    #: the last as_of of promises that agree; 0: there are none
+    promised: int = 0
 
 
 class Reported(msgspec.Struct, array_like=True):

@@ -93,6 +93,7 @@ class Engine:
         sources: dict[str, dict[str, Any]] | None = None,
         time_zone: str = "UTC",
         settle_us: int = 0,
+        settles: dict[str, int] | None = None,
     ) -> None:
         sources = sources or {}
         windows = {name: told["dedup_window_us"] for name, told in sources.items() if "dedup_window_us" in told}
@@ -104,6 +105,7 @@ class Engine:
             time_zone=time_zone,
             has_claims=True,
             settle=settle_us,
+            settles=settles or {},
         )
         self.known = CodeSets(frozenset(), frozenset())
         kinds = ("warehouse", "orders", "supply")

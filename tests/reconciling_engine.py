@@ -23,7 +23,7 @@ from schemas.messages import Inbound, Outcome, UnitBatch
 from schemas.reconciled import Decided, Reported, Rows, Rules, Tally, UnitsFound
 from schemas.stated import Stated
 from schemas.units import Origin, Refusal, Unit
-from tests.engine import Engine
+from tests.engine import Code, Engine
 
 SECOND = 1_000_000
 SETTLE = 600 * SECOND
@@ -43,13 +43,14 @@ class Reconciling(Engine):
     ) -> None:
         self.written: list[Reported] = []
         self.letters: list[Refusal] = []
+        #: codes of what it wrote itself and then did not take
+        self.refused: list[Code] = []
         self.tallied: list[Reported] = []
         #: every unit that ever came, as Kafka keeps it
         self.units: list[Unit] = []
         #: every promise that was sent: item, channel, atp, the one before, when
         self.promised: list[tuple[str, str, int, int | None, int]] = []
-        longest = max(settle_us, *(settles or {}).values(), 0)
-        super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, longest)
+        super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, settle_us, settles)
         windows = Windows(dedup_window_us, self.config.source_windows)
         self.settles = settles or {}
         self.coordinating = CoordinatorConfig(1, windows, settle_us, self.settles, tell_every=0)
@@ -131,11 +132,14 @@ class Reconciling(Engine):
                 units = [unit for unit in units if search.since < unit.occurred_at <= search.until]
                 values = [unit.values() for unit in units]
                 sent = [
-                    one
-                    for one in self.promised
-                    if f"{one[0]}:{one[1]}" in search.promises and search.since < one[4] <= self.clock
+                    one for one in self.promised if f"{one[0]}:{one[1]}" in search.promises and one[4] <= self.clock
                 ]
-                messages.append(UnitsFound(search.source, search.statement_id, values, True, sent))
+                anew: dict[tuple[str, str], int] = {}
+                for code, channel, _, _, at in self.promised:
+                    if search.anew_since is not None and at > search.anew_since:
+                        anew[code, channel] = min(at, anew.get((code, channel), at))
+                first = [(*name, at) for name, at in anew.items()]
+                messages.append(UnitsFound(search.source, search.statement_id, values, True, sent, first))
             self._said(Outcome(0, {}, [], [], words.notes))
             if messages:
                 self._take(messages)
@@ -148,7 +152,7 @@ class Reconciling(Engine):
             written, self.written = self.written, []
             for reported in written:
                 self.sent.append(json.loads(reported.value))
-                self.event("inventory.warehouse", reported.value, self.clock)
+                self.refused += self.event("inventory.warehouse", reported.value, self.clock)
             if not (words or tallied or written or self.coordinator.is_busy):
                 return
         raise AssertionError("words that never end")

@@ -122,6 +122,7 @@ class Book:
             found.first_seen = known.first_seen
             if known.state == "accepted" and known.difference == found.difference:
                 found.state, found.decided_by, found.reason = "accepted", known.decided_by, known.reason
+                found.action = known.action
         self.variances[found.key] = found
         if found.state == "open" and is_counted_since(self.model, found):
             found.state = "resolved"
@@ -146,7 +147,7 @@ class Book:
     def act(self, rows: Iterable[list[Variance]], action_of: Callable[[Cell], str]) -> None:
         """Decide what is done about the rows of an accepted statement; `action_of`: what its source's record says."""
         for row in rows:
-            for variance in row:
+            for variance in [variance for variance in row if variance.state != "accepted"]:
                 may_act = variance.cell.measure in COUNTED and not variance.is_apart
                 variance.action = action_of(variance.cell) if may_act else "report"
             open_ones = [variance for variance in row if variance.state in LIVE]
@@ -201,20 +202,29 @@ class Book:
     def decide(self, key: VarianceKey, identity: str, decision: str, who: str, reason: str | None, now: int) -> bool:
         """Take what a person decided; whether it was taken."""
         variance = self.variances.get(key)
-        if variance is None or variance.id != identity or variance.state not in LIVE:
+        before = ("corrected",) if decision == "undo" else LIVE
+        if variance is None or variance.id != identity or variance.state not in before:
+            return False
+        window = max(
+            self.model.dedup_window_us,
+            *(bounds.get("dedup_window_us") or 0 for bounds in self.model.sources.values()),
+            0,
+        )
+        if decision in ("correct", "undo") and now - variance.as_of > window:
             return False
         if decision == "correct":
-            window = max(
-                self.model.dedup_window_us,
-                *(bounds.get("dedup_window_us") or 0 for bounds in self.model.sources.values()),
-                0,
-            )
             row = self._row(variance)
             blocked = any(v is not variance and v.cell.measure == "on_hand" for v in row)
-            if now - variance.as_of > window or blocked or not is_countable(self.model, variance):
+            if blocked or not is_countable(self.model, variance):
                 return False
             self.corrections.append(count_of(self.model, [variance]))
-        variance.state = {"correct": "corrected", "accept": "accepted", "reject": "rejected"}[decision]
+        elif decision == "undo":
+            undone = undoing(self.model, variance)
+            if not 0 <= (undone.quarantined or 0) <= undone.quantity:
+                return False
+            self.corrections.append(undone)
+        after = {"correct": "corrected", "accept": "accepted", "reject": "rejected", "undo": "rejected"}
+        variance.state = after[decision]
         variance.decided_by, variance.reason = who, reason
         return True
 
@@ -300,6 +310,23 @@ def is_countable(model: Model, variance: Variance, beside: int | None = None) ->
     if cell.measure == "on_hand":
         return variance.theirs >= 0
     return variance.theirs <= (past.counted(cell.item, cell.place, cell.lot, "on_hand") if beside is None else beside)
+
+
+def undoing(model: Model, corrected: Variance) -> Correction:
+    """Give the count that takes a correction back: what ours was, a microsecond later."""
+    cell, moment = corrected.cell, corrected.as_of + 1
+    past = Past(model, cell.item, until(model.units_of.get(cell.item, []), moment))
+    on_hand = past.counted(cell.item, cell.place, cell.lot, "on_hand")
+    is_of_on_hand = cell.measure == "on_hand"
+    return Correction(
+        f"{corrected.id}.undo",
+        moment,
+        cell.item,
+        cell.place,
+        cell.lot,
+        corrected.ours if is_of_on_hand else on_hand,
+        None if is_of_on_hand else corrected.ours,
+    )
 
 
 def count_of(model: Model, corrected: list[Variance]) -> Correction:

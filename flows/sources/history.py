@@ -1,4 +1,4 @@
-"""Reads units again, of items that a statement differs in: from Kafka, on a thread of its own, with pauses.
+"""Reads units again, of items that a statement differs in, and promises: from Kafka, on its own thread, with pauses.
 
 Who explains variances wants to know which units there were; the state keeps what they did, and not what they were.
 So that is read again where it stands: bounded in time by the day before and the day after the statement's moment, and
@@ -16,13 +16,17 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka.clients import consumer_config, span_of
+from flows.kafka.clients import KafkaProblem, consumer_config, span_of
 from flows.kafka.parts import place_of
 from flows.log import get_log
 from flows.runtime.configs import decoder_config
 from flows.runtime.run import Run
+from flows.sources.sent import Anew, Promised, Sent, read_sent
+from flows.sources.words import Word, to_shard
 from operators.coordinator import Search
 from operators.decode import CodeSets, Decoder
+from operators.route import shard_of
+from schemas.reconciled import UnitsFound
 from schemas.units import Origin, Refusal, Unit
 
 log = get_log(__name__)
@@ -47,11 +51,13 @@ _named = msgspec.json.Decoder(_Named).decode
 
 
 class Found(NamedTuple):
-    """Units of a search; `is_last`: there are no more."""
+    """Units of a search, or promises that were sent; `is_last`: there are no more."""
 
     search: Search
     units: list[Unit]
     is_last: bool
+    sent: list[Promised] = []  # noqa: RUF012 - never changed
+    anew: list[Anew] = []  # noqa: RUF012
 
 
 class History:
@@ -93,14 +99,27 @@ class History:
                 return
             search, until = asked
             try:
-                self._read(search, until)
-            except KafkaException as error:
+                if search.items:
+                    self._read(search, until)
+                if search.promises or search.anew_since is not None:
+                    self._read_sent(search)
+            except (KafkaException, KafkaProblem) as error:
                 log.warning(
-                    f"units could not be read again, so that some causes stay unknown: {error}",
+                    f"what explains {name_of(search)} could not be read again, so that some causes stay unknown: "
+                    f"{error}",
                     kind="kafka_read",
                     next="see whether the brokers run: atp check",
                 )
             self._found.put(Found(search, [], True))
+
+    def _read_sent(self, search: Search) -> None:
+        found: Sent = read_sent(self._run.settings, search, MESSAGES_MAX, lambda: self._is_closed)
+        if not found.is_whole and not self._is_closed:
+            say_too_many(search)
+        for at in range(0, len(found.promised), UNITS_AT_ONCE):
+            self._found.put(Found(search, [], False, found.promised[at : at + UNITS_AT_ONCE]))
+        for at in range(0, len(found.anew), UNITS_AT_ONCE):
+            self._found.put(Found(search, [], False, [], found.anew[at : at + UNITS_AT_ONCE]))
 
     def _read(self, search: Search, until: dict[str, int]) -> None:
         settings = self._run.settings
@@ -138,6 +157,8 @@ class History:
                 time.sleep(min(0.05, time.monotonic() - began) if messages else 0)
             for at in range(0, len(units), UNITS_AT_ONCE):
                 self._found.put(Found(search, units[at : at + UNITS_AT_ONCE], False))
+            if open_parts and not self._is_closed:
+                say_too_many(search)
         finally:
             consumer.close()
 
@@ -172,6 +193,40 @@ class History:
                 unit.origin = bare
                 found.append(unit)
         return found
+
+
+def words_of(found: Found, shards: int) -> list[Word]:
+    """Address what was found to the shards that know the items."""
+    words: dict[int, UnitsFound] = {}
+
+    def of(item: str) -> UnitsFound:
+        shard = shard_of(item, shards)
+        if shard not in words:
+            words[shard] = UnitsFound(found.search.source, found.search.statement_id, [], False, [], [])
+        return words[shard]
+
+    for unit in found.units:
+        of(unit.item).units.append(unit.values())
+    for sent in found.sent:
+        of(sent[0]).sent.append(sent)
+    for anew in found.anew:
+        of(anew[0]).anew.append(anew)
+    return [to_shard(shard, word) for shard, word in words.items()]
+
+
+def name_of(search: Search) -> str:
+    """Name the statement that a search is for."""
+    return f"{search.source}:{search.statement_id}"
+
+
+def say_too_many(search: Search) -> None:
+    """Say that not all was looked at."""
+    log.warning(
+        f"{name_of(search)}: of the two days around it the first {MESSAGES_MAX} messages were looked at, and no more: "
+        "what the others would explain stays unknown",
+        kind="history_too_long",
+        next="look at those days with: atp explain ITEM LOCATION",
+    )
 
 
 def _names(value: bytes, items: set[str]) -> bool:

@@ -23,7 +23,7 @@ from flows.kafka.parts import part_name, place_of
 from flows.log import get_log
 from flows.runtime.configs import coordinator_config, decoder_config
 from flows.runtime.run import Shared, now
-from flows.sources.history import History
+from flows.sources.history import History, words_of
 from flows.sources.waiting import Range, Waiting, bucket_of
 from flows.sources.words import Word, to_shard, to_sink
 from operators.coordinator import Coordinator, named_in
@@ -34,6 +34,7 @@ from operators.rules.statements import due_at
 from operators.statement_decode import StatementDecoder
 from schemas.messages import Outcome, UnitBatch
 from schemas.reconciled import Decided, Rows, Tally, UnitsFound
+from schemas.replay import note_replay
 from schemas.stated import Stated
 from schemas.topics import DECISIONS, STATEMENTS, TALLIES
 from schemas.units import Origin, Refusal
@@ -188,14 +189,12 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         found = self._history.take()
         if found is None:
             return
-        key = (found.search.source, found.search.statement_id)
         shards = self._run.settings.shards
-        by_shard: dict[int, list[Any]] = {}
-        for unit in found.units:
-            by_shard.setdefault(shard_of(unit.item, shards), []).append(unit.values())
-        out.extend(to_shard(shard, UnitsFound(*key, units, False)) for shard, units in by_shard.items())
+        out.extend(words_of(found, shards))
         if found.is_last:
-            out.extend(to_shard(shard, UnitsFound(*key, [], True)) for shard in range(shards))
+            search = found.search
+            last = UnitsFound(search.source, search.statement_id, [], True)
+            out.extend(to_shard(shard, last) for shard in range(shards))
 
     def _is_through(self) -> bool:
         """Is all done that was due: of what was there when the run began, and of what follows from it?"""
@@ -384,11 +383,9 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
 
 def _origin_of(message: Any) -> Origin:
-    return Origin(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-    )
+    place = (message.topic(), message.partition(), message.offset())
+    origin = Origin(*place, message.timestamp()[1], message.key(), message.value())
+    headers = message.headers()
+    if headers:
+        note_replay(origin, headers)
+    return origin

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.running import Engine, until
-from tests.shop import ago, clock, open_shop, received
+from tests.shop import ago, clock, event, open_shop, received
 
 SETTLE = '[sources.erp]\nsettle = "1s"\n'
 KEY = "erp:{}:EAST::on_hand"
@@ -135,3 +135,58 @@ def test_a_state_of_before_knows_nothing_of_statements_and_goes_on(world: Any, t
     until(lambda: time.monotonic() > began + 1.1, 5, "the rows to settle")
     ledger.catch_up()
     assert ledger.status()["verdict"] == "accepted"
+
+
+def test_what_a_channel_shows_is_compared_with_what_was_sent_and_when(world: Any) -> None:
+    world.config.write_text('[sources.shop]\nsettle = "2s"\n')
+    open_shop(world, items=5)
+
+    def sent() -> dict[str, int]:
+        lanes = ("critical", "high", "normal", "bulk")
+        said = [one.json() for lane in lanes for one in world.read(f"atp.updates.{lane}")]
+        return {one["item"]: one["atp"] for one in sorted(said, key=lambda one: int(one["version"]))}
+
+    def are(*expected: int) -> bool:
+        return sent() == {clock(number): atp for number, atp in enumerate(expected)}
+
+    with Engine(world) as engine:
+        for number in range(5):
+            world.send("inventory.warehouse", received(number, 10))
+        world.flush()
+        until(lambda: are(10, 10, 10, 10, 10), 60, engine.text)
+        world.send("inventory.warehouse", event("stock_adjusted", item=clock(0), location="EAST", quantity=-3))
+        world.flush()
+        until(lambda: are(7, 10, 10, 10, 10), 60, engine.text)
+        quiet_since = time.monotonic()
+        until(lambda: time.monotonic() > quiet_since + 2.5, 10, "what was sent to be older than it takes to settle")
+        as_of = ago(0)
+        for number in (2, 3):
+            world.send("inventory.warehouse", event("stock_adjusted", item=clock(number), location="EAST", quantity=-1))
+        world.flush()
+        until(lambda: are(7, 10, 9, 9, 10), 60, engine.text)
+        own = {"source": "shop", "statement_id": "shown-1", "occurred_at": as_of}
+        shown = {0: 10, 1: 10, 2: 9, 3: 4, 4: 6}
+        messages = [{"type": "statement_started"}, {"type": "statement_ended", "rows": len(shown)}]
+        messages += [
+            {"type": "promise_stated", "item": clock(number), "channel": "web", "atp": atp}
+            for number, atp in shown.items()
+        ]
+        for number, message in enumerate(messages):
+            world.send("inventory.statements", {**own, "event_id": f"s{number}", **message})
+        world.send("inventory.reconciliation", {"source": "shop", "max_rows_in_variance_percent": 100}, key="shop")
+        world.flush()
+
+        def status() -> dict[str, Any]:
+            found = {record.key: record.json() for record in world.read("inventory.statements.status")}
+            return found.get(b"shop:shown-1", {})
+
+        until(lambda: status().get("verdict") == "accepted", 60, engine.text)
+        counts = {name: status()[name] for name in ("seen", "agreed", "in_variance", "not_compared")}
+        assert counts == {"seen": 5, "agreed": 1, "in_variance": 2, "not_compared": 2}
+        assert status()["causes"] == {"atp": {"stale": 1, "unknown": 1}}
+        found = {record.json()["item"]: record.json() for record in world.read("inventory.variances")}
+        assert {item: (one["theirs"], one["ours"], one["cause"]) for item, one in found.items()} == {
+            clock(0): (10, 7, "stale"),
+            clock(4): (6, 10, "unknown"),
+        }
+        assert engine.stop() == 0

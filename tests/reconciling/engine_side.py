@@ -101,6 +101,8 @@ class EngineSide:
                 number = max(number for offset, number in self._told if offset < letter.origin.offset)
                 self.refused.setdefault(number, letter.code)
         self._seen = len(self.engine.letters)
+        self.refusals += self.engine.refused
+        self.engine.refused = []
 
     # What came of it.
 

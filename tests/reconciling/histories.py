@@ -58,7 +58,8 @@ class StatedHistory:
             last = max(last, at)
             yield action
             if not self.is_true and self.random.random() < 0.04:
-                yield ("decide_any", (self.random.randrange(100), self.random.choice(("correct", "accept", "reject"))))
+                decisions = ("correct", "accept", "reject", "undo")
+                yield ("decide_any", (self.random.randrange(100), self.random.choice(decisions)))
         for step in (SETTLE, SETTLE, SETTLE):
             last += step + SECOND
             yield ("time", last)

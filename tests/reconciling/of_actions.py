@@ -14,6 +14,9 @@ HOLD = rule(actions={"on_hand": "hold", "quarantined": "hold"})
 CORRECT = rule(actions={"on_hand": "correct", "quarantined": "correct"})
 ASK = rule(actions={"on_hand": "ask", "quarantined": "ask"})
 LESS = stated("12:00", "12:05", {"on_hand": 4})
+BOTH = stated("12:00", "12:05", {"on_hand": 4, "quarantined": 1})
+#: the moment of a count that takes a correction back
+UNDONE = {"occurred_at": moment("12:00") + 1}
 
 STATES = (
     Story(
@@ -28,6 +31,31 @@ STATES = (
         "a later statement that agrees resolves",
         (TEN, *LESS, *stated("12:30", "12:40", {"on_hand": 10}, statement_id="S2")),
         variances={KEY: {"state": "resolved"}},
+    ),
+    Story(
+        "a later one that agrees resolves also what is too old to be followed",
+        (
+            TEN,
+            HOLD,
+            *LESS,
+            did("3 09:00", "stock_received", 1),
+            *stated("3 12:00", "3 12:05", {"on_hand": 11}, statement_id="S2"),
+        ),
+        {"erp:S2": {"verdict": "accepted", "agreed": 1}},
+        variances={KEY: {"state": "resolved"}},
+        withheld={},
+    ),
+    Story(
+        "and one that differs opens it anew, by what is ours now",
+        (
+            TEN,
+            HOLD,
+            *LESS,
+            did("3 09:00", "stock_received", 1),
+            *stated("3 12:00", "3 12:05", {"on_hand": 5}, statement_id="S2"),
+        ),
+        variances={KEY: {"state": "held", "ours": 11, "theirs": 5, "first_seen": moment("12:00")}},
+        withheld={"SHOVEL:DC1": 6},
     ),
     Story(
         "an older one that agrees does not",
@@ -485,6 +513,44 @@ PEOPLE = (
         variances={KEY: {"state": "held", "action": "ask"}},
         corrections=[],
         withheld={"SHOVEL:DC1": 6},
+    ),
+    Story(
+        "what was corrected is taken back by what ours was, a microsecond later",
+        (TEN, ASK, *LESS, decided("12:50", "correct", KEY), decided("12:55", "undo", KEY, reason="the other shelf")),
+        variances={KEY: {"state": "rejected", "decided_by": "ann", "reason": "the other shelf"}},
+        corrections=[count(4), count(10) | UNDONE],
+        withheld={},
+    ),
+    Story(
+        "both measures of a row are taken back, one after the other",
+        (TEN, CORRECT, *BOTH, decided("12:50", "undo", KEY), decided("12:51", "undo", QUARANTINED)),
+        variances={KEY: {"state": "rejected"}, QUARANTINED: {"state": "rejected"}},
+        corrections=[count(4, quarantined=1), count(10) | UNDONE, count(10, quarantined=0) | UNDONE],
+    ),
+    Story(
+        "and in the other order",
+        (TEN, CORRECT, *BOTH, decided("12:50", "undo", QUARANTINED), decided("12:51", "undo", KEY)),
+        variances={KEY: {"state": "rejected"}, QUARANTINED: {"state": "rejected"}},
+        corrections=[count(4, quarantined=1), count(4, quarantined=0) | UNDONE, count(10) | UNDONE],
+    ),
+    Story(
+        "what was below 0 cannot be counted again",
+        (
+            did("10:00", "stock_adjusted", -3),
+            ASK,
+            *stated("12:00", "12:05", {"on_hand": 0}),
+            decided("12:50", "correct", KEY),
+            decided("12:51", "undo", KEY),
+        ),
+        variances={KEY: {"state": "corrected"}},
+        corrections=[count(0)],
+        refused={-1: "not_taken"},
+    ),
+    Story(
+        "what was not corrected is not taken back",
+        (TEN, ASK, *LESS, decided("12:50", "undo", KEY)),
+        variances={KEY: {"state": "held"}},
+        refused={-1: "not_taken"},
     ),
     Story(
         "accepted or rejected, ours stands and nothing is held",

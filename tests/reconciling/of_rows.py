@@ -350,6 +350,34 @@ OURS = (
         variances={},
     ),
     Story(
+        "nor is one that agrees by chance",
+        (
+            did("11:51", "stock_received", 10),
+            ("sent", ("SHOVEL", "web", 8, moment("11:51"))),
+            started("12:00", "12:01", source="shop"),
+            shown("12:00", "12:01", 8),
+            ended("12:00", "12:01", 1, source="shop"),
+            time("12:10"),
+        ),
+        {"shop:S1": {"verdict": "accepted", "agreed": 0, "not_compared": 1}},
+        variances={},
+    ),
+    Story(
+        "a promise that was sent after it was judged makes no doubt of it",
+        (
+            did("10:00", "stock_received", 10),
+            ("sent", ("SHOVEL", "web", 8, moment("10:00"))),
+            started("12:00", "12:01", source="shop"),
+            shown("12:00", "12:01", 8),
+            time("12:11"),
+            did("12:12", "stock_received", 5),
+            ("sent", ("SHOVEL", "web", 13, moment("12:12"))),
+            ended("12:00", "12:13", 1, source="shop"),
+        ),
+        {"shop:S1": {"verdict": "accepted", "agreed": 1, "not_compared": 0}},
+        variances={},
+    ),
+    Story(
         "a channel that does not list an item promises 0 of it",
         (
             did("09:00", "stock_received", 10),

@@ -102,7 +102,8 @@ def in_order(corrections: Iterable[dict[str, Any]]) -> list[list[tuple[str, str]
 def chosen(what: tuple[int, str], model: ModelSide) -> Action | None:
     """The decision that a number stands for: about one of the variances that are open by then."""
     number, decision = what
-    live = sorted(key for key, said in model.variances().items() if said["state"] in ("open", "held"))
+    states = ("corrected",) if decision == "undo" else ("open", "held")
+    live = sorted(key for key, said in model.variances().items() if said["state"] in states)
     if not live:
         return None
     return ("decide", (live[number % len(live)], decision, "", "ann", "seen", model.clock))

@@ -196,6 +196,26 @@ def test_a_person_corrects_what_was_asked(estate: Estate) -> None:
     assert estate.variance()["state"] == "rejected"
 
 
+@pytest.mark.parametrize("first", ["on_hand", "quarantined"])
+def test_taking_back_both_measures_of_a_row_gives_what_was_there_in_either_order(estate: Estate, first: str) -> None:
+    estate.event("stock_status_changed", NOON - HOUR, quantity=1, from_status="available", to_status="quarantined")
+    estate.rules(actions={"on_hand": "correct", "quarantined": "correct"}, max_rows_in_variance_percent=100)
+    estate.state({"on_hand": 7, "quarantined": 3})
+
+    def there() -> tuple[int, int]:
+        figures = estate.engine.position("SHOVEL", estate.engine.clock)["EAST"]
+        return figures["on_hand"], figures["quarantined"]
+
+    assert there() == (7, 3)
+    second = "quarantined" if first == "on_hand" else "on_hand"
+    for number, measure in enumerate((first, second)):
+        key = f"erp:SHOVEL:EAST::{measure}"
+        said = {"key": key, "id": estate.variance(key)["id"], "decision": "undo", "decided_by": "ana"}
+        assert estate.engine.decide({**said, "decided_at": time_text(NOON + HOUR), "decision_id": f"d{number}"}) is None
+    assert there() == (10, 1)
+    assert estate.engine.letters == []
+
+
 def test_what_was_not_stated_is_zero_where_all_items_are_meant(estate: Estate) -> None:
     estate.put("items", "RAKE", {"item": "RAKE"})
     estate.event("stock_received", NOON - HOUR, item="RAKE", quantity=2)

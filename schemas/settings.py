@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.codes import is_code, mismatch
+from schemas.console_settings import ConsoleSettings
 from schemas.intake_settings import (
     OF_DOCUMENTS,
     PickUpSettings,
@@ -283,6 +284,7 @@ class Settings(BaseSettings):
     poll: PollSettings = PollSettings()
     push: PushSettings = PushSettings()
     translator: TranslatorSettings = TranslatorSettings()
+    console: ConsoleSettings = ConsoleSettings()
     log: LogSettings = LogSettings()
     sources: dict[str, SourceSettings] = {}
 

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from flows.cli import auditing, engine, feed, intake, letters, numbers, pushing, questions, reconciling, translating
+from flows.cli import (
+    auditing,
+    console,
+    engine,
+    feed,
+    intake,
+    letters,
+    numbers,
+    pushing,
+    questions,
+    reconciling,
+    translating,
+)
 from flows.cli.options import MISUSED, complain, reporting
 
 app = typer.Typer(
@@ -92,6 +104,7 @@ def _gather() -> None:
     app.command()(questions.sources)
     app.command()(auditing.verify)
     app.command()(auditing.audit)
+    app.command()(console.console)
     app.command()(reconciling.reconcile)
     app.command()(reconciling.statements)
     app.command()(reconciling.state)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Config, Kafka, Set, load, reporting
+from flows.cli.options import Config, Kafka, Set, load, reporting, with_flags
 
 Source = Annotated[str, typer.Option("--source", help="Whose files they are: the code of a source.")]
 Once = Annotated[bool, typer.Option("--once", help="End when what is there has been sent.")]
@@ -23,7 +23,7 @@ def receive(
     """Take what other systems send by HTTP (POST /SOURCE) until SIGTERM or Ctrl-C; answered when Kafka has it."""
     with reporting():
         flags: dict[str, object] = {"receive.host": host, "receive.port": port}
-        loaded = load(config, kafka, settings=_with(settings, flags))
+        loaded = load(config, kafka, settings=with_flags(settings, flags))
         from flows.adapters.intake.receive import receive as run
 
         raise typer.Exit(run(loaded))
@@ -60,8 +60,3 @@ def poll(
         from flows.adapters.intake.poll import poll as run
 
         raise typer.Exit(run(loaded, source or [], once))
-
-
-def _with(settings: list[str] | None, flags: dict[str, object]) -> list[str]:
-    """Put flags of a command behind what --set says: the later wins."""
-    return [*(settings or ()), *(f"{name}={value}" for name, value in flags.items() if value is not None)]

@@ -70,6 +70,11 @@ def load(
     return load_settings(config, overrides)
 
 
+def with_flags(settings: list[str] | None, flags: dict[str, object]) -> list[str]:
+    """Put flags of a command behind what --set says: the later wins."""
+    return [*(settings or ()), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
+
+
 def holds_password(name: str, value: str) -> bool:
     """Does a setting's value hold a password? As far as its name or the form of an address tells."""
     if name.endswith(("password", "secret", "sasl.jaas.config", "ssl.key.pem")):

@@ -85,6 +85,15 @@ class TopicReader:
         """Let go of Kafka."""
         self._consumer.close()
 
+    def span(self, part: Part) -> Span:
+        """Give a partition's first offset and its end; (0, 0) where there is no such partition."""
+        try:
+            return span_of(self._consumer, TopicPartition(*part))
+        except KafkaException as error:
+            if error.args[0].code() in (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
+                return (0, 0)
+            raise KafkaProblem(f"Kafka does not tell what {part[0]}/{part[1]} holds: {error}") from error
+
     def since(self, parts: dict[Part, Span], moment_ms: int) -> dict[Part, Span]:
         """Begin each span no earlier than with what was logged at that moment."""
         places = [TopicPartition(*part, moment_ms) for part, (low, end) in parts.items() if low < end]

@@ -392,6 +392,7 @@ RUN = {
     "docs/import.md": {"sh": "test_the_first_load"},
     "docs/intake.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_intake_page.py"),
     "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
+    "docs/console.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_console_page.py"),
     "docs/checking.md": {"sh": "test_every_number_can_be_asked"},
     "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},

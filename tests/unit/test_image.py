@@ -84,7 +84,7 @@ def test_labels_say_what_it_is() -> None:
 
 
 def test_the_services_find_each_other() -> None:
-    assert set(SERVICES) == {"kafka", "valkey", "topics", "atp", "prometheus", "grafana"}
+    assert set(SERVICES) == {"kafka", "valkey", "topics", "atp", "console", "prometheus", "grafana"}
     for name, service in SERVICES.items():
         needed = service.get("depends_on", {})
         assert set(needed) <= set(SERVICES)
@@ -93,7 +93,7 @@ def test_the_services_find_each_other() -> None:
             if how["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[other], (name, other)
     listeners = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
-    for name in ("topics", "atp"):
+    for name in ("topics", "atp", "console"):
         environment = SERVICES[name]["environment"]
         assert f"PLAINTEXT://{environment['ATP_KAFKA__BOOTSTRAP_SERVERS']}" in listeners
         assert environment["ATP_REDIS__URL"] == "redis://valkey:6379/0"
@@ -105,7 +105,7 @@ def test_the_services_find_each_other() -> None:
 
 def test_nothing_is_published_beyond_loopback() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
-    assert len(published) == 5 and all(port.startswith("127.0.0.1:") for port in published)
+    assert len(published) == 6 and all(port.startswith("127.0.0.1:") for port in published)
 
 
 def test_every_volume_is_declared_and_every_folder_is_there() -> None:

@@ -309,6 +309,11 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "poll.dir": ("elsewhere/polling", Path("elsewhere/polling")),
         "poll.metrics_port": ("0", 0),
         "push.metrics_port": ("0", 0),
+        "console.host": ("::", "::"),
+        "console.port": ("80", 80),
+        "console.names": ("atp.example.com, B", ("atp.example.com", "b")),
+        "console.token": ("", None),
+        "console.token_file": ("secret.txt", Path("secret.txt")),
         "log.level": ("DEBUG", "debug"),
         "log.format": ("json", "json"),
         "log.payload": ("true", True),
@@ -319,7 +324,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
     }
     assert set(given) == set(NAMES)
     Path("secret.txt").write_text("secret\n")
-    del given["redis.password"]  # either this or its file
+    del given["redis.password"], given["console.token"]  # either this or its file
     for name, (text, _) in given.items():
         monkeypatch.setenv("ATP_" + name.upper().replace(".", "__"), text)
     settings = load_settings()

@@ -70,6 +70,7 @@ check: $(COMPILED) ## Lint, types, import directions
 test: check ## All checks and all tests but the long ones
 	@# Apart from the tests, so that a slow network is not taken for a test that hangs.
 	@$(BIN)/python -m flows.embedded --fetch
+	@$(BIN)/python -m tests.capture
 	$(BIN)/python -m pytest -p tests.uncompiled tests/unit tests/property $(ARGS)
 	$(BIN)/pytest $(ARGS)
 	@echo "Left out: the tests marked \"long\" (minutes each; make test-long) and the benchmarks (make bench)."
@@ -78,6 +79,7 @@ test: check ## All checks and all tests but the long ones
 .PHONY: test-long
 test-long: $(COMPILED) ## Only the long tests
 	@$(BIN)/python -m flows.embedded --fetch
+	@$(BIN)/python -m tests.capture
 	$(BIN)/pytest -m long --timeout 1800 $(ARGS)
 
 .PHONY: mutants

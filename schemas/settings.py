@@ -47,7 +47,7 @@ from schemas.setting_values import (
     text,
     whole,
 )
-from schemas.source_values import ALIASES, CODE, TIME_OF_DAY
+from schemas.source_values import ALIASES, CODE, MOMENT, TIME_OF_DAY
 from schemas.variances import OWN_SOURCE
 
 #: How long a statement waits for events of before its moment, if its source says nothing else.
@@ -231,6 +231,8 @@ class SourceSettings(_Section):
     """Where its transfers go that name no destination."""
     channel: Annotated[str, CODE] | None = None
     """Whose orders its orders are; else the partner that they come from."""
+    counted_at: Annotated[int, MOMENT] | None = None
+    """Of a database: what moved since then is said also where only a snapshot shows it; a count has what was before."""
     settle: Annotated[int, duration("0s", "400d", "10m")] = SETTLE
     """How long after the moment that a statement of it speaks of events of before may still come."""
     document_every: Annotated[int, duration("1s", "400d", "24h")] | None = None

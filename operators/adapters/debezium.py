@@ -5,13 +5,15 @@ Rules of this file:
 1. A row is remembered by its key, and says what changed (row_memory.py). So it does not matter whether a change comes
    as one, in a snapshot, twice, or after the row that followed it.
 2. What is newer is told by the commit's time first, then by the place in the log: the place alone begins anew when a
-   database is restored elsewhere, and every change after that would be older.
+   database is restored elsewhere, and every change after that would be older. A row that a snapshot read has no commit
+   time; row_memory.py says what it is older than.
 3. Of a deletion nothing but the key is needed, whatever `before` holds.
 4. A value that was not sent (a large column that did not change) is no value: what needs it is refused.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +28,7 @@ from operators.adapters.row_events import answers, body_of, measures_in
 from operators.adapters.row_memory import ADDS_UP
 from operators.adapters.statement import say_statement
 from operators.adapters.values import make_id
-from schemas.codes import BAD_VALUE, MISSING_FIELD, JsonNumber, parse_integer, show
+from schemas.codes import BAD_VALUE, MISSING_FIELD, JsonNumber, parse_integer, parse_time, show
 
 KIND: Final = "debezium"
 #: what Debezium sends in place of a large value that did not change
@@ -124,6 +126,8 @@ class Change(NamedTuple):
     #: RFC 3339
     at: str
     order: str
+    #: when Debezium handed it on, by its own clock, as the order has times
+    handed_on: str
     row: Columns
 
 
@@ -190,11 +194,15 @@ def _change_of(payload: Object, schema: object) -> Change | None:
     extra = {"$op": op, "$table": table, "$committed_at": at}
     namespace = text_of(source.get("schema"), "source.schema") or text_of(source.get("db"), "source.db")
     row = Columns(values, _types_of(schema, side), extra)
-    return Change(table, namespace, op, is_snapshot, at, f"{micros:0{_WIDE}d}.{_log_place(source)}", row)
+    order = f"{micros:0{_WIDE}d}.{_log_place(source)}"
+    handed_on = f"{_micros(payload, source):0{_WIDE}d}"
+    return Change(table, namespace, op, is_snapshot, at, order, handed_on, row)
 
 
-def _micros(source: Object, payload: Object) -> int:
-    for holder, name, unit in ((source, "ts_us", 1), (source, "ts_ms", 1000), (payload, "ts_ms", 1000)):
+def _micros(first: Object, second: Object) -> int:
+    """Give the time that the first says, else the second: of source the commit's, of payload the reader's own."""
+    units = (("ts_us", 1), ("ts_ms", 1000))
+    for holder, (name, unit) in itertools.product((first, second), units):
         value = holder.get(name)
         if value is None:
             continue
@@ -265,7 +273,7 @@ def _told(change: Change, table: Table, mapping: DebeziumMapping, context: Conte
         else:
             name = f"{rule.becomes}.{sum(other.becomes == rule.becomes for other in table.rules[:number])}"
             parts[name] = body
-            if change.is_snapshot and (rule.snapshot or _snapshot_of(body["type"])) == "remembered":
+            if change.is_snapshot and (rule.snapshot or _snapshot_of(body, context)) == "remembered":
                 silent.append(name)
     line = account.line(make_id(change.table, *names))
     account.document(identity)
@@ -278,13 +286,17 @@ def _told(change: Change, table: Table, mapping: DebeziumMapping, context: Conte
         say_statement(account, context.source, identity, change.at, [row])
         return account.finish()
     if any(rule.becomes not in (None, STATED) for rule in table.rules):
-        data = {"parts": parts, "at": change.at, "remembered": silent}
+        data: dict[str, Any] = {"parts": parts, "at": change.at, "remembered": silent}
+        data |= {"handed_on": change.handed_on, "is_read": change.is_snapshot}
         account.remember(Fact("row", key, change.order, identity, data, (line,)))
     else:
         account.ignore(line, reasons[0] if reasons else "no_rule")
     return account.finish()
 
 
-def _snapshot_of(kind: str) -> str:
-    """What adds up was counted before the snapshot, by a count; a word has to be said, for nobody else says it."""
-    return "remembered" if kind in ADDS_UP else "said"
+def _snapshot_of(body: Mapping[str, Any], context: Context) -> str:
+    """What adds up and moved before the count is in it; a word has to be said, for nobody else says it."""
+    if body["type"] not in ADDS_UP:
+        return "said"
+    is_counted = context.counted_at is None or parse_time(body["occurred_at"]) <= context.counted_at
+    return "remembered" if is_counted else "said"

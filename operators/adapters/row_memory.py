@@ -8,6 +8,15 @@ A row says a set of events (its *parts*). Parts of two sorts:
   ended where the row has it no more.
 
 So a snapshot that shows rows again says nothing, and a deletion needs no more than the row's key.
+
+What is older is told in two ways, for a row that a snapshot *read* has no commit time. It bears the time at which it
+was handed on, seconds to hours after it was read, and changes that were committed meanwhile come behind it with times
+before its own: by time alone they would be lost.
+
+- Changes among themselves go by (commit time, place in the log).
+- A change beside a read is older if its place is not behind the read's. That holds within one log: a change that was
+  committed after the read was handed on is newer wherever it stands.
+- A read is older than what was handed on after it, by the clock of whoever reads the database.
 """
 
 from __future__ import annotations
@@ -19,11 +28,12 @@ from typing import Any, Final
 from operators.adapters.account import EVENT, IGNORED, REFUSED, Fact, Message
 from operators.adapters.remembered import Known, Settled, ending
 from operators.adapters.values import make_id, plain
-from schemas.codes import CONFLICT
+from schemas.codes import CONFLICT, parse_time
 from schemas.event_table import REVERSIBLE
 
 Body = dict[str, Any]
 #: A word that the row had and has no more: remembered, because a cancelled order line has to be reopened to come back.
+#: Its value is when that was (RFC 3339), in what an earlier version remembered True.
 ENDED: Final = "ended"
 ADDS_UP: Final = REVERSIBLE | {"stock_adjusted", "stock_status_changed"}
 
@@ -31,32 +41,58 @@ ADDS_UP: Final = REVERSIBLE | {"stock_adjusted", "stock_status_changed"}
 def row(known: Known | None, fact: Fact) -> Settled:
     """Say what is new of a row.
 
-    `data`: `parts` {name: event without event_id}, `at` (RFC 3339: when the change was committed), `remembered`
-    (names of parts that are only remembered if nothing is known of the row). Remembered: the newest order, and its
-    parts.
+    `order`: "commit time.place in the log", digits of one width. `data`: `parts` {name: event without event_id}, `at`
+    (RFC 3339: when the change was committed), `remembered` (names of parts that are only remembered if nothing is known
+    of the row), `handed_on` (by the reader's clock, written as the order's time), `is_read` (by a snapshot).
+    Remembered: the parts, the newest change's order, when the last was handed on, the order of a read since.
     """
     parts: dict[str, Body] = fact.data["parts"]
-    if known and fact.order < known["order"]:
+    if known and _is_older(known, fact):
         return Settled(known, [], ending(fact, IGNORED, "older"))
-    if known and fact.order == known["order"]:
+    if known and fact.order == known.get("read" if fact.data.get("is_read") else "order"):
         if parts == _standing(known["parts"]):
             return Settled(known, [], ending(fact, IGNORED, "repeated"))
         told = f"expected the row {fact.key} as it was before at {fact.order}, got other values"
         return Settled(known, [], ending(fact, REFUSED, CONFLICT, told))
+    now = _marked(known, fact)
     if known is None:
         silent = set(fact.data["remembered"])
         if not parts:
-            return Settled({"order": fact.order, "parts": {}}, [], ending(fact, IGNORED, "says_nothing"))
-        bodies = _said({}, {name: body for name, body in parts.items() if name not in silent}, fact)
-        now: Known = {"order": fact.order, "parts": parts}
-        return _settled(now, bodies, fact, "snapshot")
-    bodies = _said(known["parts"], parts, fact)
+            return Settled({**now, "parts": {}}, [], ending(fact, IGNORED, "says_nothing"))
+        bodies = _said(None, {name: body for name, body in parts.items() if name not in silent}, fact)
+        return _settled({**now, "parts": parts}, bodies, fact, "snapshot")
+    bodies = _said(known, parts, fact)
     left = {name: body for name, body in known["parts"].items() if name not in parts}
-    ended = {name: body if ENDED in body else {**body, ENDED: True} for name, body in left.items()}
+    ended = {name: body if ENDED in body else {**body, ENDED: fact.data["at"]} for name, body in left.items()}
     kept = {name: body for name, body in ended.items() if body["type"] not in ADDS_UP}
-    return _settled(
-        {"order": fact.order, "parts": {**kept, **parts}}, bodies, fact, "unchanged" if parts else "says_nothing"
-    )
+    return _settled({**now, "parts": {**kept, **parts}}, bodies, fact, "unchanged" if parts else "says_nothing")
+
+
+def _is_older(known: Known, fact: Fact) -> bool:
+    """Does what is known come after it? Of rows that were remembered by an earlier version only the order is known."""
+    time, _, place = fact.order.partition(".")
+    read: str | None = known.get("read")
+    if fact.data.get("is_read"):
+        last = (known.get("handed_on", ""), _place(read if read is not None else known["order"]))
+        return (fact.data.get("handed_on", ""), place) < last
+    if fact.order < known["order"]:
+        return True
+    if read is None:
+        return False
+    return fact.order == known["order"] or (place <= _place(read) and time < known["handed_on"])
+
+
+def _place(order: str) -> str:
+    return order.partition(".")[2]
+
+
+def _marked(known: Known | None, fact: Fact) -> Known:
+    """Give what tells from now on what is older, without parts."""
+    before: Known = known or {"order": ""}
+    handed_on = max(before.get("handed_on", ""), fact.data.get("handed_on", ""))
+    if fact.data.get("is_read"):
+        return {"order": before["order"], "handed_on": handed_on, "read": fact.order}
+    return {"order": fact.order, "handed_on": handed_on}
 
 
 def _settled(now: Known, bodies: list[Body], fact: Fact, otherwise: str) -> Settled:
@@ -69,15 +105,29 @@ def _standing(parts: dict[str, Body]) -> dict[str, Body]:
     return {name: body for name, body in parts.items() if ENDED not in body}
 
 
-def _said(old: dict[str, Body], new: dict[str, Body], fact: Fact) -> list[Body]:
+def _said(known: Known | None, new: dict[str, Body], fact: Fact) -> list[Body]:
+    old: dict[str, Body] = known["parts"] if known else {}
+    version = _version(known, fact)
     bodies: list[Body] = []
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
         kind = (after or before or {})["type"]
         step = _added if kind in ADDS_UP else _worded
         for mark, body in step(before, after, fact):
-            bodies.append({"event_id": make_id(*fact.key.split(":"), fact.order, name, mark), **body})
+            bodies.append({"event_id": make_id(*fact.key.split(":"), version, name, mark), **body})
     return bodies
+
+
+def _version(known: Known | None, fact: Fact) -> str:
+    """Give what sorts as the row's states came: of two words of one time the engine takes the one whose id is greater.
+
+    Of a read that is the newest change's time (zeros before any), its own place, and when it was handed on.
+    """
+    if not fact.data.get("is_read"):
+        return fact.order
+    time, _, place = fact.order.partition(".")
+    since = (known or {"order": ""})["order"].partition(".")[0] or "0" * len(time)
+    return f"{since}.{place}.{time}"
 
 
 Steps = list[tuple[str, Body]]
@@ -99,6 +149,7 @@ def _added(before: Body | None, after: Body | None, fact: Fact) -> Steps:
 def _worded(before: Body | None, after: Body | None, fact: Fact) -> Steps:
     steps: Steps = []
     was_ended = bool(before and ENDED in before)
+    ended_at = before[ENDED] if before and was_ended else None
     if before and was_ended:
         before = {name: value for name, value in before.items() if name != ENDED}
     is_same = bool(before and after and _subject(before) == _subject(after))
@@ -108,12 +159,18 @@ def _worded(before: Body | None, after: Body | None, fact: Fact) -> Steps:
             steps.append(("end", {**end(before), "occurred_at": fact.data["at"]}))
     if after:
         if is_same and was_ended and after["type"] == "order_placed":
-            steps.append(
-                ("again", {**_cancelled(after), "type": "order_reopened", "occurred_at": after["occurred_at"]})
-            )
+            again_at = _not_before(ended_at, after["occurred_at"])
+            steps.append(("again", {**_cancelled(after), "type": "order_reopened", "occurred_at": again_at}))
         if not (is_same and not was_ended and before and _untimed(before) == _untimed(after)):
             steps.append(("now", after))
     return steps
+
+
+def _not_before(ended_at: object, occurred_at: str) -> str:
+    """What comes back does so after its end, whatever the row's own column says: applications forget to fill it."""
+    if not isinstance(ended_at, str) or parse_time(ended_at) <= parse_time(occurred_at):
+        return occurred_at
+    return ended_at
 
 
 def _untimed(body: Body) -> Body:

@@ -111,6 +111,14 @@ def test_what_waits_is_kept_by_the_snapshot_with_the_aliases(line: Line) -> None
     assert line.raw(received("RAKE", 2)).output[0]["item"] == "RAKE-1"
 
 
+def test_a_tombstone_of_a_database_is_ignored_and_of_nobody_else(tmp_path: Path) -> None:
+    """Behind each deletion Debezium sends the row's key without a value, for compaction."""
+    more = '[sources.erp]\nkind = "debezium"\nmapping = "wms"\n'
+    line = Line(shared_of(tmp_path, more))
+    assert line.raw(None, "erp").whole.ignored() == {"tombstone": 1}
+    assert line.raw(None).whole.refused() == {"bad_value": 1}
+
+
 @pytest.mark.parametrize(("most", "tried"), [(1, 1), (2, 2), (3, 2)])
 def test_no_more_wait_than_may(line: Line, monkeypatch: pytest.MonkeyPatch, most: int, tried: int) -> None:
     monkeypatch.setattr(steps, "WAITING_MAX", most)

@@ -70,6 +70,7 @@ def reader_of(
         location=said.location,
         to_location=said.to_location,
         channel=said.channel,
+        counted_at=said.counted_at,
         mapping=page,
     )
     return Reader(context, chosen)

@@ -27,6 +27,7 @@ from flows.adapters.translator.words import (
     TryAgain,
     Waiting,
 )
+from operators.adapters import debezium
 from operators.adapters.account import Fact, Refused, Translation, one_line
 from operators.adapters.alias_records import ALIASES_MAX, judge_alias
 from operators.adapters.kinds import translate
@@ -89,6 +90,8 @@ def open_message(shared: Shared, raw: Raw) -> list[tuple[str, Any]]:
 def _translated(shared: Shared, raw: Raw) -> Translation:
     value = raw.origin.value
     kind = shared.settings.sources[raw.source].kind if raw.source in shared.settings.sources else None
+    if value is None and kind == debezium.KIND:
+        value = b""  # a tombstone: the key of a row that was deleted, for compaction
     if value is None:
         told = "value: expected what a system sent, got nothing"
         return one_line(kind or "unknown", "message", Refused(BAD_VALUE, told))

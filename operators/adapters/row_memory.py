@@ -63,7 +63,7 @@ def row(known: Known | None, fact: Fact) -> Settled:
         return _settled({**now, "parts": parts}, bodies, fact, "snapshot")
     bodies = _said(known, parts, fact)
     left = {name: body for name, body in known["parts"].items() if name not in parts}
-    ended = {name: body if ENDED in body else {**body, ENDED: fact.data["at"]} for name, body in left.items()}
+    ended = {name: body if ENDED in body else {**body, ENDED: _ended_at(body, fact)} for name, body in left.items()}
     kept = {name: body for name, body in ended.items() if body["type"] not in ADDS_UP}
     return _settled({**now, "parts": {**kept, **parts}}, bodies, fact, "unchanged" if parts else "says_nothing")
 
@@ -156,7 +156,7 @@ def _worded(before: Body | None, after: Body | None, fact: Fact) -> Steps:
     if before and not was_ended and not is_same:
         end = _ENDS.get(before["type"])
         if end:
-            steps.append(("end", {**end(before), "occurred_at": fact.data["at"]}))
+            steps.append(("end", {**end(before), "occurred_at": _ended_at(before, fact)}))
     if after:
         if is_same and was_ended and after["type"] == "order_placed":
             again_at = _not_before(ended_at, after["occurred_at"])
@@ -166,11 +166,15 @@ def _worded(before: Body | None, after: Body | None, fact: Fact) -> Steps:
     return steps
 
 
-def _not_before(ended_at: object, occurred_at: str) -> str:
-    """What comes back does so after its end, whatever the row's own column says: applications forget to fill it."""
-    if not isinstance(ended_at, str) or parse_time(ended_at) <= parse_time(occurred_at):
-        return occurred_at
-    return ended_at
+def _ended_at(word: Body, fact: Fact) -> str:
+    """When the change was committed; a word is ended after it was said, also where its own clock is fast."""
+    at: str = fact.data["at"]
+    return _not_before(word["occurred_at"], at)
+
+
+def _not_before(first: object, second: str) -> str:
+    """Of two words the second is the newer, whatever the rows' own columns say: of one time their ids tell it."""
+    return first if isinstance(first, str) and parse_time(first) > parse_time(second) else second
 
 
 def _untimed(body: Body) -> Body:

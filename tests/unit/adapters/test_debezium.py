@@ -226,6 +226,14 @@ def test_words_of_one_time_are_told_apart_by_ids_that_sort_as_the_states_came() 
     assert [body["event_id"] for body in bodies] == sorted(body["event_id"] for body in bodies)
 
 
+def test_a_word_is_ended_after_it_was_said_also_where_its_own_clock_is_fast() -> None:
+    database = Database("wms", "order_lines")
+    fast = "2026-03-02T09:30:00Z"
+    database.says("c", order_line(changed_at=fast))
+    (ended,) = database.read(database.envelope("d", None, {"order_no": "A 7", "line_no": 1}, at=AT + 1000)).bodies()
+    assert (ended["type"], ended["occurred_at"]) == ("order_cancelled", fast)
+
+
 def test_a_line_is_reopened_after_its_end_whatever_its_column_says() -> None:
     database = Database("wms", "order_lines")
     database.says("c", order_line())

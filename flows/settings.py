@@ -28,8 +28,8 @@ from schemas.settings import (
     RedisSettings,
     Settings,
     SettingsError,
-    SourceSettings,
 )
+from schemas.source_settings import SourceSettings
 
 DEFAULT_FILE: Final = "atp.toml"
 ENV_PREFIX: Final = "ATP_"

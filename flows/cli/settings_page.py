@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from schemas.setting_values import Read, duration_text
-from schemas.settings import Settings, SourceSettings
+from schemas.settings import Settings
+from schemas.source_settings import SourceSettings
 
 HEAD = """\
 # Settings

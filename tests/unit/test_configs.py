@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flows.runtime.configs import decoder_config, shard_config, windows_of
 from operators.rules.admission import Windows
-from schemas.settings import Settings, SourceSettings, TopicSettings
+from schemas.settings import Settings, TopicSettings
+from schemas.source_settings import SourceSettings
 
 HOUR = 3_600_000_000
 

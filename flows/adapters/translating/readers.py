@@ -9,7 +9,8 @@ from flows.adapters.translating.mappings import load_mapping
 from operators.adapters.context import ALIAS_KINDS, Aliases, Context
 from operators.adapters.kinds import KINDS, Kind
 from schemas.codes import is_code, near_match
-from schemas.settings import Settings, SettingsError, SourceSettings
+from schemas.settings import Settings, SettingsError
+from schemas.source_settings import SourceSettings
 
 #: The source of a dry run that names none.
 UNNAMED = "dry-run"

@@ -331,12 +331,12 @@ def promise(
         own = {number: view.sums[number] for number in seen}
         days = {0}.union(*own.values())
         if item.unlocated:  # of every claimant: a stretch more is no harm, and channels may share different ones
-            days.update(*[_unlocated(item, (code,), today, policy.horizon_days) for code in item.unlocated])
+            days.update(*[unlocated_due(item, (code,), today, policy.horizon_days) for code in item.unlocated])
         shelf = view.shelves[seen] = Shelf(own, sorted(days), protecting, topology)
     starts = shelf.starts
     opened = shelf.available.copy()
     if item.unlocated:
-        claimed = _levels(_unlocated(item, sharing, today, policy.horizon_days), starts)
+        claimed = _levels(unlocated_due(item, sharing, today, policy.horizon_days), starts)
         opened = [a - b for a, b in zip(opened, claimed, strict=True)]
     opened = [quantity if quantity > 0 else 0 for quantity in opened]
     promised = opened.copy()
@@ -368,8 +368,8 @@ def _sum(parts: Iterable[Changes]) -> Changes:
     return total
 
 
-def _unlocated(item: Item, sharing: Container[str], today: int, horizon_days: int) -> Changes:
-    """What is claimed from no location yet by channels that share one."""
+def unlocated_due(item: Item, sharing: Container[str], today: int, horizon_days: int) -> Changes:
+    """Give by day what is claimed from no location yet by channels that share one."""
     total: Changes = {}
     for claimant, quantity in item.unlocated.items():
         if claimant in sharing:

@@ -35,6 +35,7 @@ MODULES = [
     "operators.position",
     "operators.ledger",
     "operators.evaluate",
+    "operators.trail",
     "operators.shard",
     "operators.scan",
     "operators.shapes",

@@ -47,12 +47,14 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--epoch-polls", type=int, default=30, help="polls between snapshots")
+    parser.add_argument("--trail", action="store_true", help="write down what touched each item (trail.enabled)")
     told = parser.parse_args()
     gc.disable()
     profile = Profile(items=told.items, events=told.events)
     with tempfile.TemporaryDirectory() as name:
         segments = SegmentFiles(Path(name), 1)
-        shards = [Shard(n, ShardConfig(SHARDS, 86_400_000_000), segments, now, Recorded()) for n in range(SHARDS)]
+        config = ShardConfig(SHARDS, 86_400_000_000, has_trail=told.trail)
+        shards = [Shard(n, config, segments, now, Recorded()) for n in range(SHARDS)]
         tables = ReferenceTables()
         records = [
             (topic.removeprefix("inventory."), Origin(topic, 0, offset, 0, key, value))
@@ -74,7 +76,7 @@ def main() -> None:
         messages = traffic.events(profile, now())
         spent = dict.fromkeys(("decode", "split", "process", "snapshot", "metrics"), 0.0)
         metrics = Metrics()
-        units_in_all = polls = size = 0
+        units_in_all = polls = size = trail_size = 0
         while chunk := list(islice(messages, POLL)):
             polls += 1
             moment = now()
@@ -100,6 +102,7 @@ def main() -> None:
                 size += sum(len(shard.snapshot()) for shard in shards)
             t4 = time.thread_time()
             said = [outcome for outcome in outcomes if outcome is not None]
+            trail_size += sum(len(one.value) for outcome in said for one in outcome.reconciled)
             written = [[(outcome.shard, update) for update in outcome.updates] for outcome in said]
             sent = [
                 [
@@ -120,6 +123,7 @@ def main() -> None:
                 spent[step] += seconds
         result = {step: round(seconds / units_in_all * 1e6, 2) for step, seconds in spent.items()}
         result |= {"units": units_in_all, "us_a_unit": round(sum(spent.values()) / units_in_all * 1e6, 2)}
+        result["trail_bytes_a_unit"] = round(trail_size / units_in_all)
         result["units_per_s"] = round(units_in_all / sum(spent.values()))
         segments.close()
         print(json.dumps(result))

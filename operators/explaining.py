@@ -7,7 +7,7 @@ Rule 2: nothing is read here. What stands is an `Item` with its figures, and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import accumulate
@@ -56,6 +56,12 @@ class Term:
         return all(child.adds_up() for child in self.children)
 
 
+#: an order line, how much it claims, and the day for which it is requested (days since 1970; None: none)
+ClaimOfLine = tuple[str, int, int | None]
+#: Order lines of one figure that are named one by one; the rest is one term.
+LINES_MAX = 50
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """Where the records stand that decide; each as `topic/partition@offset`, empty where that is not known."""
@@ -65,6 +71,8 @@ class Told:
     channel_item: str = ""
     #: (figure, location) -> which event moved it last
     moved: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: (figure, location or channel) -> what order lines claim in it
+    lines: Mapping[tuple[str, str], Sequence[ClaimOfLine]] = field(default_factory=dict)
 
 
 NOTHING_TOLD = Told()
@@ -134,6 +142,8 @@ class _Tree:
         self.channel, self.policy = row.channel, row.policy
         raw = item.overrides.get(self.channel)
         self.override = override_facts(raw) if raw is not None else None
+        #: the last day for which claims count on the day that is taken apart; None: all do
+        self._due: int | None = None
 
     def tree(self, steps: Steps, day: int) -> Term:
         """Step 5, with all that is beneath it."""
@@ -187,11 +197,13 @@ class _Tree:
         assert opened[least] == promised, (
             f"step 3 of {self.item.code} for {self.channel}: expected {promised}, its terms make {opened[least]}"
         )
+        self._due = None if least == days - 1 else self.today + least
         terms = [self._location(location, parts[least]) for location, parts in places if any(parts[least].values())]
         for claimant, claimed in unlocated.items():
             if claimed[least]:
                 says = f"order lines of {claimant} claim it from no location yet"
-                terms.append(self._term("soft_unlocated", -claimed[least], says, claimant))
+                lines = self._lines("soft_unlocated", claimant, claimed[least])
+                terms.append(self._term("soft_unlocated", -claimed[least], says, claimant, children=lines))
         below = promised - sum(term.value for term in terms)
         if below:
             terms.append(self._term("below_zero", below, "claims beyond what there is count no further than to zero"))
@@ -226,11 +238,28 @@ class _Tree:
                 said_by = self.told.moved.get((name, location), "")
                 if name == "safety_stock":
                     said_by = self._safety_record()
-                terms.append(self._term(name, quantity, PART_SAYS[name], location, said_by))
+                lines = self._lines(name, location, -quantity)
+                terms.append(self._term(name, quantity, PART_SAYS[name], location, said_by, lines))
         total = sum(parts.values())
         if total < 0:
             terms.append(self._term("below_zero", -total, "one location's debt takes nothing from another", location))
         return self._term("available", max(0, total), f"is available at {location}", location, children=terms)
+
+    def _lines(self, name: str, of: str, claimed: int) -> list[Term]:
+        """Name the order lines that claim a figure, where what is known of them makes it up."""
+        lines = [
+            (line, quantity)
+            for line, quantity, day in self.told.lines.get((name, of), ())
+            if self._due is None or day is None or day <= self._due or name == "hard_reserved"
+        ]
+        if sum(quantity for _, quantity in lines) != claimed:
+            return []
+        terms = [self._term("order_line", -quantity, "claims it", line) for line, quantity in lines[:LINES_MAX]]
+        rest = lines[LINES_MAX:]
+        if rest:
+            more = sum(quantity for _, quantity in rest)
+            terms.append(self._term("order_lines", -more, f"{len(rest)} more order lines claim it"))
+        return terms
 
     def _term(
         self,

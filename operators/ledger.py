@@ -125,6 +125,8 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
         parts.append(_encode(position.rare_of(item).lot_words.get((one, other))))
     elif kind == "p":
         parts.append(_encode(position.rare_of(item).judged.get(one)))
+    elif kind == "x":
+        parts.append(_encode(item.trail))
     elif kind == "v":
         parts.append(_encode(position.rare_of(item).variances.get(one)))
     else:
@@ -344,6 +346,10 @@ def _read_item(item: Item, raw: msgspec.Raw, *_: str) -> None:
     item.open_exceptions = {(code, location, reference): seen for code, location, reference, seen in exceptions}
 
 
+def _read_trail(item: Item, raw: msgspec.Raw, *_: str) -> None:
+    item.trail = tuple(_decode(raw))
+
+
 def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:
     item.policy, item.overrides, item.units = _decode(raw)
 
@@ -370,6 +376,7 @@ _READERS: dict[str, Callable[..., None]] = {
     "g": _read_lot_words,
     "p": _read_judged,
     "v": _read_variance,
+    "x": _read_trail,
     "i": _read_item,
     "y": _read_policy,
 }

@@ -16,7 +16,7 @@ cdef int LOT_DATED, ORDER_PLACED, RETURN_RECEIVED
 cdef class Shard:
     cdef public int number
     cdef public object config, clock, horizon, _segments, policies, _tidy_at, _layers, _kept, _sealing, _merging, _sweep_target
-    cdef public object _sweep, reconciler
+    cdef public object _sweep, reconciler, _trail
     cdef public dict items, reached, counts, _applied, _replay_until
     cdef public RememberedIds ids
     cdef public Windows _windows

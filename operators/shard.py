@@ -26,6 +26,7 @@ from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
 from operators.rules.days import days_in
 from operators.rules.quantities import QuantityError
 from operators.rules.rounding import round_safely
+from operators.trail import Trail
 from schemas.messages import (
     RECONCILED,
     ExceptionNote,
@@ -154,6 +155,8 @@ class ShardConfig:
     time_zone: str = "UTC"
     #: is it published what each order line claims?
     has_claims: bool = False
+    #: is written down what touched each item?
+    has_trail: bool = False
     #: how long after its as_of a row of a statement may be judged, at most
     settle: int = 0
     settles: dict[str, int] = field(default_factory=dict)
@@ -244,6 +247,8 @@ class Shard:
         self._notes: list[ExceptionNote] = []
         #: a shard speaks once after each start, at its first word: what the sink still holds of it waits for that
         self._is_new = True
+        #: None where it is switched off
+        self._trail = Trail(number, config.run) if config.has_trail else None
         #: what statements say of the items, and what follows
         self.reconciler = Reconciler(self)
         #: how often it has said everything for an emptied read model, and not yet told so
@@ -400,6 +405,8 @@ class Shard:
         known = self.ids.recognize(identity, content)
         if known == DUPLICATE:
             self._count("duplicate", unit)
+            if self._trail is not None:
+                self._trail.note(unit, amount, "duplicate")
             return
         if known == CONFLICT:
             self._refuse(unit, "conflict", conflict_of(unit, amount, quarantine, self.ids.digest(identity)))
@@ -426,6 +433,8 @@ class Shard:
         until = known_until(unit.occurred_at, unit.recorded_at, window, bool(unit.origin.late_accepted))
         self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
+        if self._trail is not None:
+            self._trail.note(unit, amount, "")
         if is_rounded:
             self._count("rounded", unit)
         if unit.type == LOT_DATED:
@@ -485,6 +494,8 @@ class Shard:
         names_line = not whole and IS_ORDER[unit.type]
         self._refusals.append(Refusal(unit.origin, code, message, unit.line_id if names_line else None))
         self._count(code, unit)
+        if self._trail is not None:
+            self._trail.note(unit, 0, code)
 
     def _count(self, outcome: str, unit: Unit) -> None:
         key = (outcome, CAUSES[unit.type], unit.source)
@@ -502,6 +513,8 @@ class Shard:
         if self.policies is not None and topology.version == self.policies.topology.version:
             return
         self.policies = Policies(topology, self._days)
+        if self._trail is not None:
+            self._trail.take_topology(message.tables, topology.version, now)
         if self.config.has_claims and not self._has_told_claims and TOLD not in self._sweep:
             self._sweep.extend((code, CLAIMS, "") for code in self.items)
             self._sweep.append(TOLD)
@@ -551,6 +564,8 @@ class Shard:
                 self._unsaid.add(item.code)  # what leaves, leaves whole: also what is 0
         item.policies = item.listing = item.measure = None
         item.has_new_policies = True
+        if self._trail is not None:
+            self._trail.note_record(item.code, message.refusal_origin)
         item.cause = "reference"
         self._touch(item)
         if message.item in self._awaited:
@@ -735,6 +750,8 @@ class Shard:
                 item.is_touched = False
                 update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(item.code))
                 item.correlation_id = ""  # of the event just told: what changes it next may be no event
+                if self._trail is not None and (update is not None or item.code in self._trail):
+                    update = self._trail.say(item, update, self.policies, now)
                 if update is not None:
                     update.recorded_at = self._recorded[0]
                     updates.append(update)
@@ -744,6 +761,8 @@ class Shard:
                     self.reconciler.look(item)
                 self._note(item)
             self._touched = []
+        if self._trail is not None and self.policies is not None:
+            updates.extend(self._trail.rest(self.find, self.policies, now))
         refusals, counts = self._refusals, self.counts
         if self._applied:
             for source, by_type in self._applied.items():
@@ -754,6 +773,8 @@ class Shard:
         if self._is_new:
             self.reconciler.begin(self.config.run)
         reconciled = self.reconciler.said() if self.reconciler.has_news else []
+        if self._trail is not None:
+            reconciled = [*reconciled, *self._trail.said(now)]
         if not (updates or notes or refusals or reached or counts or self._is_new or self._filled or reconciled):
             return None
         filled, self._filled, self._is_new = self._filled, 0, False

@@ -43,6 +43,7 @@ from schemas.setting_values import (
     whole,
 )
 from schemas.source_settings import SETTLE, SourceSettings
+from schemas.trail_settings import TrailSettings
 from schemas.variances import OWN_SOURCE
 
 #: settings of TLS -> what redis-py calls them
@@ -223,6 +224,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     lanes: LaneSettings = LaneSettings()
     updates: UpdateSettings = UpdateSettings()
+    trail: TrailSettings = TrailSettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     reconciliation: ReconciliationSettings = ReconciliationSettings()
     receive: ReceiveSettings = ReceiveSettings()

@@ -40,6 +40,7 @@ cdef class Item:
     cdef public str code, cause, correlation_id, units
     cdef public dict places, lines, transfers, receipts, holds, overrides, published, open_exceptions, over
     cdef public dict unlocated, unlocated_by_day
+    cdef public tuple trail
     cdef public set expiring, dirty, claims_changed
     cdef public long long as_of, day_shown, unlocated_shown, room
     cdef public bint is_dirty, has_new_policies, is_noted, is_touched, is_first, owes_claims

@@ -330,6 +330,7 @@ class Item:
         "rare",
         "receipts",
         "room",
+        "trail",
         "transfers",
         "units",
         "unlocated",
@@ -360,6 +361,8 @@ class Item:
         self.open_exceptions: dict[tuple[str, str, str], int] = {}
         #: base unit and scale under which it got its state
         self.units: str | None = None
+        #: the chain of its trail (operators/trail.py); None: it has none
+        self.trail: tuple[int, ...] | None = None
         #: None while it has nothing of the kind
         self.rare: Rare | None = None
         # aggregates

@@ -34,6 +34,8 @@ DEAD_LETTERS: Final = "inventory.dead_letters"
 #: where a statement and the engine differ, and why; what became of each statement: compacted
 VARIANCES: Final = "inventory.variances"
 STATUSES: Final = "inventory.statements.status"
+#: what touched each item in the last day, for explanations alone; only where `trail.enabled` says so
+TRAIL: Final = "inventory.trail"
 #: what shards tell of statements to the one place that adds it up: of a run alone, nobody else reads it
 TALLIES: Final = "inventory.statements.tallies"
 #: which dead letters were sent again, and where to: written and read by commands, compacted; the engine needs it not

@@ -14,6 +14,7 @@ from flows.cli import (
     auditing,
     console,
     engine,
+    explaining,
     feed,
     intake,
     letters,
@@ -98,6 +99,8 @@ def _gather() -> None:
     app.command()(demo)
     app.command()(engine.republish)
     app.command()(numbers.items)
+    app.command()(explaining.explain)
+    app.command()(explaining.diff)
     app.command()(engine.status)
     app.command()(questions.positions)
     app.command()(questions.exceptions)

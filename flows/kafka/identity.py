@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, client_config, partitions_of
 from flows.kafka.parts import part_name, place_of
 from schemas.settings import Settings
-from schemas.topics import ALL, INPUTS, REFERENCE
+from schemas.topics import ALL, INPUTS, REFERENCE, TRAIL
 
 #: The way on without the state there is.
 ANEW = "name an empty folder in state.dir and start with --from-scratch"
@@ -88,7 +88,7 @@ class Inputs(msgspec.Struct):
 def inputs_now(settings: Settings) -> Inputs:
     """Ask Kafka; KafkaProblem if it does not say."""
     # First, because it tells a Kafka that is away, or that lets nobody in, from a topic that is missing.
-    partitions_of(settings, ALL)
+    partitions_of(settings, (*ALL, TRAIL) if settings.trail.enabled else ALL)
     names = [settings.topic(name) for name in (*INPUTS, *REFERENCE)]
     admin = AdminClient(client_config(settings, log_level=0))
     try:

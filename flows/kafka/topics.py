@@ -27,6 +27,7 @@ from schemas.topics import (
     STATEMENTS,
     STATUSES,
     TALLIES,
+    TRAIL,
     TRANSLATION,
     UPDATES,
     VARIANCES,
@@ -42,6 +43,8 @@ DEAD_LETTER_FACTOR = 16
 KEPT_MS = 30 * 86_400_000
 #: Of use to the run that wrote them alone.
 TALLIES_KEPT_MS = 3_600_000
+#: How far back numbers can be explained, and an hour more: a segment is kept until all of it is older.
+TRAIL_KEPT_MS = 25 * 3_600_000
 
 
 def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
@@ -70,6 +73,15 @@ def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:
     topics[EXCEPTIONS] = (partitions, kept)
     topics[DEAD_LETTERS] = (partitions, {**kept, "max.message.bytes": str(DEAD_LETTER_FACTOR * largest)})
     made = {settings.topic(name): topics[name] for name in (*ALL, *TRANSLATION)}
+    if settings.trail.enabled:
+        # A partition a shard: what is looked up by its moment is found among few others.
+        form = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(TRAIL_KEPT_MS),
+            "segment.ms": str(TRAIL_KEPT_MS // 25),
+            "max.message.bytes": str(16 * 1024 * 1024),
+        }
+        made[settings.topic(TRAIL)] = (settings.shards, form)
     return made | plan_of_raw(settings, settings.raw_sources())
 
 

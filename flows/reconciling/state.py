@@ -111,7 +111,9 @@ class Fold:
         self._as_of = as_of
         self._known = CodeSets(frozenset(), frozenset())
         self._decoder = Decoder(decoder_config(settings), self._known)
-        config = replace(shard_config(settings), shards=1, reference_grace=0, has_claims=False, breakdown=False)
+        config = replace(
+            shard_config(settings), shards=1, reference_grace=0, has_claims=False, has_trail=False, breakdown=False
+        )
         # What is never written to disk has no segments.
         self._shard = Shard(0, config, cast(Segments, None), lambda: as_of, _Clock())
         self._days = days_in(settings.time_zone)

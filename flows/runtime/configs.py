@@ -48,6 +48,7 @@ def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
         breakdown=settings.updates.breakdown,
         time_zone=settings.time_zone,
         has_claims=settings.updates.claims,
+        has_trail=settings.trail.enabled,
         settle=settings.settle_of("") if reconciles else 0,
         settles={name: source.settle for name, source in settings.sources.items()} if reconciles else {},
         hold_alert=settings.reconciliation.hold_alert,

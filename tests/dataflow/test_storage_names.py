@@ -24,6 +24,7 @@ from flows.sources.inputs import REFERENCE_PART
 from flows.sources.words import LISTENERS_KEY, SOURCES_KEY
 from flows.storage.folder import Scratch, StateFolder, scratch_is_through, write_facts
 from flows.storage.recovery_store import recovery_folder
+from operators import trail
 from operators.ledger import FORMAT, FORMATS
 from operators.route import DESKS, shard_of
 from schemas import topics
@@ -238,6 +239,7 @@ def test_the_topics() -> None:
         "inventory.statements.tallies",
     )
     assert topics.REPLAYS == "inventory.replays"
+    assert topics.TRAIL == "inventory.trail" and trail.HEAD == "_trail" and trail.FORMAT == 1
 
 
 def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:

@@ -337,6 +337,20 @@ def test_reading_with_redis_cli(running: Place) -> None:
     running.reader("redis-cli").shell("docs/reading.md")
 
 
+def test_explaining(running: Place) -> None:
+    running.reader("explaining").shell("docs/explaining.md")
+    shown = next(snippet.text for snippet in blocks("docs/explaining.md") if snippet.language == "text")
+    said = subprocess.run(
+        running.command("explain", "HOE", "web"),
+        env=running.env(),
+        cwd=running.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == shown
+
+
 def test_reading_with_python(running: Place) -> None:
     snippets = blocks("docs/reading.md", "python")
     assert len(snippets) == 4
@@ -389,6 +403,7 @@ RUN = {
         "js": "test_reading_with_node",
         "java": "test_reading_with_java",
     },
+    "docs/explaining.md": {"sh": "test_explaining"},
     "docs/import.md": {"sh": "test_the_first_load"},
     "docs/databases.md": dict.fromkeys(("sql", "properties", "toml"), "tests/integration/test_database.py"),
     "docs/intake.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_intake_page.py"),
@@ -411,6 +426,7 @@ RUN = {
 NOT_RUN = [
     ("docs/demo.md", "╭", "a picture of the demo"),
     ("docs/concepts.md", "", "a drawing"),
+    ("docs/explaining.md", " 7  atp", "what the command prints: test_explaining compares"),
     ("docs/concepts.md", "   on hand", "a sum"),
     ("docs/concepts.md", "   sum of", "a sum"),
     ("CONTRIBUTING.md", "make install", "those have runs of their own"),

@@ -297,6 +297,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "updates.breakdown": ("true", True),
         "updates.claims": ("false", False),
         "updates.pubsub": ("1", True),
+        "trail.enabled": ("true", True),
         "dead_letters.replay_known": ("true", True),
         "receive.host": ("::", "::"),
         "receive.port": ("80", 80),

@@ -1,0 +1,68 @@
+"""The commands that say why a number is what it is, and what moved it: explain, diff."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import Config, Json, Kafka, Redis, Set, complain, load, reporting
+
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item.")]
+Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel whose number it is.")]
+Day = Annotated[str, typer.Option(help="A day of the horizon: 0 is today, 1 tomorrow; or a date, as 2026-11-30.")]
+
+At = Annotated[str | None, typer.Option(metavar="TIME", help="As it was at this moment: 2026-03-01T02:00:00Z.")]
+From = Annotated[str, typer.Option("--from", metavar="TIME", help="From which moment on: 2026-03-01T02:00:00Z.")]
+To = Annotated[str, typer.Option("--to", metavar="TIME", help="Up to which moment.")]
+
+
+def explain(
+    item: Item,
+    channel: Channel,
+    day: Day = "0",
+    config: Config = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    settings: Set = None,
+    at: At = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a number is what it is, or was, as a tree whose terms add up to it."""
+    with reporting(is_view=True):
+        loaded = load(config, kafka, redis, settings=settings)
+        from flows.inspection.explained_view import day_of, moment_of, show
+        from flows.inspection.explaining import explain as found
+
+        try:
+            moment = None if at is None else moment_of(at, "at")
+            said = found(loaded, item, channel, day_of(day, loaded.time_zone, moment), moment)
+        except ValueError as error:
+            complain(str(error))
+            raise typer.Exit(2) from None
+        raise typer.Exit(show(said, as_json))
+
+
+def diff(
+    item: Item,
+    channel: Channel,
+    since: From,
+    until: To,
+    config: Config = None,
+    kafka: Kafka = None,
+    redis: Redis = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Say which events and which policy moved a number between two moments, and by how much each."""
+    with reporting(is_view=True):
+        loaded = load(config, kafka, redis, settings=settings)
+        from flows.inspection.explained_view import moment_of, show_difference
+        from flows.inspection.trailed import difference
+
+        try:
+            found = difference(loaded, item, channel, moment_of(since, "from"), moment_of(until, "to"))
+        except ValueError as error:
+            complain(str(error))
+            raise typer.Exit(2) from None
+        raise typer.Exit(show_difference(found, as_json))

@@ -1,0 +1,114 @@
+"""Prints an explanation: a tree with aligned numbers for people, one JSON object for a script."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+
+from flows.inspection.explaining import Explanation
+from flows.inspection.trailed import Difference, moved_line
+from operators.explaining import Term, plain
+from operators.rules.days import days_in
+from schemas.codes import parse_time
+
+EPOCH = date(1970, 1, 1)
+
+
+def day_of(said: str, time_zone: str, moment: int | None = None) -> int:
+    """Give which day of the horizon a number or a date means, seen from a moment; ValueError says what was expected."""
+    if said.isascii() and said.isdigit():
+        return int(said)
+    try:
+        day = (date.fromisoformat(said) - EPOCH).days - days_in(time_zone).day_of(
+            time.time_ns() // 1000 if moment is None else moment
+        )
+    except ValueError:
+        raise ValueError(
+            f"day: expected a number of days from today or a date such as 2026-11-30, got {said}"
+        ) from None
+    if day < 0:
+        raise ValueError(f"day: expected today or later, got {said}")
+    return day
+
+
+def moment_of(said: str, name: str) -> int:
+    """Give a moment in UTC microseconds; ValueError says what was expected."""
+    try:
+        return parse_time(said)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+def show(said: Explanation, as_json: bool) -> int:
+    """Print an explanation; exit code 1 where there is no number to explain."""
+    if as_json:
+        print(json.dumps(as_object(said)))
+    else:
+        for line in lines_of(said):
+            print(line)
+    return 1 if said.tree is None or said.published is None else 0
+
+
+def as_object(said: Explanation) -> dict[str, object]:
+    """Give an explanation as JSON has it: the tree as objects in each other, what is empty left out of them."""
+    return {**asdict(said), "tree": _object(said.tree) if said.tree is not None else None}
+
+
+def _object(term: Term) -> dict[str, object]:
+    found: dict[str, object] = {"name": term.name, "value": term.value, "text": term.text, "says": term.says}
+    for name in ("of", "said_by"):
+        if getattr(term, name):
+            found[name] = getattr(term, name)
+    if term.children:
+        found["children"] = [_object(child) for child in term.children]
+    return found
+
+
+def lines_of(said: Explanation) -> Iterator[str]:
+    """Give an explanation line by line."""
+    if said.tree is not None:
+        rows = list(_rows(said.tree, "", ""))
+        width = max(len(number) for number, _, _ in rows)
+        for number, branch, sentence in rows:
+            yield f"{number:>{width}}  {branch}{sentence}"
+        unit = f" {said.base_uom}" if said.base_uom else ""
+        if said.agrees:
+            yield f"published: {plain(said.published or 0, said.scale)}{unit}, which is what the terms add up to"
+    if said.moved:
+        yield "what touched it last:"
+        for move in said.moved:
+            yield f"  {moved_line(move, said.scale)}"
+    for doubt in said.doubts:
+        if sys.stdout.isatty() or said.tree is not None:
+            yield f"note: {doubt}"
+        else:
+            print(f"atp: {doubt}", file=sys.stderr)
+
+
+def _rows(term: Term, branch: str, beneath: str) -> Iterator[tuple[str, str, str]]:
+    where = f" ({term.said_by})" if term.said_by else ""
+    whose = f" {term.of}" if term.name == "order_line" else ""
+    yield term.text, branch, f"{term.name.replace('_', ' ')}{whose}: {term.says}{where}"
+    for number, child in enumerate(term.children, 1):
+        is_last = number == len(term.children)
+        yield from _rows(child, f"{beneath}{'└─ ' if is_last else '├─ '}", f"{beneath}{'   ' if is_last else '│  '}")
+
+
+def show_difference(said: Difference, as_json: bool) -> int:
+    """Print what moved a number, a line for each activation, oldest first; the shares add up."""
+    if as_json:
+        moves = [{**asdict(move), "share": move.share} for move in said.moves]
+        print(json.dumps({**asdict(said), "moves": moves}))
+        return 0
+    for move in said.moves:
+        sign = "+" if move.share > 0 else ""
+        print(f"{sign + plain(move.share, said.scale):>10}  {moved_line(move, said.scale)}")
+    numbers = ["-" if number is None else plain(number, said.scale) for number in (said.before, said.after)]
+    print(f"{said.item} {said.channel}: {numbers[0]} at {said.since}, {numbers[1]} at {said.until}")
+    for doubt in said.doubts:
+        print(f"note: {doubt}")
+    return 0

@@ -1,0 +1,259 @@
+"""Reads an item's trail (operators/trail.py) by look-ups: from its newest group back, along the chain.
+
+A group is found by its moment: Kafka says where in the shard's partition what was written since then begins, and the
+group is in one of the next records. Nothing is scanned but those; what is read in all has a bound, and beyond it, or
+where the topic no longer reaches back, the trail ends and says so.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config, partitions_of
+from operators.reference import unpack_topology
+from operators.route import shard_of
+from operators.rules.topology import Topology
+from operators.trail import FORMAT, FRAME_EVERY
+from schemas.settings import Settings
+from schemas.topics import TRAIL
+
+#: What a look-up may read: 64 records of 16 KB.
+RECORDS_MAX = 64
+#: Look-ups of one question, each some milliseconds.
+LOOKUPS_MAX = 4_000
+#: How long a newest group may be on its way: Redis is written before Kafka.
+ON_ITS_WAY_S = 2.0
+POLL_S = 0.05
+#: Records that are kept while one question is answered.
+KEPT_MAX = 4_096
+
+_decode = msgspec.msgpack.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A unit, or a record of reference data, that touched an item."""
+
+    topic: str
+    partition: int
+    offset: int
+    event_id: str
+    source: str
+    #: line_id, or the order's id where the unit has none
+    line: str
+    #: the number of its type; 0: a record of reference data
+    type: int
+    location: str
+    #: in base UoM x 10^scale
+    quantity: int
+    #: "" where it was applied, else why it was not: `duplicate` or a code of contract section 7
+    outcome: str
+
+    @property
+    def place(self) -> str:
+        """Where its message stands."""
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one activation did to an item; moments in UTC microseconds."""
+
+    at: int
+    number: int
+    #: the moments of groups before: of the last one, and where the group has them of the last of each level
+    chain: tuple[int, ...]
+    #: what touched it where no unit did: `expiry`, `day_turn`, `reference`, ...
+    cause: str
+    touches: tuple[Touch, ...]
+    #: figures that changed, as in `position:<item>`; None where there is a frame
+    fields: dict[str, int | None] | None
+    #: channel -> its new number; None: it does not list the item any more
+    changes: dict[str, int | None]
+    #: all that the item's numbers follow from
+    frame: tuple[Any, ...] | None
+    #: the run that wrote it
+    run: int
+
+    @property
+    def records(self) -> tuple[Any, ...] | None:
+        """(item's record, its channels' records, topology, its moment, numbers published), where it has them."""
+        return self.frame[0] if self.frame is not None else None
+
+
+class TrailEnds(Exception):
+    """The trail does not reach further back; the text says why."""
+
+
+class TrailReader:
+    """Looks up one item's groups. Used within one question, and closed."""
+
+    def __init__(self, settings: Settings, item: str) -> None:
+        self._item = item
+        name = settings.topic(TRAIL)
+        count = partitions_of(settings, [TRAIL])[name]
+        shard = str(shard_of(item, settings.shards)).encode()
+        # As Kafka's client places what has a key.
+        self._part, self._key = (name, zlib.crc32(shard) % count), shard
+        self._consumer = Consumer(
+            consumer_config(
+                settings,
+                **{
+                    "group.id": f"{settings.kafka.group}-trail",
+                    "auto.offset.reset": "earliest",
+                    "log_level": 0,
+                    "fetch.message.max.bytes": 65_536,
+                    "fetch.wait.max.ms": 10,
+                    "queued.min.messages": 100,
+                },
+            )
+        )
+        #: (moment, run) -> a group; how many look-ups were made; offset -> a record's parts
+        self._groups: dict[int, Group] = {}
+        self._lookups = self.records_read = self.bytes_read = 0
+
+    def __enter__(self) -> TrailReader:
+        """Be closed at the end."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of Kafka."""
+        self._consumer.close()
+
+    def group(self, at: int, patience_s: float = 0.0) -> Group:
+        """Give the group of a moment; TrailEnds where it is not there (any more)."""
+        known = self._groups.get(at)
+        if known is not None:
+            return known
+        for _ in self._records(at, patience_s):
+            known = self._groups.get(at)
+            if known is not None:
+                return known
+        raise TrailEnds("the topic no longer has what was before")
+
+    def topology(self, at: int) -> Topology:
+        """Give the locations and channels that were written down at a moment; TrailEnds likewise."""
+        for said_at, body in self._records(at, 0.0):
+            if said_at == at and isinstance(body, bytes):
+                return unpack_topology(body)
+        raise TrailEnds("which locations and channels were in force then is not in the topic any more")
+
+    def latest(self, head: int, moment: int) -> tuple[Group, list[Group]]:
+        """Give the newest group up to a moment, and newer ones on the way to it; TrailEnds where there is none."""
+        group = self.group(head, ON_ITS_WAY_S)
+        newer: list[Group] = []
+        while group.at > moment:
+            newer.append(group)
+            before = [at for at in group.chain if at > moment]
+            step = min(before, default=group.chain[0])
+            if not step:
+                raise TrailEnds("nothing touched the item before")
+            found = self.group(step)
+            if found.at <= moment and found.run != group.run:
+                found = self._orphans(found, moment, group.at)[-1]
+            group = found
+        return group, newer
+
+    def back(self, group: Group) -> Iterator[Group]:
+        """Give a group and those before it, newest first, with those that a crash cut off the chain."""
+        while True:
+            yield group
+            if not group.chain[0]:
+                return
+            before = self.group(group.chain[0])
+            if before.run != group.run:
+                *older, newest = self._orphans(before, group.at - 1, group.at)
+                yield from reversed([*older[1:], newest] if older else [])
+            group = before
+
+    def _orphans(self, last: Group, moment: int, before: int) -> list[Group]:
+        """Give a group and those of its run behind it that the next run does not know, up to a moment."""
+        for said_at, _ in self._records(last.at, 0.0):
+            if said_at >= before:
+                break
+        found = [g for g in self._groups.values() if g.run == last.run and last.at < g.at <= moment]
+        return [last, *sorted(found, key=lambda g: g.at)]
+
+    def _records(self, at: int, patience_s: float) -> Iterator[tuple[int, Any]]:
+        """Give the shard's records written since a moment, as (moment, groups or tables); bounded."""
+        self._lookups += 1
+        if self._lookups > LOOKUPS_MAX:
+            raise TrailEnds(f"more than {LOOKUPS_MAX} look-ups would be needed")
+        try:
+            [place] = self._consumer.offsets_for_times(
+                [TopicPartition(*self._part, at // 1000)], timeout=CONNECT_TIMEOUT_S
+            )
+            if place.offset < 0:
+                low, end = self._consumer.get_watermark_offsets(TopicPartition(*self._part), CONNECT_TIMEOUT_S)
+                place.offset = max(low, end - 1)
+            self._consumer.assign([place])
+            silent_s, limit_s, read = 0.0, SILENCE_S, 0
+            while read < RECORDS_MAX:
+                message = self._consumer.poll(POLL_S)
+                error = message.error() if message is not None else None
+                if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                    silent_s, limit_s = 0.0, patience_s
+                elif error is not None:
+                    raise KafkaProblem(f"{self._part[0]} cannot be read: {error.str()}")
+                if message is None or error is not None:
+                    if silent_s >= limit_s:
+                        return
+                    silent_s += POLL_S
+                    continue
+                silent_s = 0.0
+                read += 1
+                self.records_read += 1
+                self.bytes_read += len(message.value() or b"")
+                if message.key() == self._key:
+                    yield self._keep(message.value() or b"")
+        except KafkaException as error:
+            raise KafkaProblem(f"{self._part[0]} cannot be read: {error}") from error
+
+    def _keep(self, raw: bytes) -> tuple[int, Any]:
+        form, run, at, body = _decode(raw)
+        if form != FORMAT:
+            raise TrailEnds(f"a record is of format {form}, which another version of the engine wrote")
+        if isinstance(body, list):
+            for values in body:
+                if values[0] == self._item:
+                    group = group_of(values, run)
+                    self._groups[group.at] = group
+        return at, body
+
+
+def group_of(values: Any, run: int) -> Group:
+    """Give a group as it was written (operators/trail.py), by which run."""
+    _, at, number, chain, cause, touches, fields, changes, frame = values
+    return Group(
+        at,
+        number,
+        tuple(chain),
+        cause,
+        tuple(Touch(*touch) for touch in touches),
+        fields,
+        dict(changes),
+        tuple(frame) if frame is not None else None,
+        run,
+    )
+
+
+#: How long Kafka may give nothing before a look-up gives up.
+SILENCE_S = 5.0
+
+
+def standing_at(reader: TrailReader, group: Group) -> tuple[tuple[Any, ...], list[Group]]:
+    """Give the newest frame with records at a group, and the groups from there on, oldest first; TrailEnds if none."""
+    groups: list[Group] = []
+    for before in reader.back(group):
+        groups.append(before)
+        if before.records is not None:
+            return before.records, groups[::-1]
+        if len(groups) > 4 * FRAME_EVERY + 4096:
+            break
+    raise TrailEnds("no frame of the item is in the topic any more")

@@ -90,6 +90,8 @@ def _serve(receiver: Receiver, listening: socket.socket) -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            # Who is behind a proxy is nowhere asked for.
+            proxy_headers=False,
             limit_concurrency=CONNECTIONS_MAX,
             backlog=1024,
             timeout_keep_alive=30,

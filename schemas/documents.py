@@ -60,3 +60,6 @@ PLACE_HEADER: Final = "raw"
 BECAME_HEADER: Final = "became"
 #: Header of a raw message that is sent again: which lines are tried, and where the first one lies.
 AGAIN_HEADER: Final = "atp_translate"
+#: Headers of a raw message that has but the beginning of what no message can hold: why, and where in its file it stood.
+REFUSED_HEADER: Final = "refused"
+STOOD_HEADER: Final = "refused_place"

@@ -46,7 +46,23 @@ SECRETS_MAX: Final = 2
 URL_CHARACTERS_MAX: Final = 4_000
 _header = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}").fullmatch
 #: Headers that are set by whoever carries a message, or that say who we are.
-_NOT_KEPT: Final = frozenset({"authorization", "cookie", "proxy-authorization", "received_at", "content_type", "name"})
+_NOT_KEPT: Final = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "received_at",
+        "content_type",
+        "name",
+        # of a file that was cut: what was not must not look so
+        "document",
+        "part",
+        "parts",
+        "heading",
+        "refused",
+        "refused_place",
+    }
+)
 _variable = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}").fullmatch
 
 

@@ -22,8 +22,9 @@ _ISA_ELEMENTS: Final = 16
 _ISA_BYTES_MAX: Final = 1024
 #: Looked at for bytes that text does not have.
 _HEAD_BYTES: Final = 65_536
-#: Of what is too large so much is named: a sentence is to be read.
-_REFUSED_MAX: Final = 20
+#: Of what is too large so much is told, and of each so many bytes are kept: enough to see what it was.
+_REFUSED_MAX: Final = 1_000
+HEAD_BYTES: Final = 4_096
 
 
 #: Segments with which EDI begins, whole or not; TRADACOMS too.
@@ -44,6 +45,8 @@ class TooLarge(NamedTuple):
     #: what it is and where, for people
     place: str
     size: int
+    #: its first bytes
+    head: bytes = b""
 
     @property
     def sentence(self) -> str:
@@ -84,7 +87,11 @@ def cut(raw: bytes, bytes_max: int, heading_rows: int = 1) -> Cut:
         return Cut([], found.refused) if found.refused else found
     else:
         found = Cut([], [])
-    return found if found.parts else Cut([], found.refused or [TooLarge("the file", len(raw))])
+    return (
+        found
+        if found.parts
+        else Cut([], found.refused or [TooLarge("the file", len(raw), raw[: min(HEAD_BYTES, bytes_max)])])
+    )
 
 
 def _joined(raw: bytes, pieces: Iterable[_Piece], bytes_max: int) -> Cut:
@@ -102,7 +109,8 @@ def _joined(raw: bytes, pieces: Iterable[_Piece], bytes_max: int) -> Cut:
         size = len(piece.heading) + end - piece.start
         if size > bytes_max:
             if len(refused) < _REFUSED_MAX:
-                refused.append(TooLarge(piece.place, size))
+                stop = min(piece.end, piece.start + min(HEAD_BYTES, bytes_max))
+                refused.append(TooLarge(piece.place, size, raw[piece.start : stop]))
             start = end = -1
     if start >= 0:
         parts.append(Part(heading + raw[start:end], len(heading)))

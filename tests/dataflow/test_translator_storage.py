@@ -59,7 +59,7 @@ def test_the_shard_of_what_is_remembered() -> None:
     assert words.SHARDS == 1024
     fact = Fact("order", "PO-1", "2024-01-10", "850:PO-1:00", {}, ())
     assert shard_of("acme", fact) == "0520"
-    assert set(RULES) >= {"cumulative", "order", "seen", "whole_order"}
+    assert set(RULES) >= {"cumulative", "file_part", "order", "seen", "whole_order"}
 
 
 def test_what_a_shard_keeps() -> None:
@@ -83,6 +83,7 @@ def test_what_is_known_by_its_place_in_a_record() -> None:
 
 
 def test_the_headers() -> None:
+    assert (documents.REFUSED_HEADER, documents.STOOD_HEADER) == ("refused", "refused_place")
     assert (documents.PLACE_HEADER, documents.BECAME_HEADER, documents.AGAIN_HEADER) == (
         "raw",
         "became",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows.adapters.intake.raw import raw_message, refused_of
 from flows.adapters.translator import steps
 from flows.adapters.translator.metrics import MetricsEndpoint, TranslatorMetrics
 from flows.adapters.translator.shared import Shared
@@ -25,7 +27,8 @@ from flows.adapters.translator.words import (
 )
 from flows.embedded.child import free_port
 from flows.settings import load_settings
-from operators.adapters.account import Fact
+from operators.adapters.account import Fact, record_of
+from operators.adapters.cutting import cut
 from operators.adapters.memory import Dictionary
 from schemas.units import Origin
 from tests.documents import x12
@@ -55,8 +58,8 @@ class Line:
         self.memory = MemoryStep(None)
         self.offset = 0
 
-    def raw(self, value: bytes | None, source: str = "acme") -> Accounted:
-        raw = Raw(source, Origin("inventory.raw.acme", 0, self.offset, 1, None, value), {})
+    def raw(self, value: bytes | None, source: str = "acme", headers: Mapping[str, str] | None = None) -> Accounted:
+        raw = Raw(source, Origin("inventory.raw.acme", 0, self.offset, 1, None, value), dict(headers or {}))
         self.offset += 1
         out: list[Any] = []
         for key, said in open_message(self.shared, raw):
@@ -166,6 +169,21 @@ def test_a_message_that_is_too_large_or_empty_is_one_line_refused(tmp_path: Path
     assert line.raw(b"x" * 301).whole.refused() == {"too_large": 1}
     assert line.raw(None).whole.refused() == {"bad_value": 1}
     assert line.raw(b"").whole.refused() == {"bad_value": 1}
+
+
+def test_what_no_message_could_hold_is_one_line_refused_by_its_first_bytes(tmp_path: Path) -> None:
+    """It stands where all documents do, and not only in a note beside the file."""
+    file = x12(*(RECEIVED.format(number=number, item="SHOVEL" * size) for number, size in ((1, 1), (2, 900))))
+    found = cut(file, 2_000)
+    assert len(found.parts) == 1 and [one.place for one in found.refused] == ["set 2 (ST*944*0002)"]
+    message = refused_of(raw_message("acme", file, 0, "application/edi-x12", "day.edi"), found.refused[0])
+    line = Line(shared_of(tmp_path))
+    accounted = line.raw(message.value, headers=dict(message.headers))
+    assert record_of(accounted.whole, None)["refused"] == {"too_large": 1}
+    (letter,) = accounted.refusals
+    assert (letter.code, letter.line_id) == ("too_large", "set_2_(ST*944*0002)")
+    assert "bytes with what has to stand before it" in letter.message
+    assert len(message.value) <= 4_096 and message.value in file
 
 
 def test_a_source_without_settings_is_read_by_content(tmp_path: Path) -> None:

@@ -193,6 +193,12 @@ def read(path: bytes, bytes_max: int) -> Read | int:
         return Read(raw, seen_of(os.fstat(handle)))
 
 
+def head_of(path: bytes, bytes_max: int) -> bytes:
+    """Read a file's first bytes. OSError if it cannot be read."""
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as data:
+        return data.read(bytes_max)
+
+
 def seen_of(told: os.stat_result) -> Seen:
     """Give what a look at a file remembers."""
     return Seen(told.st_ino, told.st_size, told.st_mtime_ns)

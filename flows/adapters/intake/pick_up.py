@@ -20,7 +20,18 @@ from pathlib import Path
 from typing import Final
 
 from flows.adapters.intake.counts import PICK_UP, Counts
-from flows.adapters.intake.folder import DONE, FAILED, TAKEN, Folder, FolderProblem, Read, Waiting, read, seen_of
+from flows.adapters.intake.folder import (
+    DONE,
+    FAILED,
+    TAKEN,
+    Folder,
+    FolderProblem,
+    Read,
+    Waiting,
+    head_of,
+    read,
+    seen_of,
+)
 from flows.adapters.intake.raw import (
     KafkaWatch,
     RawMessage,
@@ -29,6 +40,7 @@ from flows.adapters.intake.raw import (
     parts_of,
     raw_message,
     readable,
+    refused_of,
     type_of,
     wait_for_topics,
 )
@@ -38,7 +50,7 @@ from flows.log import configure, get_log
 from flows.progress_bar import progress
 from flows.runtime.run import now
 from flows.runtime.stop_signals import StopSignals
-from operators.adapters.cutting import cut
+from operators.adapters.cutting import HEAD_BYTES, TooLarge, cut
 from schemas.codes import TOO_LARGE, is_code
 from schemas.settings import Settings, SettingsError
 
@@ -52,6 +64,8 @@ RETRY_S: Final = 2.0
 _NO_FILE: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO})
 #: Of a SHA-256, in the name of a file whose name is taken.
 MARK_DIGITS: Final = 16
+#: Of what is too large so much is named in the note: a sentence is to be read.
+NAMED_MAX: Final = 20
 
 SendAll = Callable[[list[RawMessage]], None]
 
@@ -163,6 +177,9 @@ class PickUp:
             told = (
                 f"{TOO_LARGE}: expected at most {self._file_bytes_max:,} bytes (pick_up.file_bytes_max), got {found:,}"
             )
+            head = head_of(path, min(HEAD_BYTES, self._bytes_max))
+            message = raw_message(self._source, head, now(), type_of(os.fsdecode(name), head), os.fsdecode(name))
+            self._send_all([refused_of(message, TooLarge("the file", found, head))])
             return self._fail(name, mark, "too_large", told, "raise pick_up.file_bytes_max, and put it back")
         mark = hashlib.sha256(found.raw).hexdigest()[:MARK_DIGITS]
         if not found.raw:
@@ -190,13 +207,15 @@ class PickUp:
         shown = os.fsdecode(name)
         result = cut(found.raw, self._bytes_max, self._heading_rows)
         message = raw_message(self._source, found.raw, now(), type_of(shown, found.raw), shown)
-        if result.parts:
-            messages = parts_of(message, found.raw, result.parts)
-            self._send_all(messages)
-            seconds = time.perf_counter() - begun
-            for each in messages:
-                self._counts.sent(self._source, len(each.value), seconds)
-        return "; ".join(one.sentence for one in result.refused)
+        messages = parts_of(message, found.raw, result.parts) if result.parts else []
+        messages += [refused_of(message, one) for one in result.refused]
+        self._send_all(messages)
+        seconds = time.perf_counter() - begun
+        for each in messages:
+            self._counts.sent(self._source, len(each.value), seconds)
+        more = len(result.refused) - NAMED_MAX
+        named = "; ".join(one.sentence for one in result.refused[:NAMED_MAX])
+        return named + (f"; and {more} more" if more > 0 else "")
 
     def _fail(self, name: bytes, mark: str, reason: str, told: str, remedy: str) -> int:
         kept = self._folder.finish(name, FAILED, mark, told)

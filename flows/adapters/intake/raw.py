@@ -18,7 +18,8 @@ from flows.kafka import topics
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from flows.kafka.sending import SendError
 from flows.log import get_log
-from operators.adapters.cutting import Part
+from operators.adapters.cutting import Part, TooLarge
+from schemas.documents import REFUSED_HEADER, STOOD_HEADER
 from schemas.settings import Settings
 from schemas.times import time_text
 from schemas.topics import raw_topic
@@ -75,6 +76,15 @@ def parts_of(message: RawMessage, whole: bytes, parts: list[Part]) -> list[RawMe
         )
         for number, part in enumerate(parts, 1)
     ]
+
+
+def refused_of(message: RawMessage, refused: TooLarge) -> RawMessage:
+    """Make the message that stands for what no message can hold: its first bytes, and what the translator says of it.
+
+    So it is accounted for where all documents are, and not only in a note beside the file.
+    """
+    headers = (*message.headers, (REFUSED_HEADER, refused.sentence), (STOOD_HEADER, refused.place))
+    return RawMessage(message.source, refused.head, headers)
 
 
 def readable(text: str) -> str:

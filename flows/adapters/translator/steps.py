@@ -42,6 +42,7 @@ from operators.adapters.retelling import (
     settle_kept,
 )
 from schemas.codes import BAD_VALUE, TOO_LARGE, UNKNOWN_ALIAS
+from schemas.documents import REFUSED_HEADER, STOOD_HEADER
 from schemas.units import Refusal
 
 #: Messages of a source that wait for aliases. Those beyond are in their accounts like all: `--replay` has them.
@@ -95,6 +96,10 @@ def _translated(shared: Shared, raw: Raw) -> Translation:
     if value is None:
         told = "value: expected what a system sent, got nothing"
         return one_line(kind or "unknown", "message", Refused(BAD_VALUE, told))
+    if raw.headers.get(REFUSED_HEADER, "").startswith(TOO_LARGE):
+        # The first bytes of what no message can hold: whoever sent it says where it stood.
+        told = raw.headers[REFUSED_HEADER].removeprefix(TOO_LARGE).lstrip(": ")
+        return one_line(kind or "unknown", raw.headers.get(STOOD_HEADER, "document"), Refused(TOO_LARGE, told))
     size_max = shared.settings.max_message_bytes
     if len(value) > size_max:
         told = f"value: expected at most {size_max} bytes, got {len(value)}"

@@ -152,7 +152,9 @@ def test_what_is_no_plain_file_stays_and_is_said_once(desk: Desk, tmp_path: Path
 def test_what_cannot_be_sent_goes_to_failed_with_its_reason(desk: Desk, content: bytes, told: str) -> None:
     desk.leave("bad.xml", content)
     assert desk.round() == 1
-    assert desk.sent == []
+    # What was too large is accounted for by its first bytes; what was empty is no document.
+    accounted = [(message.value, dict(message.headers)["refused_place"]) for message in desk.sent]
+    assert accounted == ([(content[:LARGEST], "the file")] if content else [])
     assert (desk.path / "failed" / "bad.xml").read_bytes() == content
     assert (desk.path / "failed" / "bad.xml.reason.txt").read_text() == f"bad.xml: {told}\n"
     assert [line["log_level"] for line in desk.lines if line["kind"].startswith("file_")][:1] == ["error"]
@@ -166,7 +168,8 @@ def test_good_sets_of_a_file_with_one_that_is_too_large_still_go(desk: Desk) -> 
     ]
     desk.leave("a.edi", isa + b"".join(sets))
     assert desk.round() == 1
-    assert [message.value for message in desk.sent] == [isa + sets[0], isa + sets[2]]
+    assert [message.value for message in desk.sent] == [isa + sets[0], isa + sets[2], sets[1][:LARGEST]]
+    assert dict(desk.sent[2].headers)["refused_place"] == "set 2 (ST*850*2)"
     assert "set 2 (ST*850*2)" in (desk.path / "failed" / "a.edi.reason.txt").read_text()
 
 

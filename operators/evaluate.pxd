@@ -1,10 +1,11 @@
 cimport cython
 from operators cimport position
-from operators.rules cimport lanes, lots
+from operators.rules cimport lanes, lots, native
 from operators.rules.days cimport Days
 from operators.rules.lots cimport physical
 from operators.rules.promise cimport View, less_unlocated, sums_of
 from operators.rules.quantities cimport UnitsOfMeasure
+from schemas.messages cimport ItemUpdate, channel_update, item_update
 from schemas.state cimport Item, Place, Rare, Withheld
 
 cdef long long NO_CAP, SIMPLE_TOTAL
@@ -45,13 +46,10 @@ cpdef UnitsOfMeasure measure_of(Item item)
 @cython.locals(listing=Listing, row=Row, view=View, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
                free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
                is_forced=cython.bint, has_dates=cython.bint, dated=dict, has_claims=cython.bint, has_all_claims=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
-               lane=cython.int)
+               lane=cython.int, update=ItemUpdate, scale=cython.int)
 cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
-@cython.locals(place=Place, rare=Rare)
-cdef str _places_of(Item item)
-@cython.locals(on_hand=cython.longlong, quarantined=cython.longlong, soft=cython.longlong, hard=cython.longlong,
-               in_transit=cython.longlong, expected=cython.longlong, available=cython.longlong)
-cpdef str place_json(str code, Place place, long long withheld=*)
+@cython.locals(withheld=dict, one=Withheld)
+cpdef str places_json(Item item)
 @cython.locals(place=Place, row=Row, rows=list, fields=dict, safety=dict, rows_at=dict, everywhere=cython.longlong,
                on_hand=cython.longlong, quarantined=cython.longlong, hard=cython.longlong, soft=cython.longlong,
                free=cython.longlong, rare=Rare, has_unlocated=cython.bint, sellable=cython.longlong,

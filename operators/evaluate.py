@@ -15,7 +15,7 @@ import xxhash
 from operators import position
 from operators.claims import claims_of
 from operators.reference import common_part, unpack_override
-from operators.rules import exceptions, lanes
+from operators.rules import exceptions, lanes, native
 from operators.rules.days import Days
 from operators.rules.lanes import UNHURRIED_CAUSES
 from operators.rules.lots import Dated, past, physical
@@ -34,7 +34,7 @@ from operators.rules.promise import (
 )
 from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
-from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate
+from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, channel_update, item_update
 from schemas.state import POSITION_FIELDS, SHOWN_FIELDS, ZEROS, Item, Place
 
 #: Numbers of step 1 that an update's breakdown shows: a location each day. Beyond them (100 kB in each update) it is
@@ -312,14 +312,13 @@ def evaluate(
             if forced:
                 lane = lanes.BULK
         updates.append(
-            ChannelUpdate(
+            channel_update(
                 channel,
                 atp,
                 previous,
                 days,
                 lane,
                 item.cause,
-                False,
                 shown,
                 previous_days,
                 row.low_stock_threshold,
@@ -348,25 +347,18 @@ def evaluate(
     if day0 != item.day_shown:
         item.day_shown = day0
         item.is_dirty = True
-    return (
-        ItemUpdate(
-            item.code,
-            item.as_of,
-            measure_of(item).scale if item.policy is not None else 0,
-            day0,
-            item.correlation_id,
-            updates,
-            fields,
-            _places_of(item) if fields else None,
-            item.unlocated_shown,
-            item.policy is None,
-            is_whole=force == "",
-            is_first=is_first and len(published) > 0,
-            claims=claims,
-            has_all_claims=has_all_claims,
-        ),
-        notes,
-    )
+    scale = measure_of(item).scale if item.policy is not None else 0
+    update = item_update(item.code, item.as_of, scale, day0, item.correlation_id, item.unlocated_shown)
+    update.channels = updates
+    update.fields = fields
+    if fields:
+        update.places = places_json(item)
+    update.is_gone = item.policy is None
+    update.is_whole = force == ""
+    update.is_first = is_first and len(published) > 0
+    update.claims = claims
+    update.has_all_claims = has_all_claims
+    return update, notes
 
 
 def _claims(item: Item, days: Days) -> dict[str, str | None]:
@@ -380,37 +372,18 @@ def _claims(item: Item, days: Days) -> dict[str, str | None]:
     return {key: text for key, text in claims_of(item, item.lines, days).items() if text is not None}
 
 
-def _places_of(item: Item) -> str:
+def places_json(item: Item) -> str:
     """Give the figures of each location that ever had some, as JSON: one text instead of ten tuples."""
-    parts = []
-    rare = item.rare
-    for code, place in item.places.items():
-        if place.is_shown:
-            parts.append(place_json(code, place, withheld_shown(item, code) if rare is not None else 0))
-    return ",".join(parts)
+    withheld: dict[str, int] = {}
+    if item.rare is not None:
+        withheld = {location: one.shown for location, one in item.rare.withheld.items()}
+    return native.places_text(item.places, withheld)
 
 
 def withheld_shown(item: Item, location: str) -> int:
     """Give what was last published as withheld at a location."""
     withheld = item.rare.withheld.get(location) if item.rare is not None else None
     return withheld.shown if withheld is not None else 0
-
-
-def place_json(code: str, place: Place, withheld: int = 0) -> str:
-    """Give the figures of one location as a field of JSON. No code has a character to be escaped."""
-    on_hand, quarantined, available = place.shown_on_hand, place.shown_quarantined, place.shown_available
-    soft, hard = place.shown_soft_allocated, place.shown_hard_reserved
-    in_transit, expected = place.shown_in_transit, place.shown_expected
-    if quarantined == 0 and soft == 0 and hard == 0 and in_transit == 0 and expected == 0 and withheld == 0:
-        return f'"{code}":{{"on_hand":{on_hand}{NOTHING_ELSE}{available}}}'
-    return (
-        f'"{code}":{{"on_hand":{on_hand},"quarantined":{quarantined},"soft_allocated":{soft},"hard_reserved":{hard},'
-        f'"in_transit":{in_transit},"expected":{expected},"withheld":{withheld},"available":{available}}}'
-    )
-
-
-#: what stands between on_hand and available at a location where nothing is claimed, held or on its way: at most of them
-NOTHING_ELSE = "".join([f',"{name}":0' for name in POSITION_FIELDS[1:-1]]) + f',"{POSITION_FIELDS[-1]}":'
 
 
 #: (atp, no days) of small numbers, shared: most items have such in each channel, and a pair takes 56 bytes

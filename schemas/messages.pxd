@@ -10,6 +10,12 @@ cdef class ChannelUpdate:
     cdef public bint removed, forced
     cdef public bytes breakdown
 
+@cython.locals(one=ChannelUpdate)
+cpdef ChannelUpdate channel_update(
+    str channel, long long atp, object previous, tuple by_day, int lane, str cause, bytes breakdown, tuple previous_by_day,
+    long long low_stock_threshold, bint forced
+)
+
 @cython.no_gc
 cdef class ItemUpdate:
     cdef public str item, correlation_id, places
@@ -18,6 +24,9 @@ cdef class ItemUpdate:
     cdef public list channels
     cdef public dict fields, claims
     cdef public bint is_gone, is_whole, is_first, has_all_claims
+
+@cython.locals(one=ItemUpdate)
+cpdef ItemUpdate item_update(str item, long long as_of, int scale, long long day0, str correlation_id, long long unlocated)
 
 @cython.no_gc
 cdef class Outgoing:

@@ -121,6 +121,34 @@ class ChannelUpdate:
         return f"ChannelUpdate{self.values()!r}"
 
 
+def channel_update(
+    channel: str,
+    atp: int,
+    previous: int | None,
+    by_day: tuple[int, ...] | None,
+    lane: int,
+    cause: str,
+    breakdown: bytes | None,
+    previous_by_day: tuple[int, ...] | None,
+    low_stock_threshold: int,
+    forced: bool,
+) -> ChannelUpdate:
+    """Give a number for a channel that lists the item. Past the constructor, which would pack and unpack arguments."""
+    one: ChannelUpdate = ChannelUpdate.__new__(ChannelUpdate)
+    one.channel = channel
+    one.atp = atp
+    one.previous = previous
+    one.by_day = by_day
+    one.lane = lane
+    one.cause = cause
+    one.removed = False
+    one.breakdown = breakdown
+    one.previous_by_day = previous_by_day
+    one.low_stock_threshold = low_stock_threshold
+    one.forced = forced
+    return one
+
+
 CHANNEL_UPDATE_FIELDS: tuple[str, ...] = tuple(ChannelUpdate.__slots__)
 
 
@@ -203,6 +231,27 @@ class ItemUpdate:
 
     def __repr__(self) -> str:
         return f"ItemUpdate{self.values()!r}"
+
+
+def item_update(item: str, as_of: int, scale: int, day0: int, correlation_id: str, unlocated: int) -> ItemUpdate:
+    """Give an update that says nothing yet. Past the constructor, as above."""
+    one: ItemUpdate = ItemUpdate.__new__(ItemUpdate)
+    one.item = item
+    one.as_of = as_of
+    one.scale = scale
+    one.day0 = day0
+    one.correlation_id = correlation_id
+    one.channels = []
+    one.fields = {}
+    one.places = None
+    one.unlocated = unlocated
+    one.is_gone = False
+    one.recorded_at = 0
+    one.is_whole = False
+    one.is_first = False
+    one.claims = None
+    one.has_all_claims = False
+    return one
 
 
 ITEM_UPDATE_FIELDS: tuple[str, ...] = tuple(ItemUpdate.__slots__)

@@ -59,6 +59,37 @@ class Tally:
         return [*samples, ("_sum", labels, self.total), ("_count", labels, running)]
 
 
+def tally_written(taken: list[tuple[int, ItemUpdate]], moment: int, to_redis: list[Tally]) -> None:
+    """Note how late numbers are that Redis has taken at `moment`, by the most urgent lane of their item."""
+    # What a shard said in one go has one oldest event: its bucket is looked up once.
+    last, bucket, late_s = -1, 0, 0.0
+    for _, update in taken:
+        recorded = update.recorded_at
+        if recorded and update.channels:
+            if recorded != last:
+                last = recorded
+                late_s = (moment - recorded) / 1e6 if moment > recorded else 0.0
+                bucket = bisect_left(BUCKETS_S, late_s)
+            tally = to_redis[rank(update)]
+            tally.counts[bucket] += 1
+            tally.total += late_s
+
+
+def count_sent(updates: list[Outgoing], oldest: list[int]) -> dict[str, list[int]]:
+    """Count updates by channel, for each by lane; note in `oldest`, by lane, since when the first of them waited."""
+    found: dict[str, list[int]] = {}
+    for update in updates:
+        change = update.change
+        lane, since = change.lane, update.since
+        counts = found.get(change.channel)
+        if counts is None:
+            counts = found[change.channel] = [0] * len(LANES)
+        counts[lane] += 1
+        if since < oldest[lane]:
+            oldest[lane] = since
+    return found
+
+
 class Metrics:
     """What an operator watches of one worker; `flows.monitoring.catalog` says what each name means."""
 
@@ -136,35 +167,19 @@ class Metrics:
 
     # --- numbers that leave ------------------------------------------------------------------------------------------
 
-    def wrote(self, taken: Iterable[tuple[int, ItemUpdate]], moment: int, seconds: float) -> None:
+    def wrote(self, taken: list[tuple[int, ItemUpdate]], moment: int, seconds: float) -> None:
         """Note a slice that Redis has taken at `moment` (UTC microseconds)."""
         self.redis_write.observe(seconds)
         self.redis_waits_since = None
-        # What a shard said in one go has one oldest event: its bucket is looked up once.
-        last, bucket, late_s = -1, 0, 0.0
-        to_redis = self.to_redis
-        for _, update in taken:
-            recorded = update.recorded_at
-            if recorded and update.channels:
-                if recorded != last:
-                    last = recorded
-                    late_s = (moment - recorded) / 1e6 if moment > recorded else 0.0
-                    bucket = bisect_left(BUCKETS_S, late_s)
-                tally = to_redis[rank(update)]
-                tally.counts[bucket] += 1
-                tally.total += late_s
+        tally_written(taken, moment, self.to_redis)
 
     def sent(self, updates: list[Outgoing], moment: int) -> None:
         """Count what went to Kafka."""
         oldest = [moment + 1] * len(LANES)
-        known = self._by_channel
-        for update in updates:
-            change = update.change
-            lane = change.lane
-            cells = known.get(change.channel) or self._cells(change.channel)
-            cells[lane] += 1
-            if update.since < oldest[lane]:
-                oldest[lane] = update.since
+        for channel, counts in count_sent(updates, oldest).items():
+            cells = self._by_channel.get(channel) or self._cells(channel)
+            for lane, count in enumerate(counts):
+                cells[lane] += count
         for lane, since in enumerate(oldest):
             if since <= moment:
                 self.to_kafka[lane].observe((moment - since) / 1e6)

@@ -16,7 +16,7 @@ from flows.kafka.clients import client_config
 from flows.log import get_log
 from flows.monitoring.metrics import KAFKA_REPORT_MS, Metrics
 from flows.publishing.letters import Letter
-from flows.publishing.messages import exception_json, update_json
+from flows.publishing.messages import address, exception_json, update_json
 from flows.runtime.run import Stop
 from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, Outgoing
@@ -82,7 +82,8 @@ class OutgoingKafka:
     def send_update(self, update: Outgoing) -> str:
         """Send one number; returns its JSON."""
         value = update_json(update)
-        topic, key = self._lanes[update.change.lane], f"{update.item}:{update.change.channel}"
+        lane, key = address(update)
+        topic = self._lanes[lane]
         try:
             self._produce(topic, value, key)
         except BufferError:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from flows.publishing import native
 from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, ItemUpdate, Outgoing
 from schemas.times import time_text
 from schemas.units import Refusal
-
-#: the text of a moment that many messages share
-_shared_time = lru_cache(maxsize=64)(time_text)
-
-
-# Codes need no escaping: letters, digits and . _ - / alone. So JSON is a template: 0.4 µs, against 1.0 by a dict and an
-# encoder.
 
 
 def _quoted(text: str) -> str:
@@ -28,32 +21,25 @@ def _quoted(text: str) -> str:
 def update_json(update: Outgoing) -> str:
     """Give one number for one channel, as sent to atp.updates.*."""
     change = update.change
-    as_of, version, atp, lane = update.as_of, update.version, change.atp, change.lane
-    since = "null" if as_of < 0 else f'"{time_text(as_of)}"'
-    previous = "null" if change.previous is None else str(change.previous)
-    text = (
-        f'{{"item":"{update.item}","channel":"{change.channel}","atp":{atp},"previous":{previous},'
-        f'"lane":"{LANES[lane]}","cause":"{change.cause}","as_of":{since},'
-        f'"processed_at":"{_shared_time(update.processed_at)}","version":{version}'
-    )
+    more = ""
     if update.correlation_id:
-        text += f',"correlation_id":{_quoted(update.correlation_id)}'
+        more = f',"correlation_id":{_quoted(update.correlation_id)}'
     if change.by_day is not None:
-        text += f',"by_day":{orjson.dumps(change.by_day).decode()}'
+        more += f',"by_day":{orjson.dumps(change.by_day).decode()}'
     if change.breakdown is not None:
-        text += f',"breakdown":{change.breakdown.decode()}'
-    return text + "}"
+        more += f',"breakdown":{change.breakdown.decode()}'
+    return native.update_text(update, LANES[change.lane], more)
+
+
+def address(update: Outgoing) -> tuple[int, str]:
+    """Give the lane in which a number goes to Kafka, and its key there."""
+    change = update.change
+    return change.lane, f"{update.item}:{change.channel}"
 
 
 def position_json(update: ItemUpdate, version: int, processed_at: int) -> str:
     """Give an item's whole position, as sent to inventory.positions."""
-    as_of = update.as_of
-    since = "null" if as_of < 0 else f'"{time_text(as_of)}"'
-    return (
-        f'{{"item":"{update.item}","version":{version},"as_of":{since},"processed_at":"{_shared_time(processed_at)}",'
-        f'"scale":{update.scale},"locations":{{{update.places}}},'
-        f'"unlocated":{{"soft_allocated":{update.unlocated}}}}}'
-    )
+    return native.position_text(update, version, processed_at)
 
 
 def exception_json(note: ExceptionNote) -> bytes:

@@ -6,6 +6,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from schemas.ascii cimport put_ascii, put_decimal, put_literal
 from schemas.state cimport Cancellations, Cell, Line, LineAt, Place
 
 cdef extern from "Python.h":
@@ -539,3 +541,45 @@ cdef inline Py_ssize_t first_not_space(bytes value, Py_ssize_t at, Py_ssize_t en
     while at < end and data[at] <= 32 and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
         at += 1
     return at
+
+
+# What is shown, as JSON.
+
+# Names of eight figures, as many numbers, and what stands around them.
+DEF PLACE_MAX = 300
+
+
+cdef inline str places_text(dict places, dict withheld):
+    cdef Py_ssize_t bound = 1
+    cdef str code
+    cdef Place place
+    for code, place in places.items():
+        bound += PLACE_MAX + PyUnicode_GET_LENGTH(code)
+    cdef unsigned char[BUFFER] small
+    cdef unsigned char* buffer = room_for(bound, small)
+    cdef char* start = <char*> buffer
+    cdef char* at = start
+    try:
+        for code, place in places.items():
+            if not place.is_shown:
+                continue
+            if at != start:
+                at[0] = b","
+                at += 1
+            at[0] = b'"'
+            at = put_ascii(at + 1, code)
+            at = put_decimal(put_literal(at, b'":{"on_hand":'), place.shown_on_hand)
+            at = put_decimal(put_literal(at, b',"quarantined":'), place.shown_quarantined)
+            at = put_decimal(put_literal(at, b',"soft_allocated":'), place.shown_soft_allocated)
+            at = put_decimal(put_literal(at, b',"hard_reserved":'), place.shown_hard_reserved)
+            at = put_decimal(put_literal(at, b',"in_transit":'), place.shown_in_transit)
+            at = put_decimal(put_literal(at, b',"expected":'), place.shown_expected)
+            at = put_literal(at, b',"withheld":')
+            at = put_decimal(at, withheld.get(code, 0) if withheld else 0)
+            at = put_decimal(put_literal(at, b',"available":'), place.shown_available)
+            at[0] = b"}"
+            at += 1
+        return PyUnicode_DecodeASCII(start, at - start, NULL)
+    finally:
+        if buffer != small:
+            free(buffer)

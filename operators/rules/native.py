@@ -232,3 +232,15 @@ def first_not_space(value: bytes, at: int, end: int) -> int:
     while at < end and value[at] in b" \n\r\t":
         at += 1
     return at
+
+
+def places_text(places: dict[str, Place], withheld: dict[str, int]) -> str:
+    """Give what is shown of the locations that ever showed something, as the fields of a JSON object."""
+    return ",".join(
+        f'"{code}":{{"on_hand":{place.shown_on_hand},"quarantined":{place.shown_quarantined},'
+        f'"soft_allocated":{place.shown_soft_allocated},"hard_reserved":{place.shown_hard_reserved},'
+        f'"in_transit":{place.shown_in_transit},"expected":{place.shown_expected},'
+        f'"withheld":{withheld.get(code, 0)},"available":{place.shown_available}}}'
+        for code, place in places.items()
+        if place.is_shown
+    )

@@ -10,11 +10,11 @@ import pytest
 
 from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
 from flows.readmodel.slices import pack_slice
-from operators.evaluate import place_json
+from operators.evaluate import places_json
 from operators.rules.lanes import BULK, CRITICAL, HIGH, NORMAL
 from schemas import outputs
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
-from schemas.state import SHOWN_FIELDS, Place
+from schemas.state import SHOWN_FIELDS, Item, Place
 from schemas.times import day_text, time_text
 from schemas.units import Origin, Refusal
 
@@ -243,12 +243,11 @@ def test_what_an_update_may_have_besides() -> None:
 
 
 def places_of(figures: dict[str, tuple[int, ...]]) -> str:
-    parts = []
+    item = Item("SHOVEL")
     for code, shown in figures.items():
-        place = Place()
-        place.shown = shown
-        parts.append(place_json(code, place))
-    return ",".join(parts)
+        place = item.places[code] = Place()
+        place.shown, place.is_shown = shown, True
+    return places_json(item)
 
 
 def test_a_position_is_whole() -> None:

@@ -16,10 +16,10 @@ from pydantic import ValidationError
 from flows.publishing.messages import dead_letter_headers, exception_json, position_json, update_json
 from flows.readmodel.slices import pack_slice
 from operators.claims import claim_text
-from operators.evaluate import place_json
 from operators.rules import lines
 from operators.rules.days import days_in
 from operators.rules.lanes import UNHURRIED_CHANGES
+from operators.rules.native import places_text
 from operators.rules.promise import Promise
 from operators.shard import CAUSES as EVENT_CAUSES
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, Outgoing
@@ -87,7 +87,7 @@ def outgoing(change: ChannelUpdate, as_of: int = NOON, correlation_id: str = "")
 
 def place(*shown: int) -> Place:
     found = Place()
-    found.shown = shown
+    found.shown, found.is_shown = shown, True
     return found
 
 
@@ -172,7 +172,7 @@ def test_the_last_word_on_an_unlisted_item_has_the_documented_shape() -> None:
 def test_a_position_has_the_documented_shape() -> None:
     figures = {"DC": (10, 1, 2, 3, 4, 5, -4), "ST/1": (0, 0, 0, 0, 7, 0, 0)}
     update = item_update(
-        scale=1, places=",".join(place_json(code, place(*shown)) for code, shown in figures.items()), unlocated=6
+        scale=1, places=places_text({code: place(*shown) for code, shown in figures.items()}, {}), unlocated=6
     )
     raw = position_json(update, VERSION, NOON)
     position = Position.model_validate_json(raw)

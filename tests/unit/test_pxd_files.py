@@ -16,7 +16,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 #: C functions on buffers, with a Python twin a name: tests/unit/test_native.py runs both on the same values.
-BY_VALUE = {"operators/rules/native.pxd"}
+BY_VALUE = {
+    "schemas/ascii.pxd",
+    "operators/rules/native.pxd",
+    "flows/publishing/native.pxd",
+    "flows/readmodel/native.pxd",
+}
 PAIRS = sorted(
     path.relative_to(ROOT).as_posix()
     for folder in ("schemas", "operators", "flows")

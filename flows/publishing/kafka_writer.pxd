@@ -1,0 +1,1 @@
+from flows.publishing.messages cimport address, update_json

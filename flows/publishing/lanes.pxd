@@ -1,0 +1,1 @@
+from flows.publishing.messages cimport position_json

@@ -48,6 +48,7 @@ MODULES = [
     "operators.lane_queue",
     "schemas.times",
     "flows.readmodel.slices",
+    "flows.readmodel.wire",
     "flows.publishing.messages",
     "flows.monitoring.metrics",
     "flows.publishing.kafka_writer",

@@ -22,6 +22,7 @@ from redis.connection import ConnectionPool
 from flows.log import get_log
 from flows.readmodel.port import Behind, Fenced, Outage, StoreError
 from flows.readmodel.slices import Slice, bulk_bytes
+from flows.readmodel.wire import exchange
 
 log = get_log(__name__)
 
@@ -303,16 +304,21 @@ class Store:
                 _let_the_kernel_time(connection._sock)
             # Past the client, which takes 15 µs a slice to send and to read "OK" (CPU; slices of 13 items).
             line, reader = connection._sock, self._reader
-            line.sendall(b"".join(packed))
-            while len(answers) < len(packed):
-                answer = reader.gets()
-                if answer is not False:
-                    answers.append(answer)
-                    continue
+            out = b"".join(packed)
+            if type(line) is socket.socket:
+                data = exchange(line, out)
+            else:  # encrypted
+                line.sendall(out)
                 data = line.recv(READ_BYTES)
+            while True:
                 if not data:
                     raise OSError("it closed the connection")
                 reader.feed(data)
+                while len(answers) < len(packed) and (answer := reader.gets()) is not False:
+                    answers.append(answer)
+                if len(answers) == len(packed):
+                    break
+                data = line.recv(READ_BYTES)
         except BlockingIOError as error:
             self._drop()
             raise Outage(f"Redis does not answer within {ANSWER_TIMEOUT_S} s") from error

@@ -1,0 +1,3 @@
+from flows.readmodel cimport native
+
+cpdef bytes exchange(line, bytes out)

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,10 @@ def _watched(console: Console, wishes: Any) -> Iterator[None]:
 
     def watch(number: int) -> None:
         name = f"item {_item(number)}" if number % 2 else "engine"
-        with httpx.stream("GET", f"{console.url}/stream", params={"watch": name}, timeout=60) as answer:
+        with (
+            suppress(httpx.HTTPError),
+            httpx.stream("GET", f"{console.url}/stream", params={"watch": name}, timeout=60) as answer,
+        ):
             for _ in answer.iter_lines():
                 told.append(number)
                 if ended.is_set():

@@ -47,7 +47,9 @@ class Console(Engine):
 
 def furnish(world: Any) -> None:
     """Fill a world: three items in two locations and two channels, one by day; orders; what is wrong with some."""
-    world.config.write_text('[sources.shop]\nstale_after = "1s"\n[sources.erp]\nsettle = "0s"\n')
+    world.config.write_text(
+        '[sources.shop]\nstale_after = "1s"\n[sources.erp]\nsettle = "0s"\n[trail]\nenabled = true\n'
+    )
     world.create_topics()
     lenient = {"source": "erp", "max_rows_in_variance_percent": 100}
     world.send("inventory.reconciliation", lenient, key="erp")

@@ -25,6 +25,7 @@ PAGES = {
     "overview": "/",
     "items": "/items?q=",
     "item": f"/item?code={LAMP}",
+    "explain": f"/explain?item={LAMP}&channel=web",
     "exceptions": "/exceptions",
     "letters": "/letters",
     "letter": "",
@@ -34,7 +35,7 @@ PAGES = {
     "sources": "/sources",
     "live": "/live",
 }
-IN_DARK = ("overview", "item")
+IN_DARK = ("item", "explain")
 ON_PHONE = ("overview", "item")
 BYTES_MAX = 120_000
 

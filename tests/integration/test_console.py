@@ -166,6 +166,34 @@ def test_a_change_is_seen_without_asking_again(scene: Scene) -> None:
         page.get_by_role("img", name=re.compile("changes, lowest")).first.wait_for()
 
 
+def test_a_number_is_explained_as_a_tree_that_folds(scene: Scene) -> None:
+    with Visit(scene) as page:
+        page.goto(f"/item?code={CHAIR}")
+        page.get_by_role("link", name="Why store may promise that").click()
+        page.get_by_role("heading", level=1, name="Why 0?").wait_for()
+        page.get_by_text("The terms add up to the published number.").wait_for()
+        tree = page.locator(".tree")
+        assert "LYON" in tree.inner_text()
+        first = tree.locator("details").first
+        first.locator("summary").first.focus()
+        page.keyboard.press("Enter")
+        assert first.get_attribute("open") is None, "a keyboard folds it"
+        page.keyboard.press("Enter")
+        assert first.get_attribute("open") is not None
+        page.goto(f"/explain?item={LAMP}&channel=web&day=2")
+        page.get_by_role("link", name="day 2").wait_for()
+
+
+def test_a_number_is_explained_as_it_was(scene: Scene) -> None:
+    with Visit(scene) as page:
+        page.goto(f"/explain?item={TABLE}&channel=web")
+        page.get_by_role("slider").focus()
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_url(re.compile("at="))
+        page.get_by_role("heading", level=1).wait_for()
+        assert page.get_by_label("or exactly").input_value()
+
+
 def test_a_dead_letter_is_sent_again_by_whoever_knows_the_token(scene: Scene) -> None:
     item = "STOOL-7"
     arrive(scene.world, item, 4, "LYON")
@@ -232,6 +260,7 @@ def test_hostile_names_are_text_in_a_browser(scene: Scene) -> None:
 
 
 PAGES = ("/", "/items?q=", f"/item?code={LAMP}", "/exceptions", "/letters", "/variances", "/sources", "/live", "/enter")
+EXPLAINED = f"/explain?item={LAMP}&channel=web"
 
 
 def test_every_page_fits_a_phone_and_can_be_used_without_eyes(scene: Scene) -> None:
@@ -240,7 +269,7 @@ def test_every_page_fits_a_phone_and_can_be_used_without_eyes(scene: Scene) -> N
     axe = Axe()
     for view in ({"viewport": PHONE, "color_scheme": "light"}, {"color_scheme": "dark"}):
         with Visit(scene, **view) as page:
-            for path in PAGES:
+            for path in (*PAGES, EXPLAINED):
                 page.goto(path)
                 width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
                 assert width[0] <= width[1], f"{path} is {width[0]} wide on {width[1]}"

@@ -25,6 +25,7 @@ from flows.console.words import quantity, span
 from flows.settings import load_settings
 from schemas.settings import Settings, SettingsError
 from tests.console import HOSTILE
+from tests.running import until
 
 TOKEN = "open sesame, said he"
 NOW = 1_800_000_000_000
@@ -436,6 +437,19 @@ def test_quantities_and_spans_are_words() -> None:
         "0.100",
     ]
     assert [span(value) for value in (0.05, 2.5, 90, 7200, 200_000)] == ["50 ms", "2.5 s", "2 min", "2 h", "2 d"]
+
+
+def test_a_kafka_that_is_away_is_said_on_every_page_and_asked_again(desk: Desk, client: Client) -> None:
+    desk.follower.start()
+    try:
+        until(lambda: desk.follower.away_since_ms, 60, "Kafka is missed")
+        assert not desk.follower.is_caught_up
+        for path in ("/exceptions", "/letters", "/item?code=LAMP"):
+            assert "Kafka at 127.0.0.1:1 does not answer" in client.get(path).text
+        assert "is still being read" in client.get("/").text
+        assert client.get("/letter?name=0:0").status_code == 503
+    finally:
+        desk.follower.close()
 
 
 # --- live ------------------------------------------------------------------------------------------------------------

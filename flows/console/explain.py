@@ -1,0 +1,58 @@
+"""The page that explains a number: as a tree whose terms add up to it, now or at a moment of the last day."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from flows.console import words
+from flows.console.desk import Desk, address, asked, desk_of
+from flows.console.numbers import Away
+from flows.errors import PlainError
+from flows.inspection.explaining import explain
+from schemas.codes import parse_time
+
+#: Deeper than this the tree is folded at first.
+UNFOLDED = 3
+DAY_S = 86_400
+DAY_DIGITS_MAX = 3
+
+
+def show_explanation(request: Request) -> Response:
+    """Answer `/explain?item=&channel=&day=&at=`."""
+    desk = desk_of(request)
+    item, channel, day, at = asked(request, "item", "channel", "day", "at")
+    if not item or not channel:
+        return RedirectResponse(address("/item", code=item), 303)
+    title = f"Why {channel} may promise that of {item}"
+    number = int(day) if day.isdecimal() and len(day) <= DAY_DIGITS_MAX else 0
+    try:
+        found = explain(desk.settings, item, channel, number, parse_time(at) if at else None)
+    except PlainError as error:
+        return desk.page(request, "problem", 503, title=title, sentence=str(error))
+    except ValueError as error:
+        return desk.page(request, "problem", 400, title=title, sentence=str(error))
+    now_s = int(time.time())
+    return desk.page(
+        request,
+        "explain",
+        title=title,
+        found=found,
+        published=None if found.published is None else words.quantity(found.published, found.scale),
+        days=range(_days(desk, item, channel)),
+        unfolded=UNFOLDED,
+        at=at,
+        has_trail=desk.settings.trail.enabled,
+        slider_from=(now_s - DAY_S) * 1000,
+        slider_max=DAY_S,
+        slider_at=min(DAY_S, max(0, parse_time(at) // 1_000_000 - now_s + DAY_S)) if at else DAY_S,
+    )
+
+
+def _days(desk: Desk, item: str, channel: str) -> int:
+    try:
+        return len(desk.numbers.item(item).by_day(channel))
+    except Away:
+        return 0

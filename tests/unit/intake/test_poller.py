@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import random
+import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -310,3 +313,33 @@ def test_a_checkpoint_that_cannot_be_read_is_never_taken_for_the_begin(tmp_path:
     with pytest.raises(CheckpointProblem, match=r"erp\.json: expected"):
         kept.load(URL)
     kept.close()
+
+
+def test_a_page_that_is_a_bomb_is_refused_before_it_is_unpacked_whole(tmp_path: Path) -> None:
+    """A server says that its page is packed; what it unpacks to is counted as it comes."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    page = b"".join(packer.compress(bytes(10_000_000)) for _ in range(30)) + packer.flush()
+    assert len(page) < 1_000_000
+    desk = Desk(tmp_path)
+    tracemalloc.start()
+    try:
+        answer = httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(page))
+        assert not desk.run(answer)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert desk.sent == [] and "expected at most 67,108,864 bytes" in desk.lines[0]["event"]
+    assert most < 150_000_000, "all of its 300 MB were in memory"
+
+
+def test_a_page_that_is_packed_is_sent_unpacked_and_one_that_was_cut_off_is_asked_for_again(tmp_path: Path) -> None:
+    page = gzip.compress(b'{"orders": []}' * 10)
+    desk = Desk(tmp_path, patience=2)
+    heads = {"content-encoding": "gzip"}
+    strange = httpx.Response(200, headers={"content-encoding": "br"}, stream=httpx.ByteStream(page))
+    cut = httpx.Response(200, headers=heads, stream=httpx.ByteStream(page[:-9]))
+    whole = httpx.Response(200, headers=heads, stream=httpx.ByteStream(page))
+    assert desk.run(strange, cut, whole)
+    assert [message.value for message in desk.sent] == [b'{"orders": []}' * 10]
+    assert [line["kind"] for line in desk.lines] == ["poll_failed"] * 2
+    assert desk.asked[0].headers["accept-encoding"] == "gzip"

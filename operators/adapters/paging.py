@@ -24,11 +24,16 @@ class Unusable(ValueError):
 def value_at(document: Any, path: str) -> str | None:
     """Give the text or number at a path of names and places with points between; None where nothing stands there.
 
-    A place below 0 counts from the end. Unusable where something stands there that is neither.
+    A place below 0 counts from the end. A name may have points itself, as OData's `@odata.nextLink` has. Unusable where
+    something stands there that is neither.
     """
     found = document
-    for step in path.split("."):
+    steps = path.split(".")
+    while steps:
+        step = steps.pop(0)
         if isinstance(found, Mapping):
+            while step not in found and steps:
+                step = f"{step}.{steps.pop(0)}"
             found = found.get(step)
         elif isinstance(found, list) and re.fullmatch(r"-?[0-9]{1,9}", step):
             place = int(step)

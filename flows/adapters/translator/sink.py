@@ -8,7 +8,7 @@ Rule 2: a snapshot is made when Kafka has the accounts. So whatever dies when, t
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -30,6 +30,10 @@ from schemas.units import Refusal
 
 log = get_log(__name__)
 
+#: What is said at once goes together; more would only be waited for (5 ms are the sender's own default).
+LINGER_MS: Final = 1
+_PROMPT: Final[dict[str, Any]] = {"linger.ms": LINGER_MS}
+
 
 def document_key(source: str, value: bytes | None) -> bytes:
     """The key of a raw message's account."""
@@ -41,7 +45,8 @@ class TranslatedPart(StatefulSinkPartition[Any, None]):
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._sender = Sender(shared.settings, self._arrived)
+        # Each document waits for it once more than an event does; a snapshot's flush does not wait for it at all.
+        self._sender = Sender(shared.settings, self._arrived, **_PROMPT)
         self._letters = Letters()
         self._accounts: list[Accounted] = []
         self._raw: RawReader | None = None

@@ -47,6 +47,7 @@ def main() -> None:
     assert CHROMIUM, "chromium is not installed: apt-get install chromium"
     with tempfile.TemporaryDirectory() as place, Servers(Path(place) / "servers") as servers:
         world = World(servers, "pictures", Path(place))
+        world.topic_prefix = ""  # nobody else is there
         metrics = free_port()
         furnish(world)
         with (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import itertools
 import json
 import os
 import re
@@ -21,7 +22,9 @@ import pytest
 from flows.embedded.child import free_port
 from flows.traffic import sending as load
 from flows.traffic.profile import Profile
+from tests.documents import x12
 from tests.integration.test_identity import admin
+from tests.integration.test_translator import SETTINGS, open_office, send_alias, send_raw
 from tests.prometheus import IS_HERE, OF_STATEMENTS, OF_TRANSLATION, Prometheus, alert_rules, queries
 from tests.running import START_SECONDS_MAX, Engine, frozen, until
 from tests.shop import ago, clock, event, open_shop, placed, received, take_in, wait_for
@@ -335,6 +338,52 @@ def test_what_stands_in_variances_is_on_the_dashboard_and_its_alerts_fire(world:
         assert [one["quantities"] for one in raised if one["code"] == "held_too_long"] == [{"held": 3}]
         assert "a statement of source erp was rejected: rows_missing" in engine.text()
         assert "has fallen silent" not in engine.text()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
+def test_what_is_translated_is_on_the_dashboard_and_its_alerts_fire(world: Any) -> None:
+    open_office(world, settings=SETTINGS + 'document_every = "10s"\n')
+    numbers = itertools.count(1)
+
+    def receive(item: str) -> None:
+        text = f"944\nW17*F*20240115*WR-{next(numbers)}*TR-1*SHIP-1\nN1*WH*North*92*DC1\nW07*40*EA**VN*{item}\n"
+        send_raw(world, x12(text))
+
+    port = free_port()
+    with (
+        # With metrics.port 0, as other tests have it, the translator serves none either.
+        Engine(world, command="translate", metrics__port=free_port(), translator__metrics_port=port) as translator,
+        Prometheus(world.folder / "prometheus", port) as prometheus,
+    ):
+        until(lambda: ask(port, "/healthz")[0] == 200, 2 * START_SECONDS_MAX, translator.text)
+        for item in ("SHOVEL", "SPOON", "LADLE"):
+            receive(item)
+        until(lambda: "atp_translate_lines_total{" in ask(port, "/metrics")[1], START_SECONDS_MAX, translator.text)
+        # One of the two that nobody knows gets its alias: its document is tried again by itself.
+        send_alias(world, "SPOON", "SPOON-1")
+        world.flush()
+        unanswered = [one for one in queries() if OF_TRANSLATION.search(one[1])]
+        assert unanswered
+        due = time.monotonic()
+
+        def answer() -> bool:
+            nonlocal due
+            if time.monotonic() >= due:
+                # Again and again: what grew only before the first scrape has not grown in Prometheus' eyes.
+                receive("LADLE")
+                due = time.monotonic() + 3
+            unanswered[:] = [one for one in unanswered if not prometheus.query(_zoomed(one[1]))]
+            return not unanswered
+
+        until(answer, 90, lambda: f"data for {unanswered}\n{ask(port, '/metrics')[1][:3000]}")
+        grown = 'increase(atp_translate_lines_total{fate="refused"}[1m])'
+        until(lambda: answer() and any(value > 0 for _, value in prometheus.query(grown)), 90, "refused lines grow")
+        names = [name for name, rule in alert_rules() if OF_TRANSLATION.search(rule)]
+        assert len(names) == 3
+        # Nothing comes any more: that is the third.
+        prometheus.wait_until_it_fires(*names)
+        assert translator.stop() == 0, translator.text()
 
 
 def _zoomed(expression: str) -> str:

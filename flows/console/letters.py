@@ -141,5 +141,12 @@ async def replay(request: Request) -> Response:
 
 
 def fates_of(settings: Settings, name: str) -> list[Fate]:
-    """Say what becomes of one letter if it is sent again now; empty where there is none."""
-    return decide(settings, read(settings), Wanted(names=frozenset({name})), False, now_us())
+    """Say what becomes of one letter if it is sent again now; empty where there is none.
+
+    All letters are looked at, for how often its message was tried; only its own bytes are kept.
+    """
+    whole = find(settings, name)
+    if whole is None:
+        return []
+    letters = [whole if one.name == name else one for one in read(settings, keeps_values=False)]
+    return decide(settings, letters, Wanted(names=frozenset({name})), False, now_us())

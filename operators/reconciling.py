@@ -123,8 +123,10 @@ class Reconciler:
         self._rules: dict[str, ReconciliationFacts] = {}
         self._packed_rules = b""
         self._open: dict[tuple[str, str], Open] = {}
-        #: of this run alone: statements of which a tally is to be told
+        #: of this run alone: statements of which a tally is to be told, and whether somebody waits for it
         self._untold: set[tuple[str, str]] = set()
+        self._is_waited_for = False
+        self._told_at = 0
         self._closing: dict[tuple[str, str], CloseStatement] = {}
         #: units of items in variance of statements that are being closed
         self._units: dict[tuple[str, str], dict[str, list[Applied]]] = {}
@@ -192,8 +194,12 @@ class Reconciler:
         return bool(self._work)
 
     def next_alert(self) -> int | None:
-        """When the next hold is too long, in UTC microseconds."""
-        return self._alerts[0][0] + self._shard.config.hold_alert if self._alerts else None
+        """When the next hold is too long, or something is to be told, in UTC microseconds."""
+        alert: int | None = self._alerts[0][0] + self._shard.config.hold_alert if self._alerts else None
+        if not self._untold:
+            return alert
+        told: int = self._told_at + self._shard.config.tell_every
+        return told if alert is None else min(alert, told)
 
     def pass_time(self, now: int) -> None:
         """Report what is held for too long."""
@@ -211,18 +217,33 @@ class Reconciler:
 
     def said(self) -> list[Reported]:
         """Take what is to be written since this was last asked."""
-        for key in self._untold:
-            found = self._open.get(key)
-            if found is not None:
-                self._tell(found)
-        self._untold.clear()
+        if self._is_telling:
+            for key in self._untold:
+                found = self._open.get(key)
+                if found is not None:
+                    self._tell(found)
+            self._untold.clear()
+            self._is_waited_for, self._told_at = False, self._shard.clock()
         said, self._said = self._said, []
         return said
 
     @property
     def has_news(self) -> bool:
         """Is there anything to say?"""
-        return bool(self._said or self._untold)
+        return bool(self._said) or self._is_telling
+
+    @property
+    def _is_telling(self) -> bool:
+        """Are tallies told now? Rows come by few: a tally of each few of them would cost more than they do."""
+        if not self._untold:
+            return False
+        since = self._shard.clock() - self._told_at
+        return self._is_waited_for or not 0 <= since < self._shard.config.tell_every
+
+    def _answer(self, key: tuple[str, str]) -> None:
+        """Tell at once: the coordinator asked."""
+        self._untold.add(key)
+        self._is_waited_for = True
 
     def _tell(self, found: Open) -> None:
         tally = found.tally
@@ -235,6 +256,7 @@ class Reconciler:
         if self.run != run:
             self.run = run
             self._untold.update(self._open)
+            self._is_waited_for = True
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
@@ -297,7 +319,7 @@ class Reconciler:
             if known is None:
                 continue
             compared[name] = known
-            if not agrees(facts, known, quantity, scale):
+            if known != quantity and not agrees(facts, known, quantity, scale):
                 differing.append(name)
         tally = found.tally
         now = self._shard.clock()
@@ -310,17 +332,7 @@ class Reconciler:
                 tally.promised = max(tally.promised, row.as_of)
         else:
             tally.not_compared += 1
-        standing = item.rare.variances if item.rare is not None else {}
-        keys = {name: variance_key(row.source, item.code, row.place, row.lot, name) for name in compared}
-        is_disputed = any(
-            (one.source, one.place, one.lot) == (row.source, row.place, row.lot)
-            for one in (item.rare.judged.values() if item.rare is not None else ())
-        )
-        is_known_here = is_disputed or any(
-            keys[name] in standing and standing[keys[name]].state != "resolved" for name in compared
-        )
-        # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
-        if differing or is_known_here or (row.type == STOCK_STATED and ours.own_hold(item, row.place)[0]):
+        if differing or (item.rare is not None and _is_known_here(item, row, compared)):
             stated = {name: theirs[name] for name in compared}
             judged = Judged(
                 row.source,
@@ -404,7 +416,7 @@ class Reconciler:
     def _finish_search(self, key: tuple[str, str]) -> None:
         if key in self._closing:
             self._open[key].tally.round = self._closing[key].round
-            self._untold.add(key)
+            self._answer(key)
 
     def _is_open_question(self, item: Item, row: Judged, rows: list[Judged]) -> bool:
         facts = self._rules.get(row.source, DEFAULTS)
@@ -638,7 +650,7 @@ class Reconciler:
         self._units.pop(key, None)
         self._sent.pop(key, None)
         self._open[key].tally.is_closed = True
-        self._untold.add(key)
+        self._answer(key)
 
     # --- the verdict -------------------------------------------------------------------------------------------------
 
@@ -1024,6 +1036,21 @@ def lots_marker(source: str, statement_id: str, born: int, item: str, place: str
 def is_known(ids: RememberedIds, identity: int) -> bool:
     """Is a fingerprint remembered, whatever was said with it?"""
     return ids.recognize(identity, 0) in (DUPLICATE, CONFLICT)
+
+
+def _is_known_here(item: Item, row: Stated, compared: Iterable[str]) -> bool:
+    """Does a verdict that a row agrees change anything of the item?"""
+    assert item.rare is not None
+    for one in item.rare.judged.values():
+        if (one.source, one.place, one.lot) == (row.source, row.place, row.lot):
+            return True
+    standing = item.rare.variances
+    for name in compared:
+        known = standing.get(variance_key(row.source, item.code, row.place, row.lot, name))
+        if known is not None and known.state != "resolved":
+            return True
+    # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
+    return row.type == STOCK_STATED and ours.own_hold(item, row.place)[0] > 0
 
 
 def _logged(applied: Applied) -> tuple[int, int]:

@@ -162,6 +162,8 @@ class ShardConfig:
     settles: dict[str, int] = field(default_factory=dict)
     #: after how long a hold is reported
     hold_alert: int = DAY
+    #: so seldom is told what was found of a statement whose rows are being judged
+    tell_every: int = 0
     #: the run's token
     run: int = 0
     turns: Turns = field(default_factory=Turns, compare=False)

@@ -48,6 +48,8 @@ class StatementDecoder:
         self.known = known
         self._unbound, self._named = rights_by_source(config)
         self._rights: dict[str, Rights] = {}
+        #: the last as_of that was read, as text and in microseconds: rows of a statement share it
+        self._said_at, self._as_of = "", 0
 
     def decode(self, origin: Origin, recorded_at: int, final: bool) -> Stated | Refusal | None:
         """Give what the message states, or why it cannot be used.
@@ -87,7 +89,10 @@ class StatementDecoder:
         rights = self._rights_of(row.source)
         if rights.may_send is not None and row.type not in rights.may_send:
             return None
-        as_of = parse_time(row.occurred_at)
+        if row.occurred_at != self._said_at:
+            self._as_of = parse_time(row.occurred_at)
+            self._said_at = row.occurred_at
+        as_of = self._as_of
         if not is_in_time(as_of, recorded_at, rights.window, self.config.max_clock_skew):
             return None
         if row.type == STOCK_STATED:

@@ -48,7 +48,7 @@ class Worker:
         self.metrics.watch("atp_segment_bytes", lambda: self.segments.written)
         self.epoch_end = EpochEnd(self.segments.sync)
         self.early = EarlyLayers(settings.state.epoch_interval)
-        self.config = shard_config(settings, run.token)
+        self.config = shard_config(settings, run.token, is_at_once=run.until_caught_up)
         self.flow = self._build()
 
     def _build(self) -> Dataflow:

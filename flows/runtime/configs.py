@@ -36,8 +36,12 @@ def coordinator_config(settings: Settings) -> CoordinatorConfig:
     return CoordinatorConfig(settings.shards, windows_of(settings), settings.settle_of(""), settles)
 
 
-def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
-    """Give what a shard needs; `run` is the run's token."""
+#: How often a shard tells what it found of a statement that is being judged: a verdict is later by so much at most.
+TELL_EVERY = 200_000
+
+
+def shard_config(settings: Settings, run: int = 0, *, is_at_once: bool = False) -> ShardConfig:
+    """Give what a shard needs; `run` is the run's token. `is_at_once`: nothing may wait for a timer."""
     reconciles = settings.reconciliation.enabled
     return ShardConfig(
         shards=settings.shards,
@@ -52,6 +56,7 @@ def shard_config(settings: Settings, run: int = 0) -> ShardConfig:
         settle=settings.settle_of("") if reconciles else 0,
         settles={name: source.settle for name, source in settings.sources.items()} if reconciles else {},
         hold_alert=settings.reconciliation.hold_alert,
+        tell_every=0 if is_at_once else TELL_EVERY,
         run=run,
     )
 

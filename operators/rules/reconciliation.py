@@ -41,6 +41,8 @@ def agrees(facts: ReconciliationFacts, ours: int, theirs: int, scale: int) -> bo
     """
     if ours == theirs:
         return True
+    if not (facts.tolerance or facts.tolerance_percent):
+        return False
     bound: Fraction = max(facts.tolerance * 10**scale, abs(ours) * facts.tolerance_percent / 100)
     return abs(theirs - ours) <= bound
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -194,6 +195,23 @@ def test_a_person_corrects_what_was_asked(estate: Estate) -> None:
     assert estate.engine.decide(said | {"decision": "undo"}) is None
     assert estate.engine.position("SHOVEL", estate.engine.clock)["EAST"]["on_hand"] == 10
     assert estate.variance()["state"] == "rejected"
+
+
+def test_rows_that_come_by_few_are_told_of_together_and_the_verdict_is_later_by_that_at_most(estate: Estate) -> None:
+    estate.engine.config = replace(estate.engine.config, tell_every=SECOND // 5)
+    estate.engine.resume()
+    late = NOON + HOUR
+    estate.say("statement_started", NOON, late)
+    estate.row(NOON, late, on_hand=10)
+    estate.engine.judge(late)
+    assert estate.status()["seen"] == 1
+    estate.row(NOON, late + SECOND // 10, location="WEST", on_hand=0)
+    estate.say("statement_ended", NOON, late + SECOND // 10, rows=2)
+    estate.engine.judge(late + SECOND // 10)
+    assert (estate.status()["seen"], estate.status()["verdict"]) == (1, "pending")
+    assert estate.engine.shard.next_wake() == late + SECOND // 5
+    estate.engine.judge(late + SECOND // 5)
+    assert (estate.status()["seen"], estate.status()["verdict"]) == (2, "accepted")
 
 
 @pytest.mark.parametrize("first", ["on_hand", "quarantined"])

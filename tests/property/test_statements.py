@@ -16,6 +16,7 @@ from tests.reconciling.engine_side import EngineSide
 from tests.reconciling.faults import PLANS, Planted, plant
 from tests.reconciling.histories import SETTLES, StatedHistory
 from tests.reconciling.kills import KilledSide
+from tests.reconciling.long_run import FIRST
 from tests.reconciling.playing import found_by, in_order, play, same, side_for
 from tests.reconciling.story import Action, rule
 
@@ -127,6 +128,24 @@ def test_killed_in_the_middle_it_comes_to_the_same_and_corrects_once(seed: int) 
     }
     assert len(once) == len(set(counts)), "an id under which two things were said"
     assert killed.refusals == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7_200)
+def test_killed_a_hundred_times_in_the_middle_it_comes_to_the_same_and_corrects_once() -> None:
+    kills = 0
+    for seed in range(FIRST, FIRST + len(PLANS)):
+        told = corrected(plant(seed))
+        expected = outcome(told_to(EngineSide(), told))
+        killed = KilledSide(seed, 8)
+        told_to(killed, told)
+        killed.kill()
+        kills += killed.kills
+        assert outcome(killed) == expected, seed
+        assert killed.refusals == [], seed
+        said = [event for event in killed.engine.sent if event["type"] == "stock_counted"]
+        assert len({json.dumps(event, sort_keys=True) for event in said}) == len({event["event_id"] for event in said})
+    assert kills >= 100
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -14,7 +14,7 @@ cdef class Decoder:
     cdef public object config, known
     cdef public Rights _unbound
     cdef public dict _named, _rights, _fast_topics
-    cdef public long long _skew
+    cdef public long long _skew, _size_max
     cdef Scanner _scanner
 
     @cython.locals(value=bytes, event=Event, is_order=cython.bint, types=dict, unit=Unit)

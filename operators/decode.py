@@ -92,6 +92,7 @@ class Decoder:
         self._unbound, self._named = rights_by_source(config)
         self._rights: dict[str, Rights] = {}
         self._skew = config.max_clock_skew
+        self._size_max = config.max_message_bytes
         self._scanner = Scanner()
         #: by topic: all that the fast path must know of each type
         self._fast_topics = {
@@ -105,7 +106,7 @@ class Decoder:
         False, with nothing appended, where it names a location or channel that is not known and not `final`.
         """
         value = origin.value
-        if value is not None and len(value) <= self.config.max_message_bytes:
+        if value is not None and len(value) <= self._size_max:
             is_order, types = self._fast_topics[origin.topic]
             try:
                 event = self._scanner.read(value) if IS_COMPILED else None
@@ -228,7 +229,7 @@ class Decoder:
         """Decide about any message, in the order of the module's first lines."""
         try:
             own = self._fast_topics[origin.topic][1]
-            message, kind = identified(origin, self.config.max_message_bytes, own)
+            message, kind = identified(origin, self._size_max, own)
         except RefusedError as refused:
             refusals.append(refused.of(origin))
             return True

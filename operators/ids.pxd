@@ -5,7 +5,7 @@ from operators.rules.admission cimport repeat_of
 ctypedef unsigned long long number_t
 
 cdef long long _HOUR, _SPLIT
-cdef number_t _MAX, _WITH_DIGESTS
+cdef number_t _MAX, _WITH_DIGESTS, _MASK
 cdef int _BITS
 cdef Py_ssize_t ENTRY, CAPACITY_MIN, FULL_AT, FULL_OF, NEWS_KEPT
 
@@ -32,8 +32,8 @@ cdef class RememberedIds:
     @cython.locals(at=cython.Py_ssize_t, to=cython.Py_ssize_t, end=cython.Py_ssize_t, old=number_t[::1])
     cdef _rebuild(self, Py_ssize_t capacity, number_t floor)
 
-cpdef unit_fingerprint(str source, str event_id, str line_id, str item)
-cpdef content_fingerprint(bytes content)
+cpdef number_t unit_fingerprint(str source, str event_id, str line_id, str item) except? 1
+cpdef number_t content_fingerprint(bytes content) except? 1
 @cython.locals(at=cython.Py_ssize_t, size=cython.Py_ssize_t, longer=number_t[::1])
 cdef _longer(number_t[::1] numbers)
 @cython.locals(at=cython.Py_ssize_t, size=cython.Py_ssize_t, number=number_t, has_digests=cython.bint,

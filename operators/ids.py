@@ -15,8 +15,6 @@ from __future__ import annotations
 
 from array import array
 
-from xxhash import xxh3_64_intdigest as _digest
-
 from operators.rules import native
 from operators.rules.admission import NEW, repeat_of
 
@@ -43,18 +41,18 @@ FULL_AT, FULL_OF = 3, 4
 NEWS_KEPT = 4096
 
 # Names that other modules import are objects, and these are plain numbers once compiled.
-_HOUR, _SPLIT = HOUR, SPLIT
+_HOUR, _SPLIT, _MASK = HOUR, SPLIT, MASK_60
 _BITS, _MAX, _WITH_DIGESTS = BUCKET_BITS, BUCKET_MAX, WITH_DIGESTS
 
 
 def unit_fingerprint(source: str, event_id: str, line_id: str, item: str) -> int:
     """60 bits of the unit's identity. No field may hold the separator: codes and ids are printable."""
-    return _digest(native.joined(source, event_id, line_id, item)) & MASK_60
+    return native.hashed_names(source, event_id, line_id, item) & _MASK
 
 
 def content_fingerprint(content: bytes) -> int:
     """64 bits of what the unit says."""
-    return _digest(content)
+    return native.hashed(content)
 
 
 class RememberedIds:

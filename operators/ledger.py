@@ -82,8 +82,16 @@ def records_of(item: Item) -> bytes:
             parts.append(native.packed_place(place))
             _add_journal(parts, keys[1], place)
             if place.past is not None:
-                parts.append(_packed_key("b", location, ""))
+                parts.append(native.packed_key("b", location, ""))
                 parts.append(_packed_past(place))
+    if item.dirty_lines is not None:
+        for key in item.dirty_lines:
+            line = item.lines.get(key)
+            if line is not None and line.is_dirty:  # else it is gone, and noted among the others, or written
+                line.is_dirty = False
+                parts.append(native.packed_key("l", key[0], key[1]))
+                parts.append(native.packed_claim(line))
+        item.dirty_lines = None
     if item.dirty is not None:
         for kind, one, other in item.dirty:
             _add_record(parts, item, kind, one, other)
@@ -97,16 +105,12 @@ def _keys_of(location: str) -> tuple[bytes, bytes]:
     """The keys of a place's record and its journals'."""
     if len(_place_keys) >= PLACES_MAX:
         _place_keys.clear()
-    keys = _place_keys[location] = (_packed_key("c", location, ""), _packed_key(JOURNAL, location, ""))
+    keys = _place_keys[location] = (native.packed_key("c", location, ""), native.packed_key(JOURNAL, location, ""))
     return keys
 
 
-def _packed_key(kind: str, one: str, other: str) -> bytes:
-    return native.packed_text(f"{kind}{SEPARATOR}{one}{SEPARATOR}{other}")
-
-
 def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str) -> None:
-    parts.append(_packed_key(kind, one, other))
+    parts.append(native.packed_key(kind, one, other))
     if kind == "l":
         line = item.lines.get((one, other))
         parts.append(_NIL if line is None else native.packed_claim(line))
@@ -135,9 +139,9 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
             parts.append(_NIL)
         else:
             parts.append(native.packed_cell(cell))
-            _add_journal(parts, _packed_key(JOURNAL, one, other), cell)
+            _add_journal(parts, native.packed_key(JOURNAL, one, other), cell)
             if cell.past is not None:
-                parts.append(_packed_key("b", one, other))
+                parts.append(native.packed_key("b", one, other))
                 parts.append(_packed_past(cell))
 
 

@@ -109,7 +109,7 @@ def _moved(moves: Sequence[int] | None) -> int:
 
 
 def mark(item: Item, kind: str, one: str, other: str) -> None:
-    """Note that a record other than the item's own and its places' changed since the last snapshot."""
+    """Note that a record changed since the last snapshot: not the item's own, a place's or a line's that is there."""
     if item.dirty is None:
         item.dirty = set()
     item.dirty.add((kind, one, other))
@@ -241,7 +241,8 @@ def _transfer_closed(item: Item, unit: Unit, _: int, __: int | None, context: Co
 
 def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
     """A pick or a shipment: on_hand goes by deduction, so that one fact from two systems counts once."""
-    line = line_of(item, unit.order_id, unit.line_id)
+    key = (unit.order_id, unit.line_id)
+    line = line_of(item, key)
     at = line_at(line, unit.location, context.topology)
     is_pick = unit.type == PICK_CONFIRMED
     word = f"{unit.event_id}{MOMENT_SEPARATOR}{unit.source}"
@@ -256,72 +257,84 @@ def _handled(item: Item, unit: Unit, quantity: int, _: int | None, context: Cont
     else:
         for lot, occurred_at, change in lines.take(at, handling, is_pick):
             cells.move(cell_of(item, unit.location, lot), occurred_at, -change, 0, context.horizon)
-    _settle(item, line, unit, context)
+    _settle(item, key, line, unit, context)
 
 
 # --- orders ------------------------------------------------------------------------------------------------------
 
 
 def _placed(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
-    line = line_of(item, unit.order_id, unit.line_id)
+    key = (unit.order_id, unit.line_id)
+    line = line_of(item, key)
     word = _moment(unit)
     lines.place(line, word, quantity, unit.location, unit.channel, unit.expires_at, unit.requested_at, context.now)
-    note_expiry(item, (unit.order_id, unit.line_id), line)
+    note_expiry(item, key, line)
     if unit.location:
         line_at(line, unit.location, context.topology)  # first seen there: from now on its deducts_at is fixed
-    _settle(item, line, unit, context)
+    _settle(item, key, line, unit, context)
 
 
 def _allocated(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
-    line = line_of(item, unit.order_id, unit.line_id)
+    key = (unit.order_id, unit.line_id)
+    line = line_of(item, key)
     at = line_at(line, unit.location, context.topology)
     at.allocated += _signed(unit, quantity)
-    _settle(item, line, unit, context)
+    _settle(item, key, line, unit, context)
 
 
 def _released(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
-    line = line_of(item, unit.order_id, unit.line_id)
+    key = (unit.order_id, unit.line_id)
+    line = line_of(item, key)
     at = line_at(line, unit.location, context.topology)
     at.released += _signed(unit, quantity)
-    _settle(item, line, unit, context)
+    _settle(item, key, line, unit, context)
 
 
 def _cancelled(item: Item, unit: Unit, quantity: int, _: int | None, context: Context) -> None:
-    line = line_of(item, unit.order_id, unit.line_id)
+    key = (unit.order_id, unit.line_id)
+    line = line_of(item, key)
     if unit.location:
         line_at(line, unit.location, context.topology)  # first seen there, as above
     if unit.quantity is None:
         lines.cancel(line, _moment(unit))
     else:
         lines.cancel_part(line, _moment(unit), quantity)
-    _settle(item, line, unit, context)
+    _settle(item, key, line, unit, context)
 
 
 def _reopened(item: Item, unit: Unit, _: int, __: int | None, context: Context) -> None:
-    line = line_of(item, unit.order_id, unit.line_id)
+    key = (unit.order_id, unit.line_id)
+    line = line_of(item, key)
     if unit.location:
         line_at(line, unit.location, context.topology)
     lines.reopen(line, _moment(unit))
-    _settle(item, line, unit, context)
+    _settle(item, key, line, unit, context)
 
 
-def _settle(item: Item, line: Line, unit: Unit, context: Context) -> None:
+def _settle(item: Item, key: tuple[str, str], line: Line, unit: Unit, context: Context) -> None:
     if unit.occurred_at > line.last_at:
         line.last_at = unit.occurred_at
-    key = (unit.order_id, unit.line_id)
     settle_line(item, key, line, context.days)
     if context.has_claims:
         note_claim(item, key)
 
 
-def line_of(item: Item, order_id: str, line_id: str) -> Line:
-    """The line (item, order_id, line_id), marked as changed."""
-    mark(item, "l", order_id, line_id)
-    key = (order_id, line_id)
+def line_of(item: Item, key: tuple[str, str]) -> Line:
+    """The item's line by its order_id and line_id, marked as changed."""
     line = item.lines.get(key)
     if line is None:
         line = item.lines[key] = Line()
+    mark_line(item, key, line)
     return line
+
+
+def mark_line(item: Item, key: tuple[str, str], line: Line) -> None:
+    """Note that a line changed since the last snapshot; once, however often."""
+    if not line.is_dirty:
+        line.is_dirty = True
+        if item.dirty_lines is None:
+            item.dirty_lines = []
+        item.dirty_lines.append(key)
 
 
 def line_at(line: Line, location: str, topology: Topology) -> LineAt:
@@ -531,7 +544,7 @@ def expire(item: Item, order_id: str, line_id: str, now: int, days: Days) -> boo
     line.lapsed = True
     note_expiry(item, (order_id, line_id), line)
     settle_line(item, (order_id, line_id), line, days)
-    mark(item, "l", order_id, line_id)
+    mark_line(item, (order_id, line_id), line)
     return True
 
 

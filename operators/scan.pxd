@@ -10,10 +10,14 @@ cdef long long ABSENT, NO_TIME, EPOCH_DAYS
 cdef bytes CLASSES, SLOTS, MONTH_DAYS, TRUE, FALSE
 cdef tuple NAMES, MONTH_STARTS
 
+@cython.no_gc
+@cython.freelist(64)
 cdef class Line:
     cdef public str line_id, item, location, uom, expires_at, requested_at
     cdef public long long quantity
 
+@cython.no_gc
+@cython.freelist(4)
 cdef class Event:
     cdef public str event_id, type, source, item, location, uom, lot, status, order_id, line_id, transfer_id, receipt_id
     cdef public str to_location, eta, from_status, to_status, correlation_id, channel, expires_at, requested_at, part_of
@@ -23,7 +27,9 @@ cdef class Event:
     cdef public list lines
 
 cdef class Scanner:
-    cdef bytes _value
+    cdef bytes _value, _date
+    cdef list _codes
+    cdef long long _days
     cdef Py_ssize_t _at, _end, _start, _size
     cdef int _kind
 
@@ -50,11 +56,13 @@ cdef class Scanner:
     @cython.locals(found=cython.longlong, at=cython.Py_ssize_t)
     cdef bint _read_text(self) noexcept
     cdef str _text(self)
+    cdef str _code(self)
     @cython.locals(value=bytes, at=cython.Py_ssize_t, end=cython.Py_ssize_t, start=cython.Py_ssize_t,
                    number=cython.longlong, is_negative=cython.bint)
     cdef long long _read_number(self) except? -2
-    @cython.locals(value=bytes, start=cython.Py_ssize_t, size=cython.Py_ssize_t, year=cython.longlong, month=cython.int,
-                   day=cython.longlong, hour=cython.longlong, minute=cython.longlong, second=cython.longlong,
-                   micros=cython.longlong, places=cython.int, before=cython.longlong, days=cython.longlong,
-                   is_leap=cython.bint)
+    @cython.locals(value=bytes, start=cython.Py_ssize_t, size=cython.Py_ssize_t, hour=cython.longlong,
+                   minute=cython.longlong, second=cython.longlong, micros=cython.longlong, places=cython.int)
     cdef long long _moment(self) except? -2
+    @cython.locals(value=bytes, year=cython.longlong, month=cython.int, day=cython.longlong, before=cython.longlong,
+                   days=cython.longlong, is_leap=cython.bint)
+    cdef long long _days_to(self, Py_ssize_t start) except? -2

@@ -18,6 +18,10 @@ from schemas.codes import ID_LENGTH_MAX, LINES_MAX
 IS_COMPILED: Final = not __file__.endswith(".py")
 
 CODE_MAX = 64
+#: Codes that are kept to be given again. A type, a source, a location come with nearly every message: as one text,
+#: whose hash is known and that is the very key of what it is looked up in, each look-up is spared to compute and to
+#: compare it. A power of two; items, ids and lots are too many.
+CODES_KEPT = 4096
 #: A sign that no quantity was sent; a plain number once compiled, as names that are imported are not.
 ABSENT = wire.ABSENT
 #: Digits of a number that is surely below 2^53.
@@ -149,10 +153,14 @@ NO_TIME = -(1 << 62)
 class Scanner:
     """Reads one message after the other."""
 
-    __slots__ = ("_at", "_end", "_kind", "_size", "_start", "_value")
+    __slots__ = ("_at", "_codes", "_date", "_days", "_end", "_kind", "_size", "_start", "_value")
 
     def __init__(self) -> None:
         self._value = b""
+        self._codes = [""] * CODES_KEPT
+        #: the date that was read last, and the days from 1970 to it; NO_TIME: it is none
+        self._date = b"0000-00-00"
+        self._days = NO_TIME
         #: where to read next, and where the message ends
         self._at = 0
         self._end = 0
@@ -238,10 +246,11 @@ class Scanner:
         if key in (TYPE, ETA, EXPIRES_AT, REQUESTED_AT, BEST_BEFORE):
             if size > CODE_MAX:
                 return False
-            text = self._text()
             if key == TYPE:
-                event.type = text
-            elif key == ETA:
+                event.type = self._code()
+                return True
+            text = self._text()
+            if key == ETA:
                 event.eta = text
             elif key == EXPIRES_AT:
                 event.expires_at = text
@@ -252,17 +261,19 @@ class Scanner:
             return True
         if not kind & CODE or size > CODE_MAX or not CLASSES[self._value[self._start]] & CODE_FIRST:
             return False
-        text = self._text()
         if key == ITEM:
-            event.item = text
-        elif key == LOCATION:
+            event.item = self._text()
+            return True
+        if key == LOT:
+            event.lot = self._text()
+            return True
+        text = self._code()
+        if key == LOCATION:
             event.location = text
         elif key == SOURCE:
             event.source = text
         elif key == STATUS:
             event.status = text
-        elif key == LOT:
-            event.lot = text
         elif key == UOM:
             event.uom = text
         elif key == CHANNEL:
@@ -370,13 +381,12 @@ class Scanner:
                 return False
             if not CLASSES[self._value[self._start]] & CODE_FIRST:
                 return False
-            text = self._text()
             if key == ITEM:
-                line.item = text
+                line.item = self._text()
             elif key == LOCATION:
-                line.location = text
+                line.location = self._code()
             else:
-                line.uom = text
+                line.uom = self._code()
         elif key in (EXPIRES_AT, REQUESTED_AT):
             if size == 0 or size > CODE_MAX:
                 return False
@@ -429,6 +439,10 @@ class Scanner:
     def _text(self) -> str:
         return self._value[self._start : self._start + self._size].decode("ascii")
 
+    def _code(self) -> str:
+        """Give the text that was read last: one that is often said, always as the same object."""
+        return native.interned(self._codes, self._value, self._start, self._size)
+
     def _read_number(self) -> int:
         """Read a whole number of at most DIGITS_MAX digits; ABSENT: look closer."""
         value, at, end = self._value, self._at, self._end
@@ -452,22 +466,19 @@ class Scanner:
         value, start, size = self._value, self._start, self._size
         if size < 20 or size > 27 or value[start + size - 1] != 90:  # Z
             return NO_TIME
-        if value[start + 4] != 45 or value[start + 7] != 45 or value[start + 10] != 84:
+        if value[start + 10] != 84 or value[start + 13] != 58 or value[start + 16] != 58:
             return NO_TIME
-        if value[start + 13] != 58 or value[start + 16] != 58:
+        if not native.is_at(self._date, value, start):
+            self._date = value[start : start + 10]
+            self._days = self._days_to(start)
+        if self._days == NO_TIME:
             return NO_TIME
-        year = native.digits(value, start, 4)
-        month = native.digits(value, start + 5, 2)
-        day = native.digits(value, start + 8, 2)
         hour = native.digits(value, start + 11, 2)
         minute = native.digits(value, start + 14, 2)
         second = native.digits(value, start + 17, 2)
-        if year < 1970 or month < 1 or month > 12 or day < 1 or hour < 0 or hour > 23:
+        if hour < 0 or hour > 23:
             return NO_TIME
         if minute < 0 or minute > 59 or second < 0 or second > 59:
-            return NO_TIME
-        is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-        if day > MONTH_DAYS[month] + (1 if month == 2 and is_leap else 0):
             return NO_TIME
         micros = 0
         if size > 20:
@@ -479,10 +490,24 @@ class Scanner:
                 return NO_TIME
             for _ in range(6 - places):
                 micros *= 10
+        return ((self._days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros
+
+    def _days_to(self, start: int) -> int:
+        """Give the days from 1970 to the date at `start`, if it is YYYY-MM-DD of then or later; else NO_TIME."""
+        value = self._value
+        if value[start + 4] != 45 or value[start + 7] != 45:
+            return NO_TIME
+        year = native.digits(value, start, 4)
+        month = native.digits(value, start + 5, 2)
+        day = native.digits(value, start + 8, 2)
+        if year < 1970 or month < 1 or month > 12 or day < 1:
+            return NO_TIME
+        is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+        if day > MONTH_DAYS[month] + (1 if month == 2 and is_leap else 0):
+            return NO_TIME
         before = year - 1
         days = before * 365 + before // 4 - before // 100 + before // 400 - EPOCH_DAYS
-        days += MONTH_STARTS[month] + day - 1 + (1 if month > 2 and is_leap else 0)
-        return ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + micros
+        return days + MONTH_STARTS[month] + day - 1 + (1 if month > 2 and is_leap else 0)
 
 
 TRUE, FALSE = b"true", b"false"

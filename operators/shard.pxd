@@ -5,13 +5,13 @@ from operators.ids cimport RememberedIds, bucket_of, content_fingerprint, unit_f
 from operators.position cimport Context
 from operators.rules cimport native
 from operators.rules.days cimport Days
-from operators.rules.admission cimport Windows, known_until
+from operators.rules.admission cimport Windows, is_late, known_until
 from operators.rules.quantities cimport UnitsOfMeasure
 from schemas.state cimport Item
 from schemas.units cimport Unit
 
-cdef list IS_ORDER
-cdef int LOT_DATED, ORDER_PLACED, RETURN_RECEIVED
+cdef list IS_ORDER, _CAUSES
+cdef int LOT_DATED, ORDER_PLACED, ORDER_CANCELLED, RETURN_RECEIVED, _DUPLICATE, _CONFLICT
 
 cdef class Shard:
     cdef public int number
@@ -28,7 +28,8 @@ cdef class Shard:
     cdef public set _unsaid, _awaited, _told_in_replay
 
     @cython.locals(amount=cython.longlong, window=cython.longlong, until=cython.longlong, item=Item,
-                   measure=UnitsOfMeasure, by_type=list, known=cython.int, is_rounded=cython.bint)
+                   measure=UnitsOfMeasure, by_type=list, known=cython.int, is_rounded=cython.bint,
+                   is_proved=cython.bint, identity=cython.ulonglong, content=cython.ulonglong)
     cpdef _take(self, Unit unit, Context context, bint final=*, object deadline=*)
     cpdef _touch(self, Item item)
     cpdef _note(self, Item item)

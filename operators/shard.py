@@ -22,7 +22,7 @@ from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_k
 from operators.reconciling import Reconciler
 from operators.reference import unpack_topology
 from operators.rules import native
-from operators.rules.admission import CONFLICT, DUPLICATE, Windows, known_until
+from operators.rules.admission import CONFLICT, DUPLICATE, Windows, is_late, known_until
 from operators.rules.days import days_in
 from operators.rules.quantities import QuantityError
 from operators.rules.rounding import round_safely
@@ -405,12 +405,12 @@ class Shard:
         identity = unit_fingerprint(unit.source, unit.event_id, unit.line_id, unit.item)
         content = content_fingerprint(content_of(unit, amount, quarantine))
         known = self.ids.recognize(identity, content)
-        if known == DUPLICATE:
+        if known == _DUPLICATE:
             self._count("duplicate", unit)
             if self._trail is not None:
                 self._trail.note(unit, amount, "duplicate")
             return
-        if known == CONFLICT:
+        if known == _CONFLICT:
             self._refuse(unit, "conflict", conflict_of(unit, amount, quarantine, self.ids.digest(identity)))
             self._notes.append(
                 ExceptionNote(
@@ -432,7 +432,8 @@ class Shard:
             self._refuse(unit, "bad_value", f"quantity: expected {limit}, got {amount} beside what is there")
             return
         window = self._windows.of(unit.source)
-        until = known_until(unit.occurred_at, unit.recorded_at, window, bool(unit.origin.late_accepted))
+        is_proved = is_late(unit.occurred_at, unit.recorded_at, window) and bool(unit.origin.late_accepted)
+        until = known_until(unit.occurred_at, unit.recorded_at, window, is_proved)
         self.ids.remember(identity, content, until, digest_of(unit, amount, quarantine))
         position.apply(item, unit, amount, quarantine, context)
         if self._trail is not None:
@@ -441,12 +442,12 @@ class Shard:
             self._count("rounded", unit)
         if unit.type == LOT_DATED:
             self._has_dates = True
-        item.cause = CAUSES[unit.type]
+        item.cause = _CAUSES[unit.type]
         item.correlation_id = unit.correlation_id
         self._touch(item)
         by_type = self._applied.get(unit.source)
         if by_type is None:
-            by_type = self._applied[unit.source] = [0] * len(CAUSES)
+            by_type = self._applied[unit.source] = [0] * len(_CAUSES)
         by_type[unit.type] += 1
         if unit.type == ORDER_PLACED and unit.expires_at is not None and unit.expires_at > context.now:
             heapq.heappush(self._expiries, (unit.expires_at, unit.item, unit.order_id, unit.line_id))
@@ -1069,6 +1070,8 @@ def conflict_of(unit: Unit, quantity: int, quarantined: int | None, first: int) 
     return conflict_message(unit, quantity, quarantined, first, digest_of(unit, quantity, quarantined))
 
 
+# Names that other modules import are objects, and these are typed once compiled.
+_DUPLICATE, _CONFLICT = DUPLICATE, CONFLICT
 #: by the number of the type: do orders' lines have it?
 IS_ORDER = [kind in ORDER_TYPES for kind in range(max(EventType) + 1)]
 LOT_DATED = int(EventType.LOT_DATED)
@@ -1077,3 +1080,4 @@ ORDER_CANCELLED = int(EventType.ORDER_CANCELLED)
 RETURN_RECEIVED = int(EventType.RETURN_RECEIVED)
 #: by the number of the type
 CAUSES = [EventType(kind).name.lower() if kind in set(EventType) else "" for kind in range(max(EventType) + 1)]
+_CAUSES = CAUSES

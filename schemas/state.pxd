@@ -25,7 +25,7 @@ cdef class Line:
     cdef public long long demand, last_at
     cdef public object placed, expires_at, requested_at, claimed
     cdef public str location, channel
-    cdef public bint cancelled, lapsed
+    cdef public bint cancelled, lapsed, is_dirty
     cdef public Cancellations cancellations
     cdef public dict at
 
@@ -42,6 +42,7 @@ cdef class Item:
     cdef public dict unlocated, unlocated_by_day
     cdef public tuple trail
     cdef public set expiring, dirty, claims_changed
+    cdef public list dirty_lines
     cdef public long long as_of, day_shown, unlocated_shown, room
     cdef public bint is_dirty, has_new_policies, is_noted, is_touched, is_first, owes_claims
     cdef public bytes policy

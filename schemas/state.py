@@ -202,6 +202,7 @@ class Line:
         "claimed",
         "demand",
         "expires_at",
+        "is_dirty",
         "lapsed",
         "last_at",
         "location",
@@ -225,6 +226,8 @@ class Line:
         self.at: dict[str, LineAt] = {}
         #: aggregate: the soft claim that is held for it now: quantity, location, channel, day
         self.claimed: tuple[int, str, str, int | None] | None = None
+        #: of this run alone: changed since the last snapshot, and in its item's `dirty_lines`
+        self.is_dirty = False
 
 
 class Transfer(msgspec.Struct, array_like=True, gc=False):
@@ -302,42 +305,11 @@ class Item:
     """All that is known of one item. Keys of the inner mappings are pairs of codes."""
 
     __slots__ = (
-        "as_of",
-        "cause",
-        "claims_changed",
-        "code",
-        "correlation_id",
-        "day_shown",
-        "dirty",
-        "expiring",
-        "has_new_policies",
-        "holds",
-        "is_dirty",
-        "is_first",
-        "is_noted",
-        "is_touched",
-        "lines",
-        "listing",
-        "measure",
-        "open_exceptions",
-        "over",
-        "owes_claims",
-        "overrides",
-        "places",
-        "policies",
-        "policy",
-        "published",
-        "rare",
-        "receipts",
-        "room",
-        "trail",
-        "transfers",
-        "units",
-        "unlocated",
-        "unlocated_by_day",
-        "unlocated_shown",
-        "wake",
-    )
+        "as_of", "cause", "claims_changed", "code", "correlation_id", "day_shown", "dirty", "dirty_lines", "expiring",
+        "has_new_policies", "holds", "is_dirty", "is_first", "is_noted", "is_touched", "lines", "listing", "measure",
+        "open_exceptions", "over", "owes_claims", "overrides", "places", "policies", "policy", "published", "rare",
+        "receipts", "room", "trail", "transfers", "units", "unlocated", "unlocated_by_day", "unlocated_shown", "wake",
+    )  # fmt: skip
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -375,10 +347,11 @@ class Item:
         self.unlocated_by_day: dict[str, dict[int, int]] = {}
         self.unlocated_shown = 0
         # of this run alone
-        #: changed since the last snapshot: its own record, its policies, (kind, names) of others (not places)
+        #: changed since the last snapshot: its own record, its policies, (kind, names) of others (not places and lines)
         self.is_dirty = False
         self.has_new_policies = False
         self.dirty: set[tuple[str, str, str]] | None = None
+        self.dirty_lines: list[tuple[str, str]] | None = None
         #: how much may be added before its sums have to be looked at, lest one outgrow 64 bits
         self.room = ROOM
         #: when its first soft claim lapses, as the last snapshot says

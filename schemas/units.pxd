@@ -1,5 +1,7 @@
 cimport cython
 
+@cython.no_gc
+@cython.freelist(256)
 cdef class Unit:
     cdef public int type
     cdef public str item, source, event_id, line_id, location, lot, uom, status, order_id, transfer_id, receipt_id

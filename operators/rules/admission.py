@@ -29,7 +29,9 @@ class Windows:
 
     def of(self, source: str) -> int:
         """Give the window of one source."""
-        window: int = self.by_source.get(source, self.common) if self.by_source else self.common
+        if not self.by_source:
+            return self.common
+        window: int = self.by_source.get(source, self.common)
         return window
 
     def widest(self) -> int:

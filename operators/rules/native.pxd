@@ -4,6 +4,7 @@
 from cpython.array cimport array as c_array, resize_smart
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, malloc
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from libc.string cimport memcmp, memcpy
 
 from cpython.unicode cimport PyUnicode_DecodeASCII
@@ -14,24 +15,100 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     char* PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    object PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
 
 
-cdef inline int append_pair(c_array numbers, long long one, long long other) except -1:
-    cdef Py_ssize_t size = len(numbers)
-    resize_smart(numbers, size + 2)
-    numbers.data.as_longlongs[size] = one
-    numbers.data.as_longlongs[size + 1] = other
-    return 0
+# XXH3 of 64 bits, seed 0, of at most HASHED_MAX bytes, as https://github.com/Cyan4973/xxHash/blob/v0.8.2/doc/xxhash_spec.md
+# says; what is longer is left to the library. The call through Python that this spares costs ten times what it does.
+
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    #define HASHED_MAX 240
+    static const unsigned char atp_secret[192] = {
+        0xb8,0xfe,0x6c,0x39,0x23,0xa4,0x4b,0xbe,0x7c,0x01,0x81,0x2c,0xf7,0x21,0xad,0x1c,0xde,0xd4,0x6d,0xe9,0x83,0x90,
+        0x97,0xdb,0x72,0x40,0xa4,0xa4,0xb7,0xb3,0x67,0x1f,0xcb,0x79,0xe6,0x4e,0xcc,0xc0,0xe5,0x78,0x82,0x5a,0xd0,0x7d,
+        0xcc,0xff,0x72,0x21,0xb8,0x08,0x46,0x74,0xf7,0x43,0x24,0x8e,0xe0,0x35,0x90,0xe6,0x81,0x3a,0x26,0x4c,0x3c,0x28,
+        0x52,0xbb,0x91,0xc3,0x00,0xcb,0x88,0xd0,0x65,0x8b,0x1b,0x53,0x2e,0xa3,0x71,0x64,0x48,0x97,0xa2,0x0d,0xf9,0x4e,
+        0x38,0x19,0xef,0x46,0xa9,0xde,0xac,0xd8,0xa8,0xfa,0x76,0x3f,0xe3,0x9c,0x34,0x3f,0xf9,0xdc,0xbb,0xc7,0xc7,0x0b,
+        0x4f,0x1d,0x8a,0x51,0xe0,0x4b,0xcd,0xb4,0x59,0x31,0xc8,0x9f,0x7e,0xc9,0xd9,0x78,0x73,0x64,0xea,0xc5,0xac,0x83,
+        0x34,0xd3,0xeb,0xc3,0xc5,0x81,0xa0,0xff,0xfa,0x13,0x63,0xeb,0x17,0x0d,0xdd,0x51,0xb7,0xf0,0xda,0x49,0xd3,0x16,
+        0x55,0x26,0x29,0xd4,0x68,0x9e,0x2b,0x16,0xbe,0x58,0x7d,0x47,0xa1,0xfc,0x8f,0xf8,0xb8,0xd1,0x7a,0xd0,0x31,0xce,
+        0x45,0xcb,0x3a,0x8f,0x95,0x16,0x04,0x28,0xaf,0xd7,0xfb,0xca,0xbb,0x4b,0x40,0x7e,
+    };
+    static inline uint64_t atp_read64(const unsigned char *at) { uint64_t n; memcpy(&n, at, 8); return n; }
+    static inline uint32_t atp_read32(const unsigned char *at) { uint32_t n; memcpy(&n, at, 4); return n; }
+    static inline uint64_t atp_rotated(uint64_t n, int by) { return n << by | n >> (64 - by); }
+    static inline uint64_t atp_folded(uint64_t one, uint64_t other) {
+        unsigned __int128 whole = (unsigned __int128) one * other;
+        return (uint64_t) whole ^ (uint64_t) (whole >> 64);
+    }
+    static inline uint64_t atp_mixed(const unsigned char *at, const unsigned char *secret) {
+        return atp_folded(atp_read64(at) ^ atp_read64(secret), atp_read64(at + 8) ^ atp_read64(secret + 8));
+    }
+    static inline uint64_t atp_spread(uint64_t n) {
+        n = (n ^ n >> 37) * 0x165667919E3779F9ULL;
+        return n ^ n >> 32;
+    }
+    static inline uint64_t atp_spread_few(uint64_t n) {
+        n = (n ^ n >> 33) * 0xC2B2AE3D27D4EB4FULL;
+        n = (n ^ n >> 29) * 0x165667B19E3779F9ULL;
+        return n ^ n >> 32;
+    }
+    static uint64_t atp_xxh3(const unsigned char *at, Py_ssize_t size) {
+        const unsigned char *secret = atp_secret;
+        uint64_t sum = (uint64_t) size * 0x9E3779B185EBCA87ULL;
+        Py_ssize_t step;
+        if (size == 0) return atp_spread_few(atp_read64(secret + 56) ^ atp_read64(secret + 64));
+        if (size < 4) {
+            uint32_t few = (uint32_t) at[0] << 16 | (uint32_t) at[size >> 1] << 24 | at[size - 1] | (uint32_t) size << 8;
+            return atp_spread_few((uint64_t) few ^ (uint64_t) (atp_read32(secret) ^ atp_read32(secret + 4)));
+        }
+        if (size < 9) {
+            uint64_t n = (uint64_t) atp_read32(at + size - 4) + ((uint64_t) atp_read32(at) << 32);
+            n ^= atp_read64(secret + 8) ^ atp_read64(secret + 16);
+            n = (n ^ atp_rotated(n, 49) ^ atp_rotated(n, 24)) * 0x9FB21C651E98DF25ULL;
+            n = (n ^ ((n >> 35) + (uint64_t) size)) * 0x9FB21C651E98DF25ULL;
+            return n ^ n >> 28;
+        }
+        if (size < 17) {
+            uint64_t one = atp_read64(at) ^ atp_read64(secret + 24) ^ atp_read64(secret + 32);
+            uint64_t other = atp_read64(at + size - 8) ^ atp_read64(secret + 40) ^ atp_read64(secret + 48);
+            return atp_spread((uint64_t) size + __builtin_bswap64(one) + other + atp_folded(one, other));
+        }
+        if (size < 129) {
+            for (step = (size - 1) / 32; step >= 0; step--) {
+                sum += atp_mixed(at + 16 * step, secret + 32 * step);
+                sum += atp_mixed(at + size - 16 * (step + 1), secret + 32 * step + 16);
+            }
+            return atp_spread(sum);
+        }
+        for (step = 0; step < 8; step++) sum += atp_mixed(at + 16 * step, secret + 16 * step);
+        sum = atp_spread(sum);
+        for (step = 8; step < size / 16; step++) sum += atp_mixed(at + 16 * step, secret + 16 * (step - 8) + 3);
+        return atp_spread(sum + atp_mixed(at + size - 16, secret + 119));
+    }
+    """
+    const Py_ssize_t HASHED_MAX
+    unsigned long long atp_xxh3(const unsigned char* at, Py_ssize_t size) noexcept
 
 
-cdef inline bytes joined(str one, str two, str three, str four):
-    if not (PyUnicode_IS_COMPACT_ASCII(one) and PyUnicode_IS_COMPACT_ASCII(two)
-            and PyUnicode_IS_COMPACT_ASCII(three) and PyUnicode_IS_COMPACT_ASCII(four)):
-        return f"{one}\x1f{two}\x1f{three}\x1f{four}".encode()
+cdef inline unsigned long long hashed(bytes content) except? 1:
+    if PyBytes_GET_SIZE(content) > HASHED_MAX:
+        from xxhash import xxh3_64_intdigest
+        return xxh3_64_intdigest(content)
+    return atp_xxh3(<const unsigned char*> PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+
+
+cdef inline unsigned long long hashed_names(str one, str two, str three, str four) except? 1:
+    cdef unsigned char[HASHED_MAX] buffer
     cdef Py_ssize_t a = PyUnicode_GET_LENGTH(one), b = PyUnicode_GET_LENGTH(two)
     cdef Py_ssize_t c = PyUnicode_GET_LENGTH(three), d = PyUnicode_GET_LENGTH(four)
-    cdef bytes whole = PyBytes_FromStringAndSize(NULL, a + b + c + d + 3)
-    cdef char* at = PyBytes_AS_STRING(whole)
+    cdef unsigned char* at = buffer
+    if not (PyUnicode_IS_COMPACT_ASCII(one) and PyUnicode_IS_COMPACT_ASCII(two) and PyUnicode_IS_COMPACT_ASCII(three)
+            and PyUnicode_IS_COMPACT_ASCII(four) and a + b + c + d + 3 <= HASHED_MAX):
+        return hashed(f"{one}\x1f{two}\x1f{three}\x1f{four}".encode())
     memcpy(at, PyUnicode_DATA(one), a)
     at[a] = 0x1f
     at += a + 1
@@ -42,7 +119,38 @@ cdef inline bytes joined(str one, str two, str three, str four):
     at[c] = 0x1f
     at += c + 1
     memcpy(at, PyUnicode_DATA(four), d)
-    return whole
+    return atp_xxh3(buffer, a + b + c + d + 3)
+
+
+cdef inline str interned(list known, bytes value, Py_ssize_t start, Py_ssize_t size):
+    cdef const char* data = PyBytes_AS_STRING(value) + start
+    cdef unsigned long long mark = size, word
+    cdef Py_ssize_t at = 0, slot
+    cdef str text
+    while at + 8 <= size:
+        memcpy(&word, data + at, 8)
+        mark = (mark ^ word) * <unsigned long long> 0x9E3779B97F4A7C15
+        mark ^= mark >> 32
+        at += 8
+    if at < size:
+        word = 0
+        memcpy(&word, data + at, size - at)
+        mark = (mark ^ word) * <unsigned long long> 0x9E3779B97F4A7C15
+    slot = <Py_ssize_t> (mark >> 32) & (PyList_GET_SIZE(known) - 1)
+    text = <str> PyList_GET_ITEM(known, slot)
+    if PyUnicode_GET_LENGTH(text) == size and memcmp(PyUnicode_DATA(text), data, size) == 0:
+        return text
+    text = intern(<str> PyUnicode_DecodeASCII(data, size, NULL))
+    known[slot] = text
+    return text
+
+
+cdef inline int append_pair(c_array numbers, long long one, long long other) except -1:
+    cdef Py_ssize_t size = len(numbers)
+    resize_smart(numbers, size + 2)
+    numbers.data.as_longlongs[size] = one
+    numbers.data.as_longlongs[size + 1] = other
+    return 0
 
 
 # MessagePack: each of these writes one value and gives where the next one goes.
@@ -295,6 +403,24 @@ cdef inline bytes _packed_long_text(str text):
     cdef unsigned char[8] buffer
     cdef bytes raw = text.encode()
     return PyBytes_FromStringAndSize(<char*> buffer, put_text_size(buffer, PyBytes_GET_SIZE(raw)) - buffer) + raw
+
+
+cdef inline bytes packed_key(str kind, str one, str other):
+    cdef unsigned char[BUFFER] buffer
+    cdef Py_ssize_t a = PyUnicode_GET_LENGTH(kind), b = PyUnicode_GET_LENGTH(one), c = PyUnicode_GET_LENGTH(other)
+    cdef unsigned char* at = buffer
+    if not (PyUnicode_IS_COMPACT_ASCII(kind) and PyUnicode_IS_COMPACT_ASCII(one) and PyUnicode_IS_COMPACT_ASCII(other)
+            and a + b + c < BUFFER - 16):
+        return packed_text(f"{kind}\x1f{one}\x1f{other}")
+    at = put_text_size(at, a + b + c + 2)
+    memcpy(at, PyUnicode_DATA(kind), a)
+    at += a + 1
+    at[-1] = 0x1f
+    memcpy(at, PyUnicode_DATA(one), b)
+    at += b + 1
+    at[-1] = 0x1f
+    memcpy(at, PyUnicode_DATA(other), c)
+    return PyBytes_FromStringAndSize(<char*> buffer, at + c - buffer)
 
 
 cdef inline bytes packed_map_size(Py_ssize_t count):

@@ -7,12 +7,26 @@ This module itself is never compiled.
 from __future__ import annotations
 
 from array import array
+from sys import intern
+from zlib import crc32
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from schemas.state import Cell, Handling, Line, Place
 
 _encode = msgspec.msgpack.Encoder().encode
+
+
+def interned(known: list[str], value: bytes, start: int, size: int) -> str:
+    """Give a part of `value`, which is ASCII, as a text: the object that `known`, of 2^n texts, gave last time, if it
+    still has it, else the one that `sys.intern` gives.
+    """
+    text = value[start : start + size].decode("ascii")
+    slot = crc32(value[start : start + size]) & len(known) - 1
+    if known[slot] != text:
+        known[slot] = intern(text)
+    return known[slot]
 
 
 def append_pair(numbers: array[int], one: int, other: int) -> None:
@@ -24,6 +38,16 @@ def append_pair(numbers: array[int], one: int, other: int) -> None:
 def joined(one: str, two: str, three: str, four: str) -> bytes:
     """Give four ASCII texts as one, with the unit separator between them."""
     return f"{one}\x1f{two}\x1f{three}\x1f{four}".encode()
+
+
+def hashed(content: bytes) -> int:
+    """Give 64 bits of XXH3."""
+    return xxh3_64_intdigest(content)
+
+
+def hashed_names(one: str, two: str, three: str, four: str) -> int:
+    """Give 64 bits of XXH3 of four ASCII texts as `joined` gives them."""
+    return xxh3_64_intdigest(joined(one, two, three, four))
 
 
 def packed_line(
@@ -122,6 +146,11 @@ def _number_of(text: str) -> int:
 def packed_text(text: str) -> bytes:
     """Give a text as MessagePack."""
     return _encode(text)
+
+
+def packed_key(kind: str, one: str, other: str) -> bytes:
+    """Give three texts, with the unit separator between them, as one in MessagePack."""
+    return _encode(f"{kind}\x1f{one}\x1f{other}")
 
 
 def packed_map_size(count: int) -> bytes:

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xxhash import xxh3_64_intdigest
 
 from operators import ids, ledger
 from operators.rules import native
-from operators.scan import Event, Scanner
+from operators.scan import CODES_KEPT, Event, Scanner
 from operators.shard import content_of, digest_of
 from schemas.codes import parse_time
 from schemas.state import Cell, Item, Line, LineAt, Place
@@ -163,6 +164,48 @@ def test_an_item_is_written_as_messagepack_has_it(
 def test_a_fingerprint_is_of_the_same_bytes_in_both_forms(source: str, event_id: str, line_id: str, item: str) -> None:
     expected = ids.content_fingerprint(native.joined(source, event_id, line_id, item)) & ids.MASK_60
     assert ids.unit_fingerprint(source, event_id, line_id, item) == expected
+
+
+@given(st.binary(max_size=300))
+def test_a_hash_is_the_librarys_whatever_the_length(content: bytes) -> None:
+    assert ids.content_fingerprint(content) == xxh3_64_intdigest(content) == native.hashed(content)
+
+
+@pytest.mark.parametrize("size", range(301))
+def test_a_hash_is_the_librarys_at_each_length(size: int) -> None:
+    content = bytes(at * 7 + size & 255 for at in range(size))
+    assert ids.content_fingerprint(content) == xxh3_64_intdigest(content)
+
+
+@pytest.mark.parametrize("size", [1, 100, 127, 128])
+def test_a_fingerprint_of_long_names_is_the_librarys(size: int) -> None:
+    names = ("s" * min(size, 64), "e" * size, "l" * size, "i" * min(size, 64))
+    assert ids.unit_fingerprint(*names) == xxh3_64_intdigest("\x1f".join(names).encode()) & ids.MASK_60
+
+
+@given(st.lists(CODES, min_size=1, max_size=30))
+def test_a_code_that_is_said_again_is_the_same_text_and_never_another(names: list[str]) -> None:
+    scanner = Scanner()
+    for code in [f"A{name}"[:64] for name in names]:
+        one, two = (scanner.read(message(location=code, source=code, uom=code)) for _ in range(2))
+        assert one is not None and two is not None
+        assert one.location == one.source == one.uom == two.location == code
+        assert one.location is two.location is one.source
+
+
+def test_more_codes_than_are_kept_are_told_apart() -> None:
+    scanner = Scanner()
+    for number in range(3 * CODES_KEPT):
+        event = scanner.read(message(location=f"DC{number}", lot=f"DC{number}"))
+        assert event is not None and (event.location, event.lot) == (f"DC{number}", f"DC{number}")
+
+
+@given(st.sampled_from("clt"), TEXTS, TEXTS)
+def test_a_records_key_is_written_as_messagepack_has_it(kind: str, one: str, other: str) -> None:
+    item = Item("SHOVEL")
+    item.dirty = {(kind, one, other)}
+    assert next(iter(records(item))) == ledger.SEPARATOR.join((kind, one, other))
+    assert msgspec.msgpack.decode(native.packed_key(kind, one, other)) == ledger.SEPARATOR.join((kind, one, other))
 
 
 @given(st.integers(0, 4_102_444_799_999_999), st.integers(0, 6))

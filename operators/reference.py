@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import fields, replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -42,6 +43,7 @@ _reconciliation = msgspec.msgpack.Decoder(dict[str, ReconciliationFacts], dec_ho
 #: bytes that it always was, so that an upgrade writes no item's facts anew and no topology has another version.
 LATER = {"rounding": "refuse", "unit_value": None, "listing": "all", "min_days_left": 0}
 NAMES = {kind: [field.name for field in fields(kind)] for kind in (ItemFacts, OverrideFacts, ChannelFacts)}
+LATER_OF = {kind: [name for name in names if name in LATER] for kind, names in NAMES.items()}
 #: Stored beside `listed` where the record has `listed: true` in it. `listed` alone is true also where it was not
 #: given: it was before channels could ask for it, and stays so.
 LISTED_GIVEN = "listed_given"
@@ -87,8 +89,8 @@ def _stored(facts: ItemFacts | OverrideFacts | ChannelFacts) -> dict[str, Any]:
         said["listed"] = facts.listed is not False
         if facts.listed:
             said[LISTED_GIVEN] = True
-    for name, default in LATER.items():
-        if name in said and said[name] == default:
+    for name in LATER_OF[type(facts)]:
+        if said[name] == LATER[name]:
             del said[name]
     return said
 
@@ -330,21 +332,20 @@ def _parsed(kind: str, origin: Origin) -> Record:
     return parse_reference(kind, origin.key, origin.value)
 
 
-def _fraction(value: object) -> Fraction | None:
-    return None if value is None else Fraction(str(value))
+def _fraction(value: Decimal | Fraction | None) -> Fraction | None:
+    return None if value is None else Fraction(value)
 
 
 def item_facts_of(record: Item) -> ItemFacts:
     """The record in the item's own units, exact (the schema refused what is not)."""
     factor = 10**record.scale
-    threshold = _fraction(record.low_stock_threshold)
+    threshold = record.low_stock_threshold
     return ItemFacts(
         base_uom=record.base_uom,
         scale=record.scale,
-        conversions=tuple(sorted((uom, Fraction(str(worth))) for uom, worth in record.conversions.items())),
-        safety_stock=tuple(
-            sorted((code, int(Fraction(str(quantity)) * factor)) for code, quantity in record.safety_stock.items())
-        ),
+        conversions=tuple(sorted([(uom, Fraction(worth)) for uom, worth in record.conversions.items()])),
+        # At most 22 digits: a Decimal has 28.
+        safety_stock=tuple(sorted([(code, int(quantity * factor)) for code, quantity in record.safety_stock.items()])),
         low_stock_threshold=None if threshold is None else int(threshold * factor),
         rounding=record.rounding,
         unit_value=_fraction(record.unit_value),
@@ -361,7 +362,7 @@ def override_facts_of(record: ChannelItem) -> OverrideFacts:
         minimum=_fraction(record.minimum),
         low_stock_threshold=_fraction(record.low_stock_threshold),
         protected_quantity=_fraction(record.protected_quantity),
-        safety_stock=(None if stock is None else tuple(sorted((code, Fraction(str(q))) for code, q in stock.items()))),
+        safety_stock=(None if stock is None else tuple(sorted([(code, Fraction(q)) for code, q in stock.items()]))),
         listed=record.listed if "listed" in record.model_fields_set else None,
     )
 
@@ -369,12 +370,12 @@ def override_facts_of(record: ChannelItem) -> OverrideFacts:
 def reconciliation_facts_of(record: Reconciliation) -> ReconciliationFacts:
     """The record's values, exact; what is only reported is left out."""
     return ReconciliationFacts(
-        tolerance=Fraction(str(record.tolerance)),
-        tolerance_percent=Fraction(str(record.tolerance_percent)),
+        tolerance=Fraction(record.tolerance),
+        tolerance_percent=Fraction(record.tolerance_percent),
         actions=tuple(sorted((measure, action) for measure, action in record.actions.items() if action != REPORT)),
         locations=None if record.locations is None else tuple(record.locations),
-        max_rows_in_variance_percent=Fraction(str(record.max_rows_in_variance_percent)),
-        min_rows_percent_of_last=Fraction(str(record.min_rows_percent_of_last)),
+        max_rows_in_variance_percent=Fraction(record.max_rows_in_variance_percent),
+        min_rows_percent_of_last=Fraction(record.min_rows_percent_of_last),
     )
 
 

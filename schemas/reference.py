@@ -58,6 +58,8 @@ class ReferenceError(ValueError):
 
 
 def _parse_quantity(value: object) -> Decimal:
+    if type(value) is int and 0 <= value < QUANTITY_LIMIT:
+        return Decimal(value)
     number = parse_decimal(value)
     if not 0 <= number < QUANTITY_LIMIT:
         raise mismatch(f"a quantity of 0 or more, below {QUANTITY_LIMIT}", value)
@@ -216,6 +218,10 @@ SafetyStock = Annotated[
 ]
 
 
+#: An empty map: made anew by a function, for pydantic copies a default deeply, which takes longer than all the rest.
+NONE: Final[Any] = Field(default_factory=dict, json_schema_extra={"default": {}})
+
+
 class Item(Shape):
     """inventory.items: how an item is measured, and what of it is never promised. Quantities in base UoM."""
 
@@ -223,11 +229,11 @@ class Item(Shape):
     base_uom: Code = "each"
     scale: Annotated[int, _integer_of(0, SCALE_MAX), _integer_schema(0, SCALE_MAX)] = 0
     #: unit of measure -> how many base units it is
-    conversions: Conversions = Field(default={})
+    conversions: Conversions = NONE
     #: what becomes of a quantity that is not exact in the item's scale
     rounding: Rounding = "refuse"
     #: location, or "*" for each that is not named -> quantity
-    safety_stock: SafetyStock = Field(default={})
+    safety_stock: SafetyStock = NONE
     low_stock_threshold: Quantity | None = None
     #: money a base unit, for reports alone
     unit_value: UnitValue | None = None
@@ -235,7 +241,7 @@ class Item(Shape):
     @model_validator(mode="after")
     def _is_exact(self) -> Item:
         for code, quantity in self.safety_stock.items():
-            self._check_exact(f"safety_stock, at {show(code)}", quantity)
+            self._check_exact("safety_stock", quantity, code)
         if self.low_stock_threshold is not None:
             self._check_exact("low_stock_threshold", self.low_stock_threshold)
         worth = self.conversions.get(self.base_uom, Decimal(1))
@@ -244,12 +250,15 @@ class Item(Shape):
             raise mismatch_of("conversions", f"1 or nothing for the base unit of measure {self.base_uom}", got)
         return self
 
-    def _check_exact(self, name: str, quantity: Decimal) -> None:
+    def _check_exact(self, name: str, quantity: Decimal, code: str = "") -> None:
         scaled = quantity * 10**self.scale
+        if scaled == int(scaled) and scaled < QUANTITY_LIMIT:
+            return
+        if code:
+            name = f"{name}, at {show(code)}"
         if scaled != int(scaled):
             raise mismatch_of(name, f"a quantity of at most {self.scale} decimals (the item's scale)", quantity)
-        if scaled >= QUANTITY_LIMIT:
-            raise mismatch_of(name, f"less than {QUANTITY_LIMIT} after scaling by 10^{self.scale}", quantity)
+        raise mismatch_of(name, f"less than {QUANTITY_LIMIT} after scaling by 10^{self.scale}", quantity)
 
 
 class Location(Shape):

@@ -3,11 +3,11 @@
 
 from cpython.array cimport array as c_array, resize_smart
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdlib cimport free, malloc
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeASCII
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
-from cpython.unicode cimport PyUnicode_DecodeASCII
 from schemas.ascii cimport put_ascii, put_decimal, put_literal
 from schemas.state cimport Cancellations, Cell, Line, LineAt, Place
 
@@ -15,7 +15,6 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
     char* PyUnicode_DATA(object text)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    object PyUnicode_DecodeASCII(const char* text, Py_ssize_t size, const char* errors)
 
 
 # XXH3 of 64 bits, seed 0, of at most HASHED_MAX bytes, as https://github.com/Cyan4973/xxHash/blob/v0.8.2/doc/xxhash_spec.md
@@ -140,7 +139,7 @@ cdef inline str interned(list known, bytes value, Py_ssize_t start, Py_ssize_t s
     text = <str> PyList_GET_ITEM(known, slot)
     if PyUnicode_GET_LENGTH(text) == size and memcmp(PyUnicode_DATA(text), data, size) == 0:
         return text
-    text = intern(<str> PyUnicode_DecodeASCII(data, size, NULL))
+    text = intern(<str> PyUnicode_DecodeASCII(<char*> data, size, NULL))
     known[slot] = text
     return text
 

@@ -56,7 +56,7 @@ cdef inline char* put_decimal(char* at, long long number) noexcept:
     return at + NUMBER_MAX - first
 
 
-cdef inline char* put_padded(char* at, int number, int width) noexcept:
+cdef inline char* put_padded(char* at, unsigned int number, int width) noexcept:
     cdef int place
     for place in range(width - 1, -1, -1):
         at[place] = 48 + number % 10
@@ -64,15 +64,15 @@ cdef inline char* put_padded(char* at, int number, int width) noexcept:
     return at + width
 
 
-cdef inline char* put_date(char* at, long long day) noexcept:
+cdef inline char* put_date(char* at, unsigned long long day) noexcept:
     """The civil date of a day since 1970: years begin in March here, in eras of 400 (after H. Hinnant)."""
-    cdef long long shifted = day + 719468
-    cdef long long era = shifted // 146097
-    cdef int of_era = <int> (shifted - era * 146097)
-    cdef int year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
-    cdef int of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
-    cdef int month = (5 * of_year + 2) // 153
-    cdef int year = <int> (year_of_era + era * 400)
+    cdef unsigned long long shifted = day + 719468
+    cdef unsigned long long era = shifted // 146097
+    cdef unsigned int of_era = <unsigned int> (shifted - era * 146097)
+    cdef unsigned int year_of_era = (of_era - of_era // 1460 + of_era // 36524 - of_era // 146096) // 365
+    cdef unsigned int of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    cdef unsigned int month = (5 * of_year + 2) // 153
+    cdef unsigned int year = <unsigned int> (year_of_era + era * 400)
     at = put_padded(at, year + (1 if month > 9 else 0), 4)
     at[0] = b"-"
     at = put_padded(at + 1, month + 3 if month < 10 else month - 9, 2)
@@ -82,9 +82,9 @@ cdef inline char* put_date(char* at, long long day) noexcept:
 
 cdef inline char* put_time(char* at, long long moment) noexcept:
     """UTC microseconds, not before 1970."""
-    cdef long long seconds = moment // 1000000
-    cdef long long day = seconds // 86400
-    cdef int of_day = <int> (seconds - day * 86400)
+    cdef unsigned long long seconds = <unsigned long long> moment // 1000000
+    cdef unsigned long long day = seconds // 86400
+    cdef unsigned int of_day = <unsigned int> (seconds - day * 86400)
     at = put_date(at, day)
     at[0] = b"T"
     at = put_padded(at + 1, of_day // 3600, 2)
@@ -93,7 +93,7 @@ cdef inline char* put_time(char* at, long long moment) noexcept:
     at[0] = b":"
     at = put_padded(at + 1, of_day % 60, 2)
     at[0] = b"."
-    at = put_padded(at + 1, <int> (moment - seconds * 1000000), 6)
+    at = put_padded(at + 1, <unsigned int> (<unsigned long long> moment - seconds * 1000000), 6)
     at[0] = b"Z"
     return at + 1
 

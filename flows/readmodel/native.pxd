@@ -2,7 +2,7 @@
 
 from libc.errno cimport EINTR, errno
 from libc.stdlib cimport free
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals, PyErr_SetFromErrno
@@ -53,15 +53,21 @@ cdef inline tuple slice_of(updates, bytes promises, bytes figures, bytes claims,
     cdef Grown keys = Grown(NULL, 0, 0), words = Grown(NULL, 0, 0)
     cdef Py_ssize_t key_count = 0, count = 0
     cdef ItemUpdate update
+    # What all of a slice say alike: its version, and behind it when it was published.
+    cdef char[META] meta
+    cdef Py_ssize_t ours_size = put_number_word(put_literal(meta, b"$8\r\n_version\r\n"), version) - meta
+    cdef Py_ssize_t meta_size = (
+        put_number_word(put_literal(meta + ours_size, b"$13\r\n_published_at\r\n"), published_ms) - meta
+    )
     try:
         for update in updates:
             if update.channels or update.day0 >= 0 or update.is_gone or update.is_first:
                 add_key(&keys, promises, update.item)
-                count += add_promises(&words, update, version, published_ms)
+                count += add_promises(&words, update, meta, meta_size)
                 key_count += 1
             if update.fields:
                 add_key(&keys, figures, update.item)
-                count += add_figures(&words, update, version)
+                count += add_figures(&words, update, meta, ours_size)
                 key_count += 1
             if update.claims is not None and (update.claims or update.has_all_claims):
                 add_key(&keys, claims, update.item)
@@ -117,7 +123,7 @@ cdef inline char* put_days(char* at, tuple days) except NULL:
     return put_literal(at + size, b"\r\n")
 
 
-cdef inline Py_ssize_t add_promises(Grown* words, ItemUpdate update, long long version, long long published_ms) except -1:
+cdef inline Py_ssize_t add_promises(Grown* words, ItemUpdate update, const char* meta, Py_ssize_t meta_size) except -1:
     cdef list channels = update.channels
     cdef ChannelUpdate change
     cdef Py_ssize_t values = 0, gone = 0, bound = META
@@ -147,9 +153,8 @@ cdef inline Py_ssize_t add_promises(Grown* words, ItemUpdate update, long long v
                 at = put_number_word(put_word(at, change.channel), change.atp)
                 if change.by_day is not None:
                     at = put_days(put_days_name(at, change.channel), change.by_day)
-        at = put_number_word(put_literal(at, b"$8\r\n_version\r\n"), version)
-        at = put_number_word(put_literal(at, b"$13\r\n_published_at\r\n"), published_ms)
-        at = put_since(at, update.as_of)
+        memcpy(at, meta, meta_size)
+        at = put_since(at + meta_size, update.as_of)
         if update.day0 >= 0:
             at = put_literal(put_date(put_literal(at, b"$5\r\n_day0\r\n$10\r\n"), update.day0), b"\r\n")
         if update.scale:
@@ -171,7 +176,7 @@ cdef inline Py_ssize_t add_promises(Grown* words, ItemUpdate update, long long v
     return 2 + 2 * values + gone
 
 
-cdef inline Py_ssize_t add_figures(Grown* words, ItemUpdate update, long long version) except -1:
+cdef inline Py_ssize_t add_figures(Grown* words, ItemUpdate update, const char* meta, Py_ssize_t ours_size) except -1:
     cdef dict fields = update.fields
     cdef str field
     cdef object quantity
@@ -194,8 +199,8 @@ cdef inline Py_ssize_t add_figures(Grown* words, ItemUpdate update, long long ve
         for field, quantity in fields.items():
             if quantity is not None and (not is_whole or quantity != 0):
                 at = put_number_word(put_word(at, field), quantity)
-        at = put_number_word(put_literal(at, b"$8\r\n_version\r\n"), version)
-        at = put_since(at, update.as_of)
+        memcpy(at, meta, ours_size)
+        at = put_since(at + ours_size, update.as_of)
     at = put_number_word(at, gone)
     if gone:
         for field, quantity in fields.items():

@@ -37,7 +37,7 @@ ENV_PREFIX: Final = "ATP_"
 OTHER_NAMES: Final = frozenset({"ATP_CONFIG"})
 OTHER_PREFIXES: Final = ("ATP_TEST_", "ATP_DEMO_", "ATP_BENCH_")
 #: Tables whose names are not ours.
-_TABLES = ("kafka.options", "kafka.option_files")
+_TABLES = ("kafka.options", "kafka.option_files", "state.remote_options")
 
 
 def load_settings(config: Path | None = None, overrides: Mapping[str, object] | None = None) -> Settings:

@@ -21,7 +21,6 @@ from schemas.setting_section import Section as _Section
 from schemas.setting_values import (
     DAY,
     FILE,
-    FOLDER,
     KEY_PREFIX,
     NAME,
     OPTION_FILES,
@@ -43,6 +42,7 @@ from schemas.setting_values import (
     whole,
 )
 from schemas.source_settings import SETTLE, SourceSettings
+from schemas.state_settings import StateSettings
 from schemas.trail_settings import TrailSettings
 from schemas.variances import OWN_SOURCE
 
@@ -110,17 +110,6 @@ class RedisSettings(_Section):
         if (self.username or self.password or self.password_file) and "@" in self.url:
             raise ValueError("expected username and password in url or apart from it, got both: take them out of url")
         return self
-
-
-class StateSettings(_Section):
-    """Where state is kept, and how often it is made safe."""
-
-    dir: Annotated[Path, FOLDER] = Path("state")
-    """A folder on a local disk; one engine at a time."""
-    epoch_interval: Annotated[int, duration("10ms", "60s", "1s")] = SECOND
-    """How often state is made safe: after a crash as much is computed again."""
-    recovery_partitions: Annotated[int, whole(1, 64)] = 1
-    """Files over which the recovery store is spread; fixed for the life of `state.dir`."""
 
 
 class MetricsSettings(_Section):
@@ -330,6 +319,7 @@ class Settings(BaseSettings):
         said = self.shown()
         said["kafka"]["options"] = self.kafka.options
         said["redis"]["url"] = self.redis.url
+        said["state"]["remote_options"] = self.state.remote_options
         if self.redis.password is not None:
             said["redis"]["password"] = self.redis.password
         for name, source in self.sources.items():

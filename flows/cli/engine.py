@@ -26,13 +26,20 @@ def run(
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Begin anew although the state of an earlier run is not here.")
     ] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="Wait while another engine runs; take over when it is not heard of.")
+    ] = False,
 ) -> None:
     """Run the engine until SIGTERM or Ctrl-C."""
+    if standby and (until_caught_up or from_scratch):
+        raise typer.BadParameter("--standby goes with neither --until-caught-up nor --from-scratch: leave one out")
     with reporting():
         loaded = load(config, kafka, redis, state_dir, settings, workers)
         from flows.processes import supervisor
 
-        code = supervisor.run(loaded, until_caught_up=until_caught_up, wait=wait, from_scratch=from_scratch)
+        code = supervisor.run(
+            loaded, until_caught_up=until_caught_up, wait=wait, from_scratch=from_scratch, standby=standby
+        )
         raise typer.Exit(code)
 
 

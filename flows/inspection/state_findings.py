@@ -13,11 +13,13 @@ from flows.readmodel.port import StoreError
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import earlier_run
 from flows.recovery.start import refusal
+from flows.remote.objects import RemoteProblem, open_objects
+from flows.remote.taking_up import copies_in
 from flows.settings import redis_address
 from flows.storage.folder import FACTS, RESTORE, Facts, StateRefused, read_facts
 from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
 from operators.ledger import FORMAT, FORMATS
-from schemas.settings import Settings
+from schemas.settings import Settings, SettingsError
 
 
 def state_findings(settings: Settings, kafka_answers: bool) -> Iterator[Finding]:
@@ -50,6 +52,7 @@ def state_findings(settings: Settings, kafka_answers: bool) -> Iterator[Finding]
         yield Finding("state", False, str(error), RESTORE)
         return
     yield from _kept(settings, facts, epoch)
+    yield from _copies(settings, epoch)
     if epoch is None and kafka_answers and (facts is None or facts.scratch is None):
         yield from _earlier_run(settings, facts is not None and facts.is_first)
     if facts is not None and facts.inputs is not None and kafka_answers:
@@ -86,6 +89,20 @@ def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterato
         yield Finding(
             "from scratch", True, f"begun; {len(facts.scratch.left)} of {facts.shards} shards have not said everything"
         )
+
+
+def _copies(settings: Settings, epoch: int | None) -> Iterator[Finding]:
+    """Is there a copy elsewhere, where there should be one?"""
+    if settings.state.remote is None:
+        return
+    try:
+        copies = copies_in(open_objects(settings))
+    except (RemoteProblem, SettingsError) as error:
+        seen, _, remedy = str(error).partition(": ")[2].rpartition(": ")
+        yield Finding("copies of the state", epoch is not None, seen, remedy, is_warning=epoch is not None)
+        return
+    newest = f"the newest of run {copies[0].token}, epoch {copies[0].epoch}" if copies else "none yet"
+    yield Finding("copies of the state", True, f"{settings.state.remote} answers: {newest}")
 
 
 def _earlier_run(settings: Settings, is_first: bool) -> Iterator[Finding]:

@@ -259,6 +259,14 @@ GROUPS: Final = (
             _of_engine(
                 "atp_state_kept", GAUGE, "", "1 where this start went on with kept state, 0 where it began anew."
             ),
+            _of_engine(
+                "atp_remote_copied_timestamp_seconds",
+                GAUGE,
+                "",
+                "When the newest copy of the state in state.remote was taken; absent before the first.",
+            ),
+            _of_engine("atp_remote_sent_bytes", COUNTER, "", "Bytes of state sent to state.remote."),
+            _of_engine("atp_remote_failures", COUNTER, "", "Copies of the state to state.remote that failed."),
             _of_worker(
                 "atp_from_scratch_shards",
                 GAUGE,

@@ -45,6 +45,22 @@ class ReportSource(Protocol):
         """Let go of it."""
 
 
+class RemoteWitness(Protocol):
+    """What is asked of the copies of the state: `RemoteCopies` in flows/remote/copying.py."""
+
+    @property
+    def copied_at(self) -> float | None:
+        """When the newest was taken, seconds since 1970; None: none was yet."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes sent so far."""
+
+    @property
+    def failures(self) -> int:
+        """Copies that failed so far."""
+
+
 class Member(NamedTuple):
     """One worker process."""
 
@@ -73,6 +89,7 @@ class Monitor:
         #: input topics that were deleted, or made again
         self._lost: Mapping[str, str] = {}
         self._is_kept = False
+        self._copies: RemoteWitness | None = None
         self._lag = LagWatch(settings)
         self._variances = VarianceWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
@@ -114,6 +131,10 @@ class Monitor:
     def loses(self, topics: Mapping[str, str]) -> None:
         """These topics are not what they were when the run began; what became of each."""
         self._lost = topics
+
+    def copies(self, copies: RemoteWitness) -> None:
+        """The state is copied to elsewhere, which is asked of this."""
+        self._copies = copies
 
     def confirms(self, topics: Collection[str], moment: float) -> None:
         """These are what they were, as was asked at `moment` (wall clock, seconds)."""
@@ -213,6 +234,11 @@ class Monitor:
         yield "atp_memory_limit_bytes", {}, share_of(self._settings)
         yield "atp_state_bytes", {}, self._state_bytes()
         yield "atp_state_kept", {}, float(self._is_kept)
+        if self._copies is not None:
+            if self._copies.copied_at is not None:
+                yield "atp_remote_copied_timestamp_seconds", {}, self._copies.copied_at
+            yield "atp_remote_sent_bytes", {}, self._copies.sent_bytes
+            yield "atp_remote_failures", {}, self._copies.failures
         versions = {
             "version": version("atp-engine"),
             "bytewax_version": version("bytewax"),

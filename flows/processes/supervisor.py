@@ -29,10 +29,14 @@ from flows.processes.errand import Errand
 from flows.processes.noise import keep_small, noise_file
 from flows.processes.preparation import Preparation, StartError
 from flows.processes.recruit import Recruit
+from flows.processes.standby import Standby
 from flows.processes.worker import CUT_SHORT, FENCED, GOES_ON, INCURABLE
 from flows.readmodel.port import Fenced, StoreError
 from flows.readmodel.store import Store
 from flows.recovery.accepting import accept_now, take_request
+from flows.remote.beginning import begin_with_newest, refuse_from_scratch
+from flows.remote.copying import RemoteCopies
+from flows.remote.objects import RemoteProblem
 from flows.runtime.stop_signals import StopSignals
 from flows.settings import redis_address
 from flows.storage.folder import UMASK, Busy, StateFolder
@@ -65,11 +69,13 @@ def run(
     wait: bool = False,
     worker: Sequence[str] = WORKER,
     from_scratch: bool = False,
+    standby: bool = False,
 ) -> int:
     """Run until SIGTERM or SIGINT, or until caught up; returns the exit code.
 
     `wait`: keep trying while Kafka or Redis is not there, instead of ending with a sentence. `worker`: the command of a
-    worker process. `from_scratch`: begin without the state of the run that Redis or Kafka knows.
+    worker process. `from_scratch`: begin without the state of the run that Redis or Kafka knows. `standby`: run only
+    while no other engine does, and wait until then.
     """
     configure(settings)
     shared_umask = os.umask(UMASK)
@@ -78,26 +84,34 @@ def run(
     signals = StopSignals()
     monitor = Monitor(settings)
     endpoint = Endpoint(settings, monitor)
-    again = KnownReplay(settings)
     alive = Alive(settings, monitor)
     code = FAILED
     try:
         diary.starts(until_caught_up, "")
+        if from_scratch:
+            refuse_from_scratch(settings)
         folder.open(from_scratch)
         diary.starts(until_caught_up, folder.found())
         endpoint.start()
-        if settings.dead_letters.replay_known and not until_caught_up:
-            again.start()
-        code = _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker, diary).run()
+        waiting = Standby(settings, folder, signals, monitor) if standby else None
+        while waiting is None or waiting.wait():
+            one = _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker, diary)
+            with closing(KnownReplay(settings)) as again:
+                if settings.dead_letters.replay_known and not until_caught_up:
+                    again.start()
+                code = one.run()
+            if waiting is None or not one.is_followed:
+                break
+        else:
+            code = 0
     except SettingsError as error:
         code = MISUSED
         diary.refuses(error)
-    except (StartError, Busy) as error:
+    except (StartError, Busy, RemoteProblem) as error:
         diary.refuses(error)
     except Exception as error:
         diary.breaks(error)
     finally:
-        again.close()
         endpoint.close()
         alive.close()
         monitor.close()
@@ -137,17 +151,39 @@ class _Supervisor:
         self._is_anew = False
         self._topics = TopicWatch(settings, monitor.loses, monitor.confirms)
         self._preparation = Preparation(settings, folder, monitor, self._topics, until_caught_up)
+        self._copies = RemoteCopies(settings) if settings.state.remote is not None else None
+        #: a newer run has taken over from this one
+        self.is_followed = False
         #: when it is next looked whether the first epoch has ended; None: it has
         self._first_epoch_at: float | None = None
 
     def run(self) -> int:
         """Run clusters one after another until one ends well; gives the exit code."""
         try:
+            if not self._begin():
+                return self._end()
             return self._run()
         finally:
             self._topics.close()
             for recruit in self._recruits:
                 recruit.dismiss()
+            if self._copies is not None:
+                self._copies.close(is_over=not self.is_followed)
+
+    def _begin(self) -> bool:
+        """Take up the newest state, wherever it is; False where the end was asked for before that was possible."""
+        while not self._asked.is_set():
+            try:
+                begin_with_newest(self._settings, self._folder)
+                return True
+            except RemoteProblem as error:
+                if not self._wait:
+                    raise
+                self._diary.begins()
+                self._monitor.waits(str(error))
+                log.warning(f"{error}; trying again", kind="start", next="it starts as soon as that is there")
+                self._asked.wait(WAIT_PAUSE_S)
+        return False
 
     def _run(self) -> int:
         deaths, has_run = 0, False
@@ -171,6 +207,9 @@ class _Supervisor:
                 self._is_anew = False  # it starts anew in any case
                 continue
             self._diary.begins()
+            if self._copies is not None:
+                self._monitor.copies(self._copies)
+                self._copies.start()
             started, has_run = time.monotonic(), True
             codes = self._cluster(errands)
             self._look_at_first_epoch(is_over=True)
@@ -229,6 +268,7 @@ class _Supervisor:
 
     def _taken_over(self) -> int:
         """Say that a newer run holds the token, here and to that run; gives the exit code."""
+        self.is_followed = True
         # What is turned away is counted where the newer run's operator looks, and these workers may have had nothing
         # to write.
         token = self._preparation.token

@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
@@ -32,7 +32,7 @@ LOCK_WAIT_S = 10.0
 FACTS = "engine.json"
 SEGMENTS = "segments"
 #: What an engine makes in it.
-OURS = (f"{FACTS}*", "lock", f"{RECOVERY}*", SEGMENTS, "translator", "unusable-*", "worker-*")
+OURS = f"{FACTS}* incoming lock older-* {RECOVERY}* remote-cut {SEGMENTS} translator unusable-* worker-*".split()
 #: For the engine's user alone.
 FOLDER_MODE, FILE_MODE, UMASK = 0o700, 0o600, 0o077
 #: The two ways on from state that cannot be used.
@@ -247,15 +247,16 @@ class StateFolder:
         left = [name for name in (RECOVERY, SEGMENTS) if (self.path / name).exists()]
         if not is_usable:
             left.append(FACTS)
-        self._put_aside(left)
+        self.put_aside(left)
         token = facts.token if facts is not None else 0
         scratch = Scratch(0, list(range(self._settings.shards)))
         write_facts(self.path / FACTS, Facts(FORMAT, self._settings.shards, token, is_first=True, scratch=scratch))
 
-    def _put_aside(self, names: list[str]) -> None:
+    def put_aside(self, names: Iterable[str], of: str = "unusable") -> None:
+        """Keep what is there of these under another name; whoever is sure may delete it."""
         there = [name for name in names if (self.path / name).is_file() or _has_files(self.path / name)]
         if there:
-            aside = self.path / f"unusable-{time.time_ns() // 1_000_000}"
+            aside = self.path / f"{of}-{time.time_ns() // 1_000_000}"
             aside.mkdir(mode=FOLDER_MODE)
             for name in there:
                 (self.path / name).rename(aside / name)
@@ -316,8 +317,7 @@ class StateFolder:
         """
         with changing(self.path):
             facts = self.facts()
-            facts.token = token
-            facts.format = FORMAT  # what is written from now on, an older engine does not read
+            facts.token, facts.format = token, FORMAT  # what is written from now on, an older engine does not read
             if inputs is not None:
                 facts.inputs = inputs
             if facts.scratch is not None and self.epoch is None:  # nothing of an earlier try is kept

@@ -185,3 +185,10 @@ def merge_layers(layers: Iterable[bytes], ids_floor: int, is_oldest: bool) -> by
 
 def _without_gone(records: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     return {key: raw for key, raw in records.items() if bytes(raw) != NIL}
+
+
+def named_in(snapshot: bytes) -> tuple[int, list[Segment], list[Kept]]:
+    """Give a shard's number and what its snapshot (`Shard.snapshot`) names: sealed files, and places in layer files."""
+    _, _, shard, _, _, _, _, sealed, unsealed, *_ = msgspec.msgpack.decode(snapshot)
+    kept = [(name, offset, size, checksum) for name, offset, size, checksum in unsealed]
+    return shard, [(name, size, checksum) for name, size, checksum in sealed], kept

@@ -66,6 +66,8 @@ class ChaosWorld(World):
     def overrides(self, **overrides: object) -> dict[str, object]:
         options = self._options
         ours = {"shards": options.shards, "workers": options.workers, "state.epoch_interval": options.epoch}
+        # Beside every fault: what copies the state must neither be harmed by it nor do harm.
+        ours |= {"state.remote": str(self.folder / "remote"), "state.remote_every": "1s"}
         return super().overrides(**{"kafka__partitions": PARTITIONS, **overrides}) | ours
 
     def env(self, **overrides: object) -> dict[str, str]:

@@ -22,6 +22,8 @@ from typing import Any
 import psutil
 import redis
 
+from flows.remote.objects import open_objects
+from flows.remote.taking_up import copies_in
 from tests.chaos.arena import Arena, full, remount
 from tests.chaos.trap import GROUP, NAMES, OF_RESUME, OF_SUPERVISOR, POINTS, SUPERVISOR, WORKER, Hit
 from tests.running import Engine, until
@@ -364,6 +366,18 @@ def _network(proxy: str, word: str, seconds: float) -> Fault:
     return fault
 
 
+def machine_lost(arena: Arena, dice: random.Random) -> Told:
+    """All processes and the state's disk are gone at once: another machine begins with the newest copy."""
+    assert arena.engine is not None
+    objects = open_objects(arena.settings)
+    until(lambda: copies_in(objects), 60, "a copy of the state")
+    time.sleep(dice.uniform(0.0, 1.5))
+    arena.engine.kill_everything()
+    shutil.rmtree(arena.world.state_dir)
+    arena.start_again()
+    return {"copy": copies_in(objects)[0].name}
+
+
 # --- the state's disk -------------------------------------------------------------------------------------------------
 
 
@@ -532,6 +546,7 @@ FAULTS: dict[str, tuple[Fault, int]] = {
     "state's disk full": (disk_full, 2),
     "state's disk read-only": (disk_read_only, 1),
     "segments damaged": (segments_damaged, 2),
+    "machine and disk lost": (machine_lost, 2),
     "clock stepped": (clock_stepped, 1),
 }
 

@@ -419,6 +419,7 @@ RUN = {
     "docs/pushing.md": {"toml": "tests/unit/test_push_monitoring.py"},
     "docs/recipes.md": dict.fromkeys(("send", "sh", "toml"), "tests/docs/test_recipes.py"),
     "docs/semantics.md": {"atp": "tests/unit/test_semantics_page.py"},
+    "docs/standby.md": {"toml": "test_the_settings_of_a_second_machine_are_settings"},
     "docs/translating.md": dict.fromkeys(("alias", "sh", "toml"), "tests/docs/test_translating.py"),
     "docs/what-it-means.md": dict.fromkeys(("atp", "toml"), "tests/docs/test_what_it_means.py"),
 }
@@ -438,12 +439,21 @@ NOT_RUN = [
         "atp topics create",
         "tests/integration/test_database.py starts these",
     ),
+    ("docs/standby.md", "took up", "what it says: tests/integration/test_remote_state.py waits for it"),
+    ("docs/standby.md", "atp run --standby", "tests/integration/test_remote_state.py starts two of them"),
     ("docs/operations.md", "sudo python3.12", "installs into the system: tests/image.py runs the same steps elsewhere"),
     ("docs/operations.md", "sudo python3.12", "the upgrade: a second installation"),
     ("docs/operations.md", "sudo systemctl stop", "asks for a state that is gone: what it does has tests of its own"),
     ("docs/docker.md", "docker compose", "needs a container engine, as the page says"),
     ("docs/docker.md", "docker build", "needs a container engine, as the page says"),
 ]
+
+
+def test_the_settings_of_a_second_machine_are_settings(tmp_path: Path) -> None:
+    [snippet] = blocks("docs/standby.md", "toml")
+    (tmp_path / "atp.toml").write_text(snippet.text, "utf-8")
+    settings = load_settings(tmp_path / "atp.toml").state
+    assert settings.remote == "s3://stock-engine/atp" and settings.remote_options == {"region": "eu-central-1"}
 
 
 def test_no_block_is_left_out() -> None:

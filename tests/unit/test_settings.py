@@ -287,6 +287,13 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "state.dir": ("elsewhere/state", Path("elsewhere/state")),
         "state.epoch_interval": ("10ms", 10_000),
         "state.recovery_partitions": ("4", 4),
+        "state.remote": ("s3://stock/atp", "s3://stock/atp"),
+        "state.remote_options": (
+            '{"region": "eu", "skip_signature": true}',
+            {"region": "eu", "skip_signature": "true"},
+        ),
+        "state.remote_every": ("1m", 60 * SECOND),
+        "state.standby_after": ("2s", 2 * SECOND),
         "metrics.port": ("0", 0),
         "metrics.host": ("::1", "::1"),
         "topics.prefix": ("eu.", "eu."),

@@ -351,7 +351,7 @@ def _read_item(item: Item, raw: msgspec.Raw, *_: str) -> None:
 
 
 def _read_trail(item: Item, raw: msgspec.Raw, *_: str) -> None:
-    item.trail = tuple(_decode(raw))
+    item.trail = _decode(raw)
 
 
 def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:

@@ -129,14 +129,22 @@ class Trail:
             update = ItemUpdate(code, item.as_of, 0, item.day_shown, "", [], {}, None, item.unlocated_shown)
         fields = update.fields if frame is None else None
         changes = [(change.channel, None if change.removed else change.atp) for change in update.channels]
-        number, *before = item.trail or NO_TRAIL
-        number += 1
-        chain = before if number % SKIP == 0 else before[:1]
+        known = item.trail
+        if known is None:
+            known = item.trail = [0] * (LEVELS + 2)
+        number = known[0] + 1
+        # All levels where the next one has this group, else the last group alone.
+        has_levels = number % SKIP == 0
+        chain = known[1:] if has_levels else known[1:2]
         cause = "" if touches else item.cause
         self._groups.append((code, at, number, chain, cause, touches, fields, changes, frame))
         if len(self._groups) >= GROUPS_MAX:
             self._seal(at)
-        item.trail = (number, *[at if number % SKIP**level == 0 else was for level, was in enumerate(before)])
+        known[0], known[1] = number, at
+        if has_levels:
+            for level in range(1, LEVELS + 1):
+                if number % SKIP**level == 0:
+                    known[level + 1] = at
         position.mark(item, "x", "", "")
         if not update.is_gone:
             update.fields = {**update.fields, HEAD: at}
@@ -150,8 +158,8 @@ class Trail:
         return said
 
     def _moment(self, now: int) -> int:
-        """Give a moment that does not fall, whatever the clock does."""
-        self._last_at = max(self._last_at, now)
+        """Give a moment of its own, above all before it whatever the clock does: groups are known by theirs."""
+        self._last_at = max(self._last_at + 1, now)
         return self._last_at
 
     def _frame(self, item: Item, has_policy: bool) -> tuple[Any, ...]:
@@ -172,8 +180,6 @@ class Trail:
         self._said.append(Reported(TRAIL, str(self._shard), _encode(record)))
 
 
-#: the number of its newest group, and by level the moment of the newest group there
-NO_TRAIL = (0,) * (LEVELS + 2)
 NO_TOUCHES: list[tuple[Any, ...]] = []
 NO_UNITS: dict[str, Dated] = {}
 

@@ -40,7 +40,7 @@ cdef class Item:
     cdef public str code, cause, correlation_id, units
     cdef public dict places, lines, transfers, receipts, holds, overrides, published, open_exceptions, over
     cdef public dict unlocated, unlocated_by_day
-    cdef public tuple trail
+    cdef public list trail
     cdef public set expiring, dirty, claims_changed
     cdef public list dirty_lines
     cdef public long long as_of, day_shown, unlocated_shown, room

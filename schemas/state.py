@@ -333,8 +333,8 @@ class Item:
         self.open_exceptions: dict[tuple[str, str, str], int] = {}
         #: base unit and scale under which it got its state
         self.units: str | None = None
-        #: the chain of its trail (operators/trail.py); None: it has none
-        self.trail: tuple[int, ...] | None = None
+        #: its trail (operators/trail.py): number of the newest group, by level the moment of the newest there; or None
+        self.trail: list[int] | None = None
         #: None while it has nothing of the kind
         self.rare: Rare | None = None
         # aggregates

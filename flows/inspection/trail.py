@@ -30,6 +30,8 @@ LOOKUPS_MAX = 4_000
 #: How long a newest group may be on its way: Redis is written before Kafka.
 ON_ITS_WAY_S = 2.0
 POLL_S = 0.05
+#: A moment may be some microseconds ahead of the clock, so that each is one group's alone.
+SLACK_MS = 5
 #: Records that are kept while one question is answered.
 KEPT_MAX = 4_096
 
@@ -187,7 +189,7 @@ class TrailReader:
             raise TrailEnds(f"more than {LOOKUPS_MAX} look-ups would be needed")
         try:
             [place] = self._consumer.offsets_for_times(
-                [TopicPartition(*self._part, at // 1000)], timeout=CONNECT_TIMEOUT_S
+                [TopicPartition(*self._part, max(0, at // 1000 - SLACK_MS))], timeout=CONNECT_TIMEOUT_S
             )
             if place.offset < 0:
                 low, end = self._consumer.get_watermark_offsets(TopicPartition(*self._part), CONNECT_TIMEOUT_S)

@@ -9,13 +9,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from flows.inspection.explaining import explain
 from flows.inspection.trailed import NoTrail, difference
 from flows.kafka import topics
-from flows.kafka.reading import read_topics
+from flows.kafka.reading import bounds, read_topics
 from schemas.codes import parse_time
-from schemas.topics import UPDATES
+from schemas.settings import Settings
+from schemas.topics import TRAIL, UPDATES
 from tests.running import Engine, until
 from tests.shop import clock, event, open_shop, placed, received, take_in, wait_for
 
@@ -132,6 +135,25 @@ def test_every_update_of_a_busy_item_is_found_again_at_its_moment(world: Any) ->
     for (at, number), (following, _) in random.Random(3).sample(list(itertools.pairwise(moves)), 20):
         if following - at > 1:
             assert explain(settings, clock(0), "web", at=following - 1).published == number
+    forget(settings, share=0.5)
+    said = difference(settings, clock(0), "web", moves[0][0], moves[-1][0])
+    assert "the trail reaches back no further than" in said.doubts[0] and said.after == 700, said.doubts
+    assert said.moves and said.moves[-1].after == 700
+    with pytest.raises(NoTrail, match="the topic no longer has what was before"):
+        explain(settings, clock(0), "web", at=moves[0][0])
+    forget(settings, share=1)
+    assert explain(settings, clock(0), "web").published == 700, "what stands now needs no trail"
+    with pytest.raises(NoTrail, match="the topic no longer has what was before"):
+        explain(settings, clock(0), "web", at=moments())
+
+
+def forget(settings: Settings, share: float) -> None:
+    """Delete the oldest of the trail, as its retention does."""
+    client = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    spans = bounds(settings, [TRAIL])
+    gone = [TopicPartition(*part, low + int((end - low) * share)) for part, (low, end) in spans.items() if low < end]
+    for answer in client.delete_records(gone).values():
+        answer.result(30)
 
 
 def test_without_a_trail_now_is_explained_all_the_same_and_a_moment_is_not(world: Any) -> None:

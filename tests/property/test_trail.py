@@ -78,9 +78,19 @@ class TrailedEngine(Engine):
                 TrailedEngine.compared += 1
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_the_trail_tells_every_number_and_figure_anew(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def tell(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(playing, "Engine", TrailedEngine)
     before = TrailedEngine.compared
     playing.play(playing.tale_of(History(seed)))
     assert TrailedEngine.compared > before
+
+
+@pytest.mark.long
+def test_in_many_histories_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(12, 400):
+        tell(seed, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_trail_tells_every_number_and_figure_anew(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(seed, monkeypatch)

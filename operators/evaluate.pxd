@@ -36,6 +36,7 @@ cdef class Listing:
 
 cdef class Policies:
     cdef public object topology, version
+    cdef public long long orders_run
     cdef public Days days
     cdef public dict _plain
     cdef public bint has_horizon

@@ -13,7 +13,7 @@ import orjson
 import xxhash
 
 from operators import position
-from operators.claims import claims_of
+from operators.claims import AND_ORDER, NO_ORDERS, SEPARATOR, claims_of
 from operators.reference import common_part, unpack_override
 from operators.rules import exceptions, lanes, native
 from operators.rules.days import Days
@@ -195,11 +195,13 @@ class Policies:
     `version`: tells them from those of another topology or time zone, also after a restart.
     """
 
-    __slots__ = ("_plain", "days", "has_horizon", "topology", "version")
+    __slots__ = ("_plain", "days", "has_horizon", "orders_run", "topology", "version")
 
-    def __init__(self, topology: Topology, days: Days) -> None:
+    def __init__(self, topology: Topology, days: Days, orders_run: int = NO_ORDERS) -> None:
         self.topology = topology
         self.days = days
+        #: the run's token where it is published how orders stand, else NO_ORDERS
+        self.orders_run = orders_run
         self.version = topology.version
         if not days.is_utc:
             self.version = xxhash.xxh3_64_intdigest(f"{topology.version} {days.name}".encode()) >> 1
@@ -266,7 +268,7 @@ def evaluate(
     else:
         fields = _withdrawn(item, in_full)
     has_all_claims = item.owes_claims
-    claims = _claims(item, policies.days) if has_all_claims or item.claims_changed else None
+    claims = _claims(item, policies) if has_all_claims or item.claims_changed else None
     unhurried = item.cause in UNHURRIED_CAUSES
     updates: list[ChannelUpdate] = []
     published = item.published
@@ -361,15 +363,20 @@ def evaluate(
     return update, notes
 
 
-def _claims(item: Item, days: Days) -> dict[str, str | None]:
+def _claims(item: Item, policies: Policies) -> dict[str, str | None]:
     """Give what order lines claim that changed; where the item owes them, of all that claim something."""
     changed, item.claims_changed = item.claims_changed, None
     if not item.owes_claims:
-        return claims_of(item, changed or (), days)
+        return claims_of(item, changed or (), policies.days, policies.orders_run)
     item.owes_claims = False
-    if item.policy is None:
-        return {}  # what is published of it leaves whole
-    return {key: text for key, text in claims_of(item, item.lines, days).items() if text is not None}
+    if item.policy is None:  # what is published of it leaves whole
+        if policies.orders_run == NO_ORDERS:
+            return {}
+        return {SEPARATOR.join(key): AND_ORDER for key in item.lines}
+    said = claims_of(item, item.lines, policies.days, policies.orders_run)
+    # Those that went since it was last spoken of are named too: their orders are elsewhere.
+    gone = claims_of(item, [key for key in changed or () if key not in item.lines], policies.days, policies.orders_run)
+    return {key: text for key, text in (gone | said).items() if text is not None}
 
 
 def places_json(item: Item) -> str:

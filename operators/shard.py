@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 
 from operators import ledger, position
+from operators.claims import NO_ORDERS
 from operators.conflicts import ORDER_TYPES, conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
 from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
@@ -157,6 +158,8 @@ class ShardConfig:
     has_claims: bool = False
     #: is written down what touched each item?
     has_trail: bool = False
+    #: and how it stands in its order?
+    has_orders: bool = False
     #: how long after its as_of a row of a statement may be judged, at most
     settle: int = 0
     settles: dict[str, int] = field(default_factory=dict)
@@ -167,6 +170,18 @@ class ShardConfig:
     #: the run's token
     run: int = 0
     turns: Turns = field(default_factory=Turns, compare=False)
+
+    @property
+    def orders_run(self) -> int:
+        """The run's token where it is published how orders stand, else NO_ORDERS."""
+        return self.run if self.has_claims and self.has_orders else NO_ORDERS
+
+    @property
+    def told_in(self) -> str:
+        """What decides how claims are written: they are said anew when it changes. Empty: they are not published."""
+        if not self.has_claims:
+            return ""
+        return self.time_zone if self.orders_run == NO_ORDERS else f"{self.time_zone} orders"
 
     @property
     def widest_window(self) -> int:
@@ -515,7 +530,7 @@ class Shard:
         topology = unpack_topology(message.tables)
         if self.policies is not None and topology.version == self.policies.topology.version:
             return
-        self.policies = Policies(topology, self._days)
+        self.policies = Policies(topology, self._days, self.config.orders_run)
         if self._trail is not None:
             self._trail.take_topology(message.tables, topology.version, now)
         if self.config.has_claims and not self._has_told_claims and TOLD not in self._sweep:
@@ -715,6 +730,7 @@ class Shard:
         item = self.items.get(code)
         if type(item) is Item:
             raised = position.doubts_of(item)
+            known = set(item.lines) if item.lines and self.config.orders_run != NO_ORDERS else None
             horizon = self._journal_horizon
             retention = max(self.config.closed_line_retention, self.config.widest_window)
             if position.forget(
@@ -725,7 +741,10 @@ class Shard:
                 self._days,
             ):
                 self._note(item)
-                if position.doubts_of(item) != raised and not item.is_touched:
+                forgotten = known.difference(item.lines) if known is not None else ()
+                for key in forgotten:  # it leaves its order
+                    position.note_claim(item, key)
+                if (forgotten or position.doubts_of(item) != raised) and not item.is_touched:
                     item.cause = "expiry"
                     self._touch(item)  # an exception of what is forgotten is over
 
@@ -837,7 +856,7 @@ class Shard:
                 self._kept_layers(),
                 self._parked_values(),
                 self._has_dates,
-                self.config.time_zone if self._has_told_claims and self.config.has_claims else "",
+                self.config.told_in if self._has_told_claims else "",
                 self.reconciler.snapshot(),
             )
         )
@@ -937,7 +956,7 @@ class Shard:
         # What an older format holds stands under the rules of today at once: all items are looked at again.
         self._evaluated = (evaluated[0] if version >= ledger.RULES_SINCE else 0, evaluated[1])
         self._has_dates, told_in = rest[:2] if rest else (False, "")
-        self._has_told_claims = told_in == self.config.time_zone  # a claim names its day
+        self._has_told_claims = told_in == self.config.told_in  # a claim names its day
         self._may_hold_older_claims = bool(rest)
         self._sealed = [(name, size, checksum) for name, size, checksum in sealed]
         self._segments.keep_only(self.number, self._sealed)

@@ -166,6 +166,35 @@ class Claim(_Output):
     expires_at: UtcTime | None = None
 
 
+class LineEvent(_Output):
+    """An event that says how an order line stands."""
+
+    at: UtcTime
+    event_id: Id
+    source: Code
+
+
+class OrderLine(_Output):
+    """How a line of an order stands (a field of order:<order_id>); what it claims stands in claims:<item>."""
+
+    #: which run of the engine said it
+    run: Annotated[int, Field(ge=0)]
+    state: Literal["open", "delivered", "cancelled", "lapsed", "unplaced"]
+    #: occurred_at of the newest event of the line
+    last_at: UtcTime
+    #: what its newest order_placed wants; absent while none has come
+    ordered: Annotated[Figure, Field(ge=0)] | None = None
+    placed: LineEvent | None = None
+    #: how much of it was cancelled since
+    given_up: Annotated[Figure, Field(gt=0)] | None = None
+    #: the newest cancellation or reopening of the whole line, whichever stands
+    cancelled: LineEvent | None = None
+    reopened: LineEvent | None = None
+    #: allocated less released, and what was taken from on hand, by location
+    allocated: dict[Code, Figure] | None = None
+    delivered: dict[Code, Figure] | None = None
+
+
 class InventoryException(_Output):
     """Something is wrong with numbers, or is over (inventory.exceptions). A conflict is never over."""
 
@@ -288,6 +317,20 @@ REDIS_CLAIMS: Final[dict[str, Any]] = {
     },
     "additionalProperties": False,
 }
+REDIS_ORDER: Final[dict[str, Any]] = {
+    "title": "order:<order_id>",
+    "description": "A Redis hash, if updates.orders is on: how each line of the order stands. Every value is text.",
+    "type": "object",
+    "patternProperties": {
+        f"^{_ID} {_CODE}$": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": OrderLine.model_json_schema(),
+            "description": "<line_id> <item>: how the line stands, as JSON",
+        }
+    },
+    "additionalProperties": False,
+}
 REDIS_ALIVE: Final[dict[str, Any]] = {
     "title": "engine:alive",
     "description": "A Redis hash: how fresh all numbers are. It lapses 10 s after the last write. Every value is text.",
@@ -323,7 +366,7 @@ def all_schemas() -> dict[str, dict[str, Any]]:
     schemas |= {name: model.model_json_schema() for name, model in OUTPUTS.items()}
     schemas |= {ALIASES: Alias.model_json_schema(), DOCUMENTS: DocumentRecord.model_json_schema()}
     schemas |= {"redis.atp": REDIS_ATP, "redis.position": REDIS_POSITION, "redis.claims": REDIS_CLAIMS}
-    schemas["redis.alive"] = REDIS_ALIVE
+    schemas |= {"redis.order": REDIS_ORDER, "redis.alive": REDIS_ALIVE}
     # As written again: durations as text, as the file has them, and not in microseconds.
     schemas["settings"] = Settings.model_json_schema(mode="serialization")
     return {name: {"$schema": DIALECT, **schema} for name, schema in schemas.items()}

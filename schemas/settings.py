@@ -148,6 +148,8 @@ class UpdateSettings(_Section):
     """Updates carry every step of the calculation."""
     claims: Switch = True
     """Redis has what each order line claims, in `claims:<item>` (`atp get ITEM --claims`)."""
+    orders: Switch = True
+    """Redis has how order lines stand, in `order:<order_id>` (`atp orders ORDER_ID`); only while `claims` is on."""
     pubsub: Switch = False
     """Redis Pub/Sub gets every update too."""
 

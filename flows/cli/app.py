@@ -103,6 +103,7 @@ def _gather() -> None:
     app.command()(explaining.diff)
     app.command()(engine.status)
     app.command()(questions.positions)
+    app.command()(questions.orders)
     app.command()(questions.exceptions)
     app.command()(questions.sources)
     app.command()(auditing.verify)

@@ -29,6 +29,21 @@ def positions(
         raise typer.Exit(show_positions(loaded, item, watch, as_json))
 
 
+def orders(
+    order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id.")],
+    watch: Watch = False,
+    config: Config = None,
+    redis: Redis = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Show an order's lines: what is wanted, given up, allocated, delivered and still claimed, and what said so."""
+    with reporting(is_view=True):
+        from flows.cli.order_output import show_order
+
+        raise typer.Exit(show_order(load(config, redis=redis, settings=settings), order_id, watch, as_json))
+
+
 def exceptions(
     code: Annotated[str | None, typer.Option(help="Only this code, such as oversold.")] = None,
     item: Item = None,

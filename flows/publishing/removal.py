@@ -13,11 +13,13 @@ A step at a time, between the writes of new numbers: a million keys take seconds
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
 from flows.publishing.tail import Tail
+from operators.claims import AND_ORDER
 from operators.claims import SEPARATOR as CLAIM_SEPARATOR
 from operators.holdback import Value, restate
 from operators.rules.lanes import CRITICAL
@@ -71,11 +73,30 @@ class Removal:
 
     def steps(self) -> Iterator[Gone]:
         """Give what is no longer true, some of it at a time: before the next step it has to be written to Redis."""
+        yield from self._of_orders()
         yield from self._of_claims()
         yield from self._of_redis("position:", self._position_gone)
         yield from self._of_redis("atp:", self._promises_gone)
         yield from self._of_updates()
         yield from self._of_positions()
+
+    def _of_orders(self) -> Iterator[Gone]:
+        """Remove from orders the lines that no run since the start said anything of."""
+        cursor, is_begun = "0", False
+        while cursor != "0" or not is_begun:
+            page, cursor = self._patiently(self._store.hashes, "order:", cursor)
+            is_begun = True
+            held = self._patiently(self._store.all_of_each, [f"{self._store.prefix}order:{order}" for order in page])
+            gone: dict[str, dict[str, str | None]] = {}
+            for order, fields in zip(page, held, strict=True):
+                for name, value in _texts(fields).items():
+                    line, _, item = name.partition(CLAIM_SEPARATOR)
+                    run = _run_of(value)
+                    if run is not None and run < self._oldest >> 32 and is_code(item) and self._concerns(item):
+                        gone.setdefault(item, {})[f"{order}{CLAIM_SEPARATOR}{line}"] = AND_ORDER
+            yield Gone(
+                [ItemUpdate(item, -1, 0, -1, "", [], {}, None, claims=lines) for item, lines in gone.items()], [], []
+            )
 
     def _of_claims(self) -> Iterator[Gone]:
         """Remove what order lines claim of items whose positions nobody said since. Claims have no version."""
@@ -180,6 +201,15 @@ def _are_claims(held: dict[bytes, bytes]) -> bool:
     return 0 < len(fields) == len(held) and all(
         name.count(CLAIM_SEPARATOR) == 1 and value.startswith(b'{"soft":') for name, value in fields.items()
     )
+
+
+_ORDER = re.compile(rb'\{"run":(\d{1,10}),"state":"')
+
+
+def _run_of(value: bytes) -> int | None:
+    """Give which run said how a line stands; None where it is none of the engine's."""
+    found = _ORDER.match(value)
+    return None if found is None else int(found[1])
 
 
 def _is_figure(name: str, value: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flows.readmodel import native
+from flows.readmodel.order_fields import take_off
 from schemas.messages import ItemUpdate
 
 
@@ -30,8 +31,15 @@ def pack_slice(updates: Sequence[ItemUpdate], prefix: str, version: int, publish
     How many values is said below zero where they are all there is, and absent figures are 0.
     """
     before = prefix.encode()
-    return Slice(
+    orders = take_off(updates, before + b"order:")
+    one = Slice(
         *native.slice_of(
             updates, before + b"atp:", before + b"position:", before + b"claims:", version, published_at // 1000
         )
     )
+    if orders is not None:
+        one.key_count += orders.key_count
+        one.keys += orders.keys
+        one.word_count += orders.word_count
+        one.words += orders.words
+    return one

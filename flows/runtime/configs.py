@@ -53,6 +53,7 @@ def shard_config(settings: Settings, run: int = 0, *, is_at_once: bool = False) 
         time_zone=settings.time_zone,
         has_claims=settings.updates.claims,
         has_trail=settings.trail.enabled,
+        has_orders=settings.updates.orders,
         settle=settings.settle_of("") if reconciles else 0,
         settles={name: source.settle for name, source in settings.sources.items()} if reconciles else {},
         hold_alert=settings.reconciliation.hold_alert,

@@ -252,17 +252,18 @@ def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:
 def test_the_keys_and_fields_in_redis() -> None:
     change = ChannelUpdate("web", 3, None, (3, 4), 0, "republish")
     update = ItemUpdate("SHOVEL", 1_700_000_000_123_456, 1, 20_000, "", [change], {"EAST:on_hand": 3}, None)
-    update.claims = {"SO-1 1": "{}", "SO-2 1": None}
+    update.claims = {"SO-1 1": "{}", "SO-2 1": None, "SO-3 1": '\n{"run":7}'}
     packed = pack_slice([update], "shop:", 77, 1_700_000_001_000_000)
     reader = hiredis.Reader(encoding="utf-8")
     reader.feed(b"*2\r\n*%d\r\n%b*%d\r\n%b" % (packed.key_count, packed.keys, packed.word_count, packed.words))
     keys, words = reader.gets()
-    assert keys == ["shop:atp:SHOVEL", "shop:position:SHOVEL", "shop:claims:SHOVEL"]
+    assert keys == ["shop:atp:SHOVEL", "shop:position:SHOVEL", "shop:claims:SHOVEL", "shop:order:SO-3"]
     assert words == [
         *("7", "web", "3", "web:by_day", "[3,4]", "_version", "77", "_published_at", "1700000001000"),
         *("_as_of", "1700000000123", "_day0", "2024-10-04", "_scale", "1", "0"),
         *("3", "EAST:on_hand", "3", "_version", "77", "_as_of", "1700000000123", "0"),
-        *("1", "SO-1 1", "{}", "1", "SO-2 1"),
+        *("1", "SO-1 1", "{}", "2", "SO-2 1", "SO-3 1"),
+        *("1", "1 SHOVEL", '{"run":7}', "0"),
     ]
     store = Store("redis://127.0.0.1:9/0", "shop:")
     assert (store.reached_key(), store.progress_key()) == ("shop:engine:reached", "shop:engine:progress")

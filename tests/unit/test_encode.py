@@ -147,6 +147,23 @@ def test_claims_are_fields_of_their_own_hash_and_nothing_else_is() -> None:
     assert Redis(update(claims={})).hashes == {}
 
 
+def test_how_a_line_stands_is_a_field_of_its_order_also_where_it_claims_nothing() -> None:
+    claims: dict[str, str | None] = {
+        "SO-1 1": '{"soft":2}\n{"run":7}',
+        "SO-3 2": '\n{"run":7,"state":"delivered"}',
+        "SO-2 1": "\n",
+    }
+    redis = Redis(update(claims=claims), prefix="eu:")
+    assert redis.hashes == {
+        "eu:claims:SHOVEL": {"SO-1 1": '{"soft":2}'},
+        "eu:order:SO-1": {"1 SHOVEL": '{"run":7}'},
+        "eu:order:SO-2": {},
+        "eu:order:SO-3": {"2 SHOVEL": '{"run":7,"state":"delivered"}'},
+    }
+    assert redis.deleted["eu:claims:SHOVEL"] == {"SO-3 2", "SO-2 1"}
+    assert redis.deleted["eu:order:SO-2"] == {"1 SHOVEL"}
+
+
 @pytest.mark.parametrize("held", [{}, {"SO-1 1": '{"soft":2}'}])
 def test_claims_said_in_full_take_the_place_of_all_also_where_there_are_none(held: dict[str, str | None]) -> None:
     redis = Redis(update(claims=held, has_all_claims=True))

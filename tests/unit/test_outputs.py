@@ -376,6 +376,7 @@ def test_every_shape_is_described() -> None:
         "redis.atp",
         "redis.position",
         "redis.claims",
+        "redis.order",
         "redis.alive",
         "settings",
     }

@@ -75,6 +75,20 @@ def test_claims_on_an_item_of_which_this_run_said_nothing_go_and_others_hashes_s
     assert set(removed(held)) == {"A", "C"}
 
 
+def test_lines_of_orders_that_no_run_since_said_go_and_others_fields_stay() -> None:
+    order = {
+        b"1 A": b'{"run":3,"state":"open"}',
+        b"1 B": b'{"run":7,"state":"open"}',
+        b"1 C": b"7",
+        b"\xff": b'{"run":3,"state":"open"}',
+    }
+    held = Held()
+    held.add("order:SO-1", order)
+    removal = Removal(TOKEN, lambda _: True, held, lambda ask, *told: ask(*told), dict, set)  # type: ignore[arg-type]
+    updates = [update for step in removal.steps() for update in step.updates]
+    assert [(update.item, update.claims) for update in updates] == [("A", {"SO-1 1": "\n"})]
+
+
 @pytest.mark.parametrize("fields", [{}, version(0), version(3), version(-OLDER), version(b"1.2.3"), version(b"\xff")])
 @pytest.mark.parametrize("kind", ["position", "atp"])
 def test_a_hash_that_says_no_version_of_ours_is_somebody_elses(kind: str, fields: dict[bytes, bytes]) -> None:

@@ -303,6 +303,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "lanes.linger_positions": ("1ms", 1_000),
         "updates.breakdown": ("true", True),
         "updates.claims": ("false", False),
+        "updates.orders": ("false", False),
         "updates.pubsub": ("1", True),
         "trail.enabled": ("true", True),
         "dead_letters.replay_known": ("true", True),

@@ -428,6 +428,51 @@ def test_each_line_says_what_it_claims_until_it_claims_nothing() -> None:
     assert claims(floor) == {}
 
 
+def orders(floor: Floor) -> dict[str, Any]:
+    """What a reader has of orders, by order, line and item."""
+    held: dict[str, str] = {}
+    for update in floor.sent:
+        for line, text in (update.claims or {}).items():
+            order_said = (text or "").partition("\n")[2]
+            if order_said:
+                held[f"{line} {update.item}"] = order_said
+            else:
+                held.pop(f"{line} {update.item}", None)
+    return {line: json.loads(text) for line, text in held.items()}
+
+
+def test_each_line_says_how_it_stands_until_it_is_forgotten() -> None:
+    floor = stocked(20, has_claims=True, has_orders=True, run=7)
+    floor.hears(order(quantity=5, location="", event_id="placed-1"))
+    floor.hears(order(EventType.ORDER_ALLOCATED, 2))
+    said = orders(floor)["SO-1 1 SHOVEL"]
+    assert {**said, "placed": said["placed"]["event_id"], "last_at": ""} == {
+        "run": 7,
+        "state": "open",
+        "last_at": "",
+        "ordered": 5,
+        "placed": "placed-1",
+        "allocated": {"DC1": 2},
+    }
+    floor.hears(order(EventType.SHIPMENT_CONFIRMED, 5, channel=""))
+    said = orders(floor)["SO-1 1 SHOVEL"]
+    assert (said["state"], said["delivered"]) == ("delivered", {"DC1": 5})
+    floor.hears(order(quantity=1, order_id="SO-2"), order(EventType.ORDER_CANCELLED, None, order_id="SO-2"))
+    assert orders(floor)["SO-2 1 SHOVEL"]["state"] == "cancelled"
+    floor.hears(order(EventType.ORDER_ALLOCATED, 1, order_id="SO-3"))
+    assert orders(floor)["SO-3 1 SHOVEL"]["state"] == "unplaced"
+
+
+def test_with_its_tombstone_an_items_lines_leave_their_orders() -> None:
+    floor = stocked(20, has_claims=True, has_orders=True, run=7)
+    floor.hears(order(quantity=5))
+    assert orders(floor)
+    floor.takes(knows(facts=None))
+    assert not orders(floor)
+    floor.takes(knows())
+    assert set(orders(floor)) == {"SO-1 1 SHOVEL"}
+
+
 def test_a_line_that_never_claimed_anything_is_not_spoken_of() -> None:
     floor = stocked(5, has_claims=True)
     outcome = floor.hears(order(EventType.ORDER_CANCELLED, None))

@@ -26,6 +26,7 @@ PAGES = {
     "items": "/items?q=",
     "item": f"/item?code={LAMP}",
     "explain": f"/explain?item={LAMP}&channel=web",
+    "order": "/order?id=SO-1003",
     "exceptions": "/exceptions",
     "letters": "/letters",
     "letter": "",

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from flows.console import doubts, entering, explain, items, letters, overview
+from flows.console import doubts, entering, explain, items, letters, orders, overview
 from flows.console.desk import Desk, asset, desk_of
 from flows.console.guard import Guard
 from flows.console.live import Hub, Picture, TooMany
@@ -44,6 +44,7 @@ def application(desk: Desk) -> Starlette:
             Route("/live", overview.show_live),
             Route("/items", items.show_items),
             Route("/item", items.show_item),
+            Route("/order", orders.show_order),
             Route("/explain", explain.show_explanation),
             Route("/why", items.show_standing),
             Route("/exceptions", doubts.show_exceptions),

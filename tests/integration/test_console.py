@@ -194,6 +194,19 @@ def test_a_number_is_explained_as_it_was(scene: Scene) -> None:
         assert page.get_by_label("or exactly").input_value()
 
 
+def test_an_order_is_found_and_says_how_its_lines_stand(scene: Scene) -> None:
+    with Visit(scene) as page:
+        page.goto("/order")
+        page.get_by_label("Order", exact=True).fill("SO-1003")
+        page.get_by_role("button", name="Find").click()
+        page.get_by_role("heading", level=1, name="Order SO-1003").wait_for()
+        row = page.locator("tbody tr")
+        assert row.count() == 1 and {CHAIR, "open", "web", "9"} <= set(row.inner_text().split())
+        page.get_by_role("link", name=CHAIR).click()
+        page.get_by_role("link", name="SO-1003").click()
+        page.get_by_role("heading", level=1, name="Order SO-1003").wait_for()
+
+
 def test_a_dead_letter_is_sent_again_by_whoever_knows_the_token(scene: Scene) -> None:
     item = "STOOL-7"
     arrive(scene.world, item, 4, "LYON")
@@ -269,7 +282,7 @@ def test_every_page_fits_a_phone_and_can_be_used_without_eyes(scene: Scene) -> N
     axe = Axe()
     for view in ({"viewport": PHONE, "color_scheme": "light"}, {"color_scheme": "dark"}):
         with Visit(scene, **view) as page:
-            for path in (*PAGES, EXPLAINED):
+            for path in (*PAGES, EXPLAINED, "/order?id=SO-1002"):
                 page.goto(path)
                 width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
                 assert width[0] <= width[1], f"{path} is {width[0]} wide on {width[1]}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Config, Json, Kafka, Redis, Set, complain, load, reporting
+from flows.cli.options import MISUSED, Config, Json, Kafka, Redis, Set, complain, load, reporting
 
 Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item.")]
 Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel whose number it is.")]
@@ -26,10 +26,16 @@ def explain(
     redis: Redis = None,
     settings: Set = None,
     at: At = None,
+    verifies: Annotated[
+        bool, typer.Option("--verify", help="Compute it again from the events in Kafka too; 1 where that differs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say why a number is what it is, or was, as a tree whose terms add up to it."""
     with reporting(is_view=True):
+        if verifies and at is not None:
+            complain("--verify and --at: expected one of them, got both: what stands now is compared with the events")
+            raise typer.Exit(MISUSED)
         loaded = load(config, kafka, redis, settings=settings)
         from flows.inspection.explained_view import day_of, moment_of, show
         from flows.inspection.explaining import explain as found
@@ -39,8 +45,13 @@ def explain(
             said = found(loaded, item, channel, day_of(day, loaded.time_zone, moment), moment)
         except ValueError as error:
             complain(str(error))
-            raise typer.Exit(2) from None
-        raise typer.Exit(show(said, as_json))
+            raise typer.Exit(MISUSED) from None
+        code = show(said, as_json)
+        if verifies:
+            from flows.cli.audit_output import show_verified
+
+            code = max(code, show_verified(loaded, item, channel, 0, as_json))
+        raise typer.Exit(code)
 
 
 def diff(
@@ -64,5 +75,5 @@ def diff(
             found = difference(loaded, item, channel, moment_of(since, "from"), moment_of(until, "to"))
         except ValueError as error:
             complain(str(error))
-            raise typer.Exit(2) from None
+            raise typer.Exit(MISUSED) from None
         raise typer.Exit(show_difference(found, as_json))

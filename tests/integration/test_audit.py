@@ -112,6 +112,9 @@ def test_what_is_right_agrees_also_while_the_engine_runs_on(filled: Any) -> None
     assert fields["position", "EAST:hard_reserved"]["published"] == 2
     shown = atp(filled, "verify", ITEM, "web")
     assert shown.returncode == 0 and "every number agrees" in shown.stdout and "position" not in shown.stdout
+    told = atp(filled, "explain", ITEM, "web", "--verify")
+    assert told.returncode == 0 and "published: 18" in told.stdout and "every number agrees" in told.stdout, told
+    assert atp(filled, "explain", ITEM, "web", "--verify", "--at", "2026-03-01T02:00:00Z").returncode == 2
     code, found, summary = audited(filled)
     assert (code, found, summary["states"]) == (0, [], {"agrees": 3})
     with Engine(filled) as engine:

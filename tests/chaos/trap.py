@@ -98,8 +98,12 @@ class Trap:
 
     # --- the engine's side -------------------------------------------------------------------------------------------
 
-    def passes(self, point: str, dying: Callable[[], None] = lambda: None) -> None:
-        """Come by this point; die here if it was so wished, after `dying`."""
+    def passes(self, point: str, dying: Callable[[], None] | None = None) -> None:
+        """Come by this point; die here if it was so wished, after `dying`.
+
+        Whoever takes something along dies himself, also where the target is another: a worker that lived on for the
+        milliseconds until it notices that its supervisor is gone could commit what it has just destroyed.
+        """
         page = self._page
         if not page[0] or page[1] != NAMES.index(point):
             return
@@ -113,18 +117,22 @@ class Trap:
                 page[: _PAGE.size] = _PAGE.pack(1, number, target, left - 1)
                 return
             page[0] = 0
-            dying()
+            if dying is not None:
+                dying()
             os.write(self._hits, f"{point}\t{TARGETS[target]}\t{os.getpid()}\n".encode())
-            _kill(TARGETS[target], point in OF_SUPERVISOR)
+            _kill(TARGETS[target], point in OF_SUPERVISOR, dying is not None)
         finally:
             fcntl.flock(self._hits, fcntl.LOCK_UN)
 
 
-def _kill(target: str, is_supervisor: bool) -> None:
+def _kill(target: str, is_supervisor: bool, takes_along: bool) -> None:
     ours = os.getpid()
     supervisor = ours if is_supervisor else os.getppid()
     if target == GROUP:
         children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
         for process in {supervisor, *map(int, children)} - {ours}:
             os.kill(process, signal.SIGKILL)
-    os.kill(supervisor if target == SUPERVISOR else ours, signal.SIGKILL)
+    if target == SUPERVISOR:
+        os.kill(supervisor, signal.SIGKILL)
+    if target != SUPERVISOR or takes_along:
+        os.kill(ours, signal.SIGKILL)

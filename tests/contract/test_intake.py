@@ -199,7 +199,7 @@ def times() -> Iterator[Case]:
         "2026-02-30T00:00:00Z": BAD, "2026-01-01T24:00:00Z": BAD, "2026-13-01T00:00:00Z": BAD,
         "0000-01-01T00:00:00Z": BAD,
         f"{now[:-1]}+24:00": BAD, f"{now[:-1]}+23:60": BAD, "9999-12-31T23:59:59.999999Z": EARLY,
-        "0001-01-01T00:00:00Z": LATE, moment(DAY + 30): LATE, moment(DAY - 900): USED, moment(-900): EARLY,
+        "0001-01-01T00:00:00Z": LATE, moment(DAY + 30): LATE, moment(DAY - 7_200): USED, moment(-21_600): EARLY,
         moment(-30): USED, "2016-12-31T23:59:60Z": LATE, "2016-12-31T22:59:60Z": BAD,
     }.items():  # fmt: skip
         yield Case(f"occurred_at {text}", "warehouse", event(occurred_at=text), codes)
@@ -335,7 +335,7 @@ def orders() -> Iterator[Case]:
     two = [line("1"), line("2")]
     yield case("late", LATE, lines=two, occurred_at=moment(DAY + 30))
     yield case("late, of one line", LATE, occurred_at=moment(DAY + 30))
-    yield case("in the future", EARLY, lines=two, occurred_at=moment(-900))
+    yield case("in the future", EARLY, lines=two, occurred_at=moment(-21_600))
     yield case("a type its source may not send", whole("not_allowed"), "order_cancelled", two, source="gate")
     yield case("a type its source may not send, of one line", whole("not_allowed"), "order_cancelled", source="gate")
     bound = [line("1", location="DC2"), line("2", **here)]

@@ -211,7 +211,10 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
 
     with an_older_engine_that_sleeps(world) as wake, Prometheus(world.folder / "prometheus", port) as prometheus:
         fires("AtpDown")
-        with Engine(world, "--from-scratch", metrics__port=port, workers=2, lanes__max_wait="200ms") as engine:
+        copied = {"state__remote": str(world.folder / "remote"), "state__remote_every": "1s"}
+        with Engine(
+            world, "--from-scratch", metrics__port=port, workers=2, lanes__max_wait="200ms", **copied
+        ) as engine:
             wait_until_ready(port, engine)
 
             def is_quiet() -> bool:
@@ -234,6 +237,11 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
 
             until(answer, 120, lambda: f"data for {unanswered}\n{ask(port, '/metrics')[1][:3000]}")
             sender.join()
+
+            # no copy of the state
+            (world.folder / "remote").rename(world.folder / "remote-before")
+            (world.folder / "remote").write_text("a file, where the folder was")
+            fires("AtpStateNotCopied")
 
             # wrong numbers
             wake()

@@ -171,8 +171,8 @@ def test_one_bad_item_stands_alone_and_others_are_set(world: Any, mock: MockShop
 
 def test_throttling_errors_and_silence_are_waited_for(world: Any, mock: MockShop) -> None:
     items = range(4000, 4020)
-    prepare(world, mock, items, more='batch = 5\ntimeout = "500ms"\n')
-    faults = [{"status": 429, "retry_after": 1}, {"status": 503}, {}, {"silence": 3}, {}, {}, {"silence": 3}]
+    prepare(world, mock, items, more='batch = 5\ntimeout = "2s"\n')
+    faults = [{"status": 429, "retry_after": 1}, {"status": 503}, {}, {"silence": 6}, {}, {}, {"silence": 6}]
     mock.tell(faults=faults, budget={"budget": 30.0, "most": 60.0, "rate": 40.0})
     for number in items:
         update(world, number, 3, version=number)

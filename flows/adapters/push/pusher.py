@@ -115,23 +115,25 @@ class Pusher:
         self._looked_at = now
         due = [target for target in self._book.due(now) if not self._is_held(target, held)]
         rising: dict[Target, int] = {}
-        for batch in self._batches(due):
-            levels = self._levels(batch)
-            wanted = {target: number for target in batch if (number := self._book.wanted(target)) is not None}
-            for target, level in levels.items():
-                if wanted.get(target) == level:
-                    self._book.is_set(target, level)
-            self._set(changes_that_fall(wanted, levels))
-            rising |= {
-                target: level
-                for target, level in levels.items()
-                if wanted.get(target, level) > level and self._book.may_rise_soon(target, self._clock())
-            }
-            if len(rising) >= RISING_MAX or self._wait(0):
-                break
-        if rising and self._ticket is None:
-            self._ticket = Ticket(rising, self._clock())
-            self._asked_at = -1e18
+        try:
+            for batch in self._batches(due):
+                levels = self._levels(batch)
+                wanted = {target: number for target in batch if (number := self._book.wanted(target)) is not None}
+                for target, level in levels.items():
+                    if wanted.get(target) == level:
+                        self._book.is_set(target, level)
+                self._set(changes_that_fall(wanted, levels))
+                rising |= {
+                    target: level
+                    for target, level in levels.items()
+                    if wanted.get(target, level) > level and self._book.may_rise_soon(target, self._clock())
+                }
+                if len(rising) >= RISING_MAX or self._wait(0):
+                    break
+        finally:  # what was seen before a request failed goes on: begun anew each time, a small budget would never do
+            if rising and self._ticket is None:
+                self._ticket, self._asked_at = Ticket(rising, self._clock()), -1e18
+        if rising:
             self._step()
 
     def _is_held(self, target: Target, held: dict[Target, int]) -> bool:
@@ -211,15 +213,19 @@ class Pusher:
             following = Stage(ticket.stage + 1)
             topics = self._chain.topics.get(following)
             ticket.enter(following, self._reader.ends(topics) if topics is not None else {})
-        self._ticket = self._rising_since = None
         changes = []
+        due = set(self._book.due(self._clock()))
         for target, level in ticket.levels.items():
             wanted = self._book.wanted(target)
+            if target not in due or wanted is None:
+                continue  # set by an earlier try of this turn
             if wanted == level:
                 self._book.is_set(target, level)
-            elif wanted is not None:
+            else:
                 changes.append(Change(target, wanted, level))
+        # Where a request fails the turn stays: what the shop has is compared, so an order that came since is noticed.
         self._set(changes)
+        self._ticket = self._rising_since = None
 
     def _is_reached(self, ticket: Ticket) -> bool:
         positions = (

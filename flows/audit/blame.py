@@ -6,8 +6,8 @@ the naive model gives exactly what is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flows.audit.fields import POSITION, PROMISES, Difference, Values, differences, position, promises
@@ -17,8 +17,8 @@ from flows.audit.recount import Recount
 
 BY_HAND, NOT_COUNTED, COUNTED_TWICE = "changed_in_redis", "not_counted", "counted_twice"
 OLDER_RECORD, NOT_PROVABLE, UNKNOWN = "older_record", "not_provable", "unknown"
-#: Of an item with more units each is not tried: the newest are.
-TRIED_MAX = 2000
+#: Of an item with more units each is not tried: the newest are, for so long.
+TRIED_MAX, TRIED_S = 2000, 30.0
 
 
 class Blame(NamedTuple):
@@ -90,7 +90,11 @@ def _event(
 ) -> Blame | None:
     """Find the one unit without which, or with which twice, the model gives what is published."""
     units = list(model.units_of.get(item, []))
-    for unit in reversed(units[-TRIED_MAX:]):
+    deadline = time.monotonic() + TRIED_S
+    places = {field.rpartition(":")[0] for _, field in names}
+    for unit in reversed([unit for unit in units if _may_move(unit, places)][-TRIED_MAX:]):
+        if time.monotonic() > deadline:
+            return None
         without = [other for other in units if other is not unit]
         if _agrees(model, item, now_us, own, without):
             return Blame(
@@ -99,7 +103,7 @@ def _event(
                 "what is published is as if this event had not come: it is in Kafka, and the engine did not count it",
                 (_named(model, unit),),
             )
-        twice = [*units, replace(unit, event_id=f"{unit.event_id}~")]
+        twice = [*units, unit._replace(event_id=f"{unit.event_id}~")]
         if _agrees(model, item, now_us, own, twice):
             return Blame(
                 COUNTED_TWICE,
@@ -108,6 +112,13 @@ def _event(
                 (_named(model, unit),),
             )
     return None
+
+
+def _may_move(unit: Unit, places: Collection[str]) -> bool:
+    """Can it have moved figures of these locations? An order's unit can move others: it serves claims there."""
+    if "order_id" in unit.content or "location" not in unit.content:
+        return True
+    return unit.content["location"] in places or unit.content.get("to_location") in places
 
 
 def _agrees(model: Recount, item: str, now_us: int, own: Mapping[str, Values], units: list[Unit]) -> bool:

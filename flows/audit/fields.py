@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ Found = Mapping[str, str]
 Values = dict[str, Any]
 """By field: an integer, a list of integers by day, or None where there is no such field."""
 POSITION, PROMISES = "position", "atp"
+WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 
 
 class Difference(NamedTuple):
@@ -56,6 +58,8 @@ def read_position(found: Found) -> Values:
 
 
 def _read(value: str) -> Any:
+    if WHOLE.fullmatch(value):
+        return int(value)
     try:
         return json.loads(value)
     except ValueError:

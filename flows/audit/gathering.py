@@ -10,8 +10,9 @@ import json
 import re
 import threading
 import time
+from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from flows.audit.fields import POSITION, PROMISES, Values
@@ -56,6 +57,39 @@ class Pace:
                 self._never.wait(ahead_s)
 
 
+class _Named:
+    """The messages that name one item: their bytes in one piece, and of each four numbers.
+
+    As objects of their own they would take twice as much, and a process that inherits them would copy them when it
+    looks at them.
+    """
+
+    __slots__ = ("_places", "_values")
+
+    def __init__(self) -> None:
+        #: of each: its clock, the number of its partition, its offset, where it ends
+        self._places = array("q")
+        self._values = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._places) // 4
+
+    def add(self, clock: int, part: int, offset: int, value: bytes) -> None:
+        """Keep one more."""
+        self._values += value
+        self._places.extend((clock, part, offset, len(self._values)))
+
+    def messages(self, parts: Sequence[tuple[str, int]]) -> list[Logged]:
+        """Give them; `parts`: (topic without prefix, partition) by number."""
+        numbers = iter(self._places)
+        begin, found = 0, []
+        with memoryview(self._values) as values:
+            for clock, part, offset, end in zip(numbers, numbers, numbers, numbers, strict=True):
+                found.append(Logged(clock, (*parts[part], offset), bytes(values[begin:end])))
+                begin = end
+        return found
+
+
 class Intake:
     """What names some items, read up to some point, and further when asked."""
 
@@ -63,14 +97,25 @@ class Intake:
         self._settings, self._rate = settings, rate
         self._items = {item.encode(): item for item in items}
         self._only = next(iter(self._items)) if len(self._items) == 1 else b""
-        #: the messages that name each item
-        self.of: dict[str, list[Logged]] = defaultdict(list)
+        self._named: dict[str, _Named] = {}
+        #: (topic without prefix, partition) by number
+        self._parts: list[tuple[str, int]] = []
         #: up to where each partition was read
         self.ends: dict[Part, int] = {}
         #: where each partition begins, and when what stands there was logged (UTC microseconds; 0: nothing does)
         self.begins: dict[Part, tuple[int, int]] = {}
         self.messages = 0
         self._clocks: dict[Part, int] = defaultdict(int)
+
+    def of(self, item: str) -> list[Logged]:
+        """Give the messages that name an item."""
+        named = self._named.get(item)
+        return named.messages(self._parts) if named is not None else []
+
+    def count(self, item: str) -> int:
+        """Count them."""
+        named = self._named.get(item)
+        return len(named) if named is not None else 0
 
     def read_on(self, what: str = "reading events") -> set[str]:
         """Read to where the input topics end now; give the items of which something came."""
@@ -80,6 +125,7 @@ class Intake:
         line = ProgressLine(what, sum(end - low for low, end in new.values()))
         pace = Pace(self._rate, line)
         prefix = self._settings.topics.prefix
+        numbers = {part: self._number(part[0].removeprefix(prefix), part[1]) for part in spans}
         touched: set[str] = set()
         try:
             with TopicReader(self._settings, "-audit", SILENCE_S) as reader:
@@ -91,16 +137,22 @@ class Intake:
                     clock = self._clocks[part] = max(self._clocks[part], logged)
                     self.messages += 1
                     value = message.value()
-                    for item in self._named(value):
-                        place = (part[0].removeprefix(prefix), part[1], message.offset())
-                        self.of[item].append(Logged(clock, place, value))
+                    for item in self._names(value):
+                        if item not in self._named:
+                            self._named[item] = _Named()
+                        self._named[item].add(clock, numbers[part], message.offset(), value)
                         touched.add(item)
         finally:
             line.end()
         self.ends |= {part: end for part, (_, end) in spans.items()}
         return touched
 
-    def _named(self, value: bytes | None) -> Collection[str]:
+    def _number(self, topic: str, partition: int) -> int:
+        if (topic, partition) not in self._parts:
+            self._parts.append((topic, partition))
+        return self._parts.index((topic, partition))
+
+    def _names(self, value: bytes | None) -> Collection[str]:
         """Give those of the items that a message may name."""
         if value is None:
             return ()
@@ -109,7 +161,10 @@ class Intake:
         if self._only:
             return (self._items[self._only],) if b'"%b"' % self._only in value else ()
         items = self._items
-        return {items[raw] for raw in NAMED.findall(value) if raw in items}
+        found = NAMED.findall(value)
+        if len(found) == 1:
+            return (items[found[0]],) if found[0] in items else ()
+        return {items[raw] for raw in found if raw in items}
 
 
 def _spelled_out(value: bytes, items: dict[bytes, str]) -> set[str]:

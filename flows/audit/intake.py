@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from flows.audit.reading import (
@@ -26,11 +25,12 @@ from flows.audit.reading import (
     Record,
     Refused,
     TooFine,
+    exact,
     flag,
     integer,
-    number,
     read_object,
     take,
+    without_nulls,
 )
 from flows.audit.records import REFERENCE_ORDER, Records
 
@@ -71,6 +71,13 @@ FIELDS = {
         "receipt_cancelled": "item! location! receipt_id!",
     },
 }
+#: the same, split: (field, is it required)
+ASKED = {
+    kind: tuple((name.rstrip("!"), name.endswith("!")) for name in (*names.split(), "uom"))
+    for kinds in FIELDS.values()
+    for kind, names in kinds.items()
+}
+HAS_STATUS = {kind for kinds in FIELDS.values() for kind, names in kinds.items() if "status" in names.split()}
 QUANTITY: dict[str, Callable[[int], bool]] = {
     **dict.fromkeys(("stock_received", "stock_status_changed", "transfer_shipped", "pick_confirmed"), lambda q: q > 0),
     **dict.fromkeys(("shipment_confirmed", "return_received", "order_allocated", "order_released"), lambda q: q > 0),
@@ -93,8 +100,7 @@ EVERYWHERE = ("lot_held", "lot_released", "lot_dated")
 """What may name no location speaks of every one."""
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """One accepted unit, with its quantities converted and its defaults filled in."""
 
     kind: str
@@ -165,6 +171,8 @@ class Intake(Records):
         #: by unit: when it was logged, and where it lies
         self.logged: dict[tuple[str, str, str, str], tuple[int, Place | None]] = {}
         self._where: tuple[int, Place | None] = (0, None)
+        #: whose lines of an order are judged; None: each
+        self._only: str | None = None
 
     def accept_all(self, reference: Iterable[Record], events: Iterable[Record]) -> dict[Place, list[Refusal]]:
         """Judge all that topics hold, in the order in which it was logged; give what was refused, by where it lies.
@@ -208,7 +216,7 @@ class Intake(Records):
             shared: Fields = {"reversal": True} if is_reversal else {}
             if topic == "inventory.orders":
                 return self._order(topic, head, record, shared, recorded_at_us)
-            content = self._content(topic, kind, record, shared)
+            content = self._content(kind, record, shared)
             self._check_source(head[1], kind, content)
             self._check_time(head[1], occurred_at, recorded_at_us)
             self._admit(head, content)
@@ -235,6 +243,7 @@ class Intake(Records):
         placed = kind == "order_placed"
         shared = {**shared, "order_id": take(record, "order_id", True), "channel": take(record, "channel", placed)}
         shared |= {name: take(record, name) for name in ("uom", *(("expires_at", "requested_at") if placed else ()))}
+        common = without_nulls(shared)
         lines = record.get("lines")
         if lines is None:
             raise Refused("missing_field")
@@ -246,29 +255,30 @@ class Intake(Records):
         self._check_time(source, occurred_at, recorded_at)
         refusals: list[Refusal] = []
         for line in lines:
+            if self._only is not None and not (isinstance(line, dict) and line.get("item") == self._only):
+                continue
             line_id = None
             try:
                 if not isinstance(line, dict):
                     raise Refused("bad_value")
-                line = {name: entry for name, entry in line.items() if entry is not None}
+                line = without_nulls(line)
                 line_id = take(line, "line_id", required=True)
                 if flag(line, "reversal", False):  # it stands on the event, for all of its lines
                     raise Refused("bad_value")
-                content = self._content(topic, kind, line, shared)
+                content = self._content(kind, line, common)
                 self._check_source(source, kind, content)
                 self._admit(head, content)
             except Refused as refused:
                 refusals.append((refused.code, line_id))
         return refusals
 
-    def _content(self, topic: str, kind: str, record: Fields, shared: Fields) -> Fields:
+    def _content(self, kind: str, record: Fields, shared: Fields) -> Fields:
         """All that a unit says, defaults filled in and its quantities converted; what is absent is left out."""
-        content = {name: entry for name, entry in shared.items() if entry is not None}
-        for name in (*FIELDS[topic][kind].split(), "uom"):
-            entry = take(record, name.rstrip("!"), required=name.endswith("!"))
-            if entry is not None:
-                content[name.rstrip("!")] = entry
-        if " status" in FIELDS[topic][kind]:
+        content = dict(shared)
+        for name, is_required in ASKED[kind]:
+            if is_required or name in record:
+                content[name] = take(record, name, is_required)
+        if kind in HAS_STATUS:
             content.setdefault("status", "available")
         if kind in QUANTITY and "quantity" not in record and kind not in MAY_LACK_QUANTITY:
             raise Refused("missing_field")
@@ -282,8 +292,9 @@ class Intake(Records):
             raise Refused("bad_value")
         if content["item"] not in self.items:
             raise Refused("unknown_item")
-        if any(name in content and content[name] not in self.locations for name in ("location", "to_location")):
-            raise Refused("unknown_location")
+        for name in ("location", "to_location"):
+            if name in content and content[name] not in self.locations:
+                raise Refused("unknown_location")
         uom = content.pop("uom", None)
         if kind in QUANTITY and "quantity" in record:
             self._measure(kind, record, content, uom)
@@ -296,37 +307,37 @@ class Intake(Records):
         if worth is None:
             raise Refused("unknown_uom")
         names = ("quantity", "quarantined") if kind == "stock_counted" else ("quantity",)
-        said: dict[str, Fraction] = {}
+        said: dict[str, Fraction | int] = {}
         for name in names:
             if name in record:
                 try:
-                    said[name] = number(record[name]) * worth * 10**scale
+                    said[name] = exact(record[name]) * worth * 10**scale
                 except TooFine as fine:
                     if item["rounding"] != "safe":
                         raise
                     said[name] = Fraction(-1 if fine.is_negative else 1, LIMIT)
         # Signs and contradictions are those of what was said, not of what it is rounded to.
-        for exact in said.values():
-            if abs(exact) >= LIMIT or not QUANTITY[kind](ceil(exact) if exact > 0 else floor(exact)):
+        for quantity in said.values():
+            if not -LIMIT < quantity < LIMIT or not QUANTITY[kind](ceil(quantity) if quantity > 0 else floor(quantity)):
                 raise Refused("bad_value")
-            if exact.denominator != 1 and item["rounding"] != "safe":
+            if quantity.denominator != 1 and item["rounding"] != "safe":
                 raise Refused("quantity_not_exact")
         if "quarantined" in said and said["quarantined"] > said["quantity"]:
             raise Refused("bad_value")
         self._round(kind, said, content)
 
     @staticmethod
-    def _round(kind: str, said: Mapping[str, Fraction], content: Fields) -> None:
+    def _round(kind: str, said: Mapping[str, Fraction | int], content: Fields) -> None:
         """To the safe side: nothing is promised that is not there. What is exact stays as it is."""
-        exact = said["quantity"]
+        quantity = said["quantity"]
         up = kind in ROUNDED_UP or content.get("to_status") == "quarantined"
-        content["quantity"] = ceil(exact) if up else floor(exact)
+        content["quantity"] = ceil(quantity) if up else floor(quantity)
         if abs(content["quantity"]) >= LIMIT:
             raise Refused("bad_value")
         if "quarantined" in said:
             content["quarantined"] = min(ceil(said["quarantined"]), content["quantity"])
-        if kind == "transfer_shipped" and floor(exact) != content["quantity"]:
-            content["put_in_transit"] = floor(exact)
+        if kind == "transfer_shipped" and floor(quantity) != content["quantity"]:
+            content["put_in_transit"] = floor(quantity)
 
     def _check_source(self, source: str, kind: str, content: Fields) -> None:
         """A named source may say only its types, and only of its locations; it may not speak of every location."""

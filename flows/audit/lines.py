@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flows.audit.intake import Intake, Unit
@@ -13,6 +13,8 @@ FOREVER = 2**80
 
 LineKey = tuple[str, str]
 """(order_id, line_id); the item is the one that was asked about."""
+Part = tuple[LineKey, str, list[Unit], str]
+"""An order line at one location: (line, location, what names both, the deduction rule that holds for it there)"""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def shipped(units: Iterable[Unit]) -> list[tuple[str | None, int]]:
 def deducted(units: Iterable[Unit], rule: str, until: int) -> dict[str | None, int]:
     """What an order line took from on_hand at one location by a time, by lot: D(t) of section 4."""
     units = [unit for unit in units if unit.occurred_at <= until]
+    if not units:
+        return {}
     picked = by_lot(units, "pick_confirmed")
     taken: dict[str | None, int] = defaultdict(int, {} if rule == "shipment" else picked)
     # What was picked and then shipped is the same goods: only what was shipped beyond the picks deducts.
@@ -110,6 +114,13 @@ class Lines(Intake):
     def _units(self, item: str) -> list[Unit]:
         return self.units_of.get(item, [])
 
+    def _at(self, item: str, location: str) -> list[Unit]:
+        """What names a location."""
+        return [unit for unit in self._units(item) if unit.content.get("location") == location]
+
+    def _of_kind(self, item: str, *kinds: str) -> list[Unit]:
+        return [unit for unit in self._units(item) if unit.kind in kinds]
+
     def _lines(self, item: str) -> dict[LineKey, list[Unit]]:
         lines: dict[LineKey, list[Unit]] = defaultdict(list)
         for unit in self._units(item):
@@ -117,12 +128,21 @@ class Lines(Intake):
                 lines[unit.content["order_id"], unit.line_id].append(unit)
         return lines
 
-    def _parts(self, item: str) -> Iterator[tuple[LineKey, str, list[Unit], str]]:
-        """Every order line at every location that its units name, with the deduction rule that holds for it there."""
+    def _parts(self, item: str) -> list[Part]:
+        """Every order line at every location that its units name."""
+        parts = []
         for key, units in self._lines(item).items():
             for location in sorted({unit.content["location"] for unit in units if "location" in unit.content}):
                 here = [unit for unit in units if unit.get("location") == location]
-                yield key, location, here, self.rules[item, *key, location]
+                parts.append((key, location, here, self.rules[item, *key, location]))
+        return parts
+
+    def _parts_at(self, item: str, location: str) -> list[Part]:
+        return [part for part in self._parts(item) if part[1] == location]
+
+    def _gone(self, item: str) -> dict[tuple[LineKey, str], dict[str | None, int]]:
+        """By (line, location): what it took from on_hand there, by lot."""
+        return {(key, location): deducted(units, rule, FOREVER) for key, location, units, rule in self._parts(item)}
 
     def _cancelled(self, item: str) -> set[LineKey]:
         return {key for key, units in self._lines(item).items() if ended(units) is not None}
@@ -130,24 +150,26 @@ class Lines(Intake):
     def _taken(self, item: str) -> dict[LineKey, int]:
         """What each line took from on_hand, over all locations."""
         taken: dict[LineKey, int] = defaultdict(int)
-        for key, _, units, rule in self._parts(item):
-            taken[key] += sum(deducted(units, rule, FOREVER).values())
+        for (key, _), by_lots in self._gone(item).items():
+            taken[key] += sum(by_lots.values())
         return taken
 
     def _served(self, item: str) -> dict[LineKey, int]:
         """What each line was given or is kept for it, over all locations."""
         served: dict[LineKey, int] = defaultdict(int)
-        for key, _, units, rule in self._parts(item):
-            served[key] += max(reserved(units), sum(deducted(units, rule, FOREVER).values()))
+        gone = self._gone(item)
+        for key, location, units, _ in self._parts(item):
+            served[key] += max(reserved(units), sum(gone[key, location].values()))
         return served
 
     def _hard(self, item: str, location: str) -> int:
         lines, cancelled, taken = self._lines(item), self._cancelled(item), self._taken(item)
+        gone = self._gone(item)
         hard = 0
-        for key, at, units, rule in self._parts(item):
-            if at != location or key in cancelled:
+        for key, _, units, _ in self._parts_at(item, location):
+            if key in cancelled:
                 continue
-            kept = max(0, reserved(units) - sum(deducted(units, rule, FOREVER).values()))
+            kept = max(0, reserved(units) - sum(gone[key, location].values()))
             # Of an order that is not known yet nobody can say that it wants less.
             if placed(lines[key]) is not None:
                 kept = min(kept, max(0, wanted(lines[key]) - taken[key]))

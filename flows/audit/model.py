@@ -59,7 +59,8 @@ class Model(Quantities):
         horizon = own["horizon_days"]
         days = range(max(1, horizon))
         today = day_of(now_us, self.zone)
-        claims, supplies = self._claims(item, now_us), self._supplies(item)
+        claims = self._claims(item, now_us)
+        supplies = [supply for supply in self._supplies(item) if supply.quantity]
 
         def due(claim: Claim) -> int:
             on = today if claim.requested_at is None else day_of(claim.requested_at, self.zone)

@@ -6,11 +6,13 @@ the code can be read beside the contract.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
+from flows.audit.intake import Unit
 from flows.audit.lines import (
     FOREVER,
     Lines,
@@ -56,11 +58,13 @@ class Quantities(Lines):
 
     # Cells: what lies where, lot by lot.
 
+    def _in_cell(self, item: str, location: str, lot: str | None) -> list[Unit]:
+        """What names a cell."""
+        return [unit for unit in self._at(item, location) if unit.content.get("lot") == lot]
+
     def _movements(self, item: str, location: str, lot: str | None) -> Iterator[tuple[int, int, int]]:
         """(occurred_at, change of on_hand, change of quarantined) of a cell, without what order lines took."""
-        for unit in self._units(item):
-            if unit.get("location") != location or unit.get("lot") != lot:
-                continue
+        for unit in self._in_cell(item, location, lot):
             if unit.kind in ("stock_received", "stock_adjusted", "return_received", "transfer_shipped"):
                 change = -unit.change if unit.kind == "transfer_shipped" else unit.change
                 yield unit.occurred_at, change, change if unit.content["status"] == "quarantined" else 0
@@ -70,17 +74,15 @@ class Quantities(Lines):
 
     def _cell(self, item: str, location: str, lot: str | None) -> tuple[int, int]:
         """(on_hand, quarantined) of a cell: the newest count and what changed after it."""
-        counts = [
-            unit
-            for unit in self._units(item)
-            if unit.kind == "stock_counted" and unit.content["location"] == location and unit.get("lot") == lot
-        ]
+        counts = [unit for unit in self._in_cell(item, location, lot) if unit.kind == "stock_counted"]
         count = newest(counts)
         since, on_hand = (count.occurred_at, count.quantity) if count else (-FOREVER, 0)
         on_hand += sum(change for at, change, _ in self._movements(item, location, lot) if at > since)
-        for _, at_location, units, rule in self._parts(item):
-            if at_location == location:
-                on_hand -= deducted(units, rule, FOREVER).get(lot, 0) - deducted(units, rule, since).get(lot, 0)
+        gone = self._gone(item)
+        for key, _, units, rule in self._parts_at(item, location):
+            on_hand -= gone[key, location].get(lot, 0)
+            if count is not None:
+                on_hand += deducted(units, rule, since).get(lot, 0)
         if lot is not None and self._held(item, lot, location):
             return on_hand, on_hand
         told = newest(unit for unit in counts if "quarantined" in unit.content)
@@ -90,10 +92,8 @@ class Quantities(Lines):
     def _held(self, item: str, lot: str, location: str) -> bool:
         word = newest(
             unit
-            for unit in self._units(item)
-            if unit.kind in ("lot_held", "lot_released")
-            and unit.get("lot") == lot
-            and unit.get("location") in (None, location)
+            for unit in self._of_kind(item, "lot_held", "lot_released")
+            if unit.get("lot") == lot and unit.get("location") in (None, location)
         )
         return word is not None and word.kind == "lot_held"
 
@@ -104,11 +104,11 @@ class Quantities(Lines):
 
     def _lots(self, item: str, location: str) -> set[str | None]:
         """The lots that units name there; None is what carries no lot."""
-        return {unit.get("lot") for unit in self._units(item) if unit.get("location") == location}
+        return {unit.content.get("lot") for unit in self._at(item, location)}
 
     def _best_before(self, item: str, lot: str | None) -> int | None:
         """The last day on which a lot may be sold, None where it has none."""
-        word = newest(unit for unit in self._units(item) if unit.kind == "lot_dated" and unit.get("lot") == lot)
+        word = newest(unit for unit in self._of_kind(item, "lot_dated") if unit.get("lot") == lot)
         return None if word is None else word.get("best_before")
 
     def _dated(self, item: str, location: str) -> list[tuple[int, int]]:
@@ -123,7 +123,7 @@ class Quantities(Lines):
 
     def _withheld(self, item: str, location: str) -> int:
         """What is not promised there: the sum over sources of what each said last."""
-        words = [unit for unit in self._units(item) if unit.kind == "stock_withheld"]
+        words = self._of_kind(item, "stock_withheld")
         here = sorted((word for word in words if word.content["location"] == location), key=lambda word: word.rank)
         return sum({word.source: word.quantity for word in here}.values())
 
@@ -134,10 +134,12 @@ class Quantities(Lines):
 
     def _receipts(self, item: str) -> dict[tuple[str, str], Receipt]:
         """By (receipt_id, location): what was said of each receipt, and what came of it."""
-        units = [unit for unit in self._units(item) if "receipt_id" in unit.content]
+        named: dict[tuple[str, str], list[Unit]] = defaultdict(list)
+        for unit in self._units(item):
+            if "receipt_id" in unit.content:
+                named[unit.content["receipt_id"], unit.content["location"]].append(unit)
         receipts = {}
-        for reference, location in {(unit.content["receipt_id"], unit.content["location"]) for unit in units}:
-            here = [u for u in units if (u.content["receipt_id"], u.content["location"]) == (reference, location)]
+        for (reference, location), here in named.items():
             word = newest(unit for unit in here if unit.kind != "stock_received")
             announced = newest(unit for unit in here if unit.kind == "receipt_expected")
             receipts[reference, location] = Receipt(
@@ -151,11 +153,14 @@ class Quantities(Lines):
 
     def _expected(self, item: str) -> list[Supply]:
         receipts = self._receipts(item)
+        parts_of: dict[tuple[str | None, str], list[Receipt]] = defaultdict(list)
+        for (_, at), part in receipts.items():
+            parts_of[part.part_of, at].append(part)
         supplies = []
         for (reference, location), receipt in receipts.items():
             if not receipt.is_expected:
                 continue
-            parts = [part for (_, at), part in receipts.items() if at == location and part.part_of == reference]
+            parts = parts_of.get((reference, location), [])
             # What a shipment notice says is on its way under its own number, or came under it: the order waits for the
             # rest. Of a notice that was called off the order waits for all that did not come.
             under_way = sum(max(part.quantity, part.received) if part.is_expected else part.received for part in parts)
@@ -165,20 +170,13 @@ class Quantities(Lines):
         return supplies
 
     def _in_transit(self, item: str) -> list[Supply]:
-        units = self._units(item)
+        transfers: dict[tuple[str, str], list[Unit]] = defaultdict(list)
+        for unit in self._units(item):
+            if "transfer_id" in unit.content:
+                to = unit.get("to_location") or unit.content["location"]
+                transfers[unit.content["transfer_id"], to].append(unit)
         supplies = []
-        transfers = {
-            (unit.get("transfer_id"), unit.get("to_location") or unit.get("location"))
-            for unit in units
-            if "transfer_id" in unit.content
-        }
-        for reference, location in transfers:
-            here = [
-                unit
-                for unit in units
-                if unit.get("transfer_id") == reference
-                and (unit.get("to_location") or unit.get("location")) == location
-            ]
+        for (reference, location), here in transfers.items():
             shipments = [unit for unit in here if unit.kind == "transfer_shipped"]
             word = newest(unit for unit in shipments if "reversal" not in unit.content)
             if word is not None:

@@ -5,7 +5,7 @@ What is decided stays `Model`'s; here is only what was found already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from flows.audit.model import Model
@@ -16,8 +16,9 @@ class QuickModel(Model):
 
     ASKED_AGAIN = (
         *("_units", "_lines", "_cancelled", "_hard", "_claims", "_held", "_ledger", "_supplies", "position"),
-        *("_taken", "_served", "_dated", "_withheld", "_receipts"),
-        *("sellable", "safety_stock"),
+        *("_taken", "_served", "_dated", "_withheld", "_receipts", "_parts", "_parts_at", "_gone"),
+        *("_at", "_in_cell", "_of_kind", "_cell", "_lots"),
+        *("sellable", "safety_stock", "_protected"),
     )
 
     def __init__(self, *settings: Any) -> None:
@@ -25,10 +26,6 @@ class QuickModel(Model):
         self._answers: dict[tuple[Any, ...], Any] = {}
         for name in self.ASKED_AGAIN:
             setattr(self, name, self._once(name, getattr(self, name)))
-        self._once_parts = self._once("_parts", lambda item: list(super(QuickModel, self)._parts(item)))
-
-    def _parts(self, item: str) -> Iterator[Any]:
-        return iter(self._once_parts(item))
 
     def _once(self, name: str, ask: Callable[..., Any]) -> Callable[..., Any]:
         def answer(*asked: Any) -> Any:

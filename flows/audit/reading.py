@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LIMIT = 2**53
@@ -24,8 +24,13 @@ STATUS = re.compile(r"available|quarantined")
 TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
+#: The end of a time in UTC, behind its minute, which is 16 characters long.
+SECONDS = re.compile(r":([0-5]\d)(?:\.(\d+))?[Zz]", re.ASCII)
+MINUTE_LENGTH = 16
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?", re.ASCII)
+WHOLE = re.compile(r"-?(?:0|[1-9]\d{0,17})", re.ASCII)
+"""A number that needs no fraction; longer ones may be larger than a quantity can be, and are read the long way."""
 RATIO = re.compile(r"([1-9]\d{0,59})/([1-9]\d{0,59})", re.ASCII)
 """No longer than a number may be: Python does not read a text of any length as an integer."""
 
@@ -71,26 +76,38 @@ class TooFine(Refused):
         self.is_negative = is_negative
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(NamedTuple):
     """A JSON number as it was written: no float in between, no limit on its digits."""
 
     text: str
 
 
+def _no_constant(text: str) -> NoReturn:
+    """NaN and the infinities are no JSON."""
+    raise ValueError(text)
+
+
+_decoder: Any = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+_scan = _decoder.scan_once
+
+
 def read_object(value: bytes) -> Fields:
     """Read a JSON object; what is null in it is left out."""
-
-    def constant(text: str) -> None:
-        raise ValueError(text)
-
     try:
-        said = json.loads(value.decode(), parse_int=Number, parse_float=Number, parse_constant=constant)
-    except (ValueError, RecursionError):
+        text = value.decode().strip(" \t\n\r")
+        said, end = _scan(text, 0)
+    except (ValueError, StopIteration, RecursionError):
         raise Refused("not_json") from None
+    if end != len(text):
+        raise Refused("not_json")
     if not isinstance(said, dict):
         raise Refused("not_an_object")
-    return {name: entry for name, entry in said.items() if entry is not None}
+    return without_nulls(said)
+
+
+def without_nulls(said: Fields) -> Fields:
+    """Leave out what is null."""
+    return {name: entry for name, entry in said.items() if entry is not None} if None in said.values() else said
 
 
 def number(value: object) -> Fraction:
@@ -109,17 +126,37 @@ def number(value: object) -> Fraction:
     return Fraction(decimal) if decimal else Fraction(0)
 
 
-def factor(value: object) -> Fraction:
+def exact(value: object) -> Fraction | int:
+    """Read the same; what is written as a whole number is one."""
+    text = value.text if isinstance(value, Number) else value
+    return int(text) if isinstance(text, str) and WHOLE.fullmatch(text) else number(value)
+
+
+def factor(value: object) -> Fraction | int:
     """Read how many base units a unit is worth: a number, or a text "n/d" of two whole numbers of at least 1."""
     ratio = RATIO.fullmatch(value) if isinstance(value, str) else None
     worth = Fraction(int(ratio[1]), int(ratio[2])) if ratio else number(value)
     if worth <= 0:
         raise Refused("bad_value")
-    return worth
+    return worth.numerator if worth.denominator == 1 else worth
 
 
 def instant(text: object) -> int:
     """Give the UTC microseconds of an RFC 3339 time with an offset; digits beyond the microsecond are cut off."""
+    # Most are in UTC, and many in one minute: a minute is read once.
+    end = SECONDS.fullmatch(text, MINUTE_LENGTH) if isinstance(text, str) else None
+    if end is None:
+        return _instant(text)
+    second, fraction = end.groups()
+    return _minute(end.string[:MINUTE_LENGTH]) + int(second) * 1_000_000 + int((fraction or "")[:6].ljust(6, "0"))
+
+
+@lru_cache(maxsize=65_536)
+def _minute(text: str) -> int:
+    return _instant(f"{text}:00Z")
+
+
+def _instant(text: object) -> int:
     match = TIME.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise Refused("bad_value")
@@ -166,16 +203,36 @@ def take(said: Fields, name: str, required: bool = False) -> Any:
         return instant(value)
     if name in DATES:
         return calendar_day(value)
-    form = IDENTIFIER if name in IDENTIFIERS else STATUS if name.endswith("status") else CODE
-    if not isinstance(value, str) or not form.fullmatch(value):
+    if not isinstance(value, str):
         raise Refused("bad_value")
-    return value
+    if name in IDENTIFIERS:
+        if not IDENTIFIER.fullmatch(value):
+            raise Refused("bad_value")
+        return value
+    return _status(value) if name.endswith("status") else _code(value)
+
+
+@lru_cache(maxsize=65_536)
+def _code(text: str) -> str:
+    """Give a code, one text for all that say the same: there are few, and they are said often."""
+    if not CODE.fullmatch(text):
+        raise Refused("bad_value")
+    return text
+
+
+@lru_cache(maxsize=16)
+def _status(text: str) -> str:
+    if not STATUS.fullmatch(text):
+        raise Refused("bad_value")
+    return text
 
 
 def integer(said: Fields, name: str, default: int, low: int, high: int = LIMIT - 1) -> int:
-    """Give a whole number within bounds, written as a number and not in a string."""
-    value = number(said.get(name, Number(str(default))))
-    if value.denominator != 1 or not low <= value <= high or isinstance(said.get(name), str):
+    """Give a whole number within bounds, written as a number and not in a string; the default is within them."""
+    if name not in said:
+        return default
+    value = exact(said[name])
+    if value.denominator != 1 or not low <= value <= high or isinstance(said[name], str):
         raise Refused("bad_value")
     return int(value)
 

@@ -52,7 +52,7 @@ class Records:
             raise Refused("bad_value")
         return {
             "measure": (base, scale),
-            "conversions": {**conversions, base: Fraction(1)},
+            "conversions": {**conversions, base: 1},
             "rounding": self._choice(record, "rounding", ("refuse", "safe")),
             **self._limits(record, scale, ("low_stock_threshold", "safety_stock")),
         }

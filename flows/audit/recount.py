@@ -58,9 +58,11 @@ class Recount(QuickModel):
         self.items = {item: self._all_items[item]} if item in self._all_items else {}
         self.channel_items = dict(self._all_of_channels.get(item, {}))
         self.duplicates = 0
+        self._only = item
         refused = []
+        judge = super(QuickModel, self).event  # nothing is asked meanwhile
         for recorded_at, place, value in sorted(messages, key=lambda one: one[:2]):
-            for code, _ in self.event(place[0], value, recorded_at, place):
+            for code, _ in judge(place[0], value, recorded_at, place):
                 refused.append((place, code))
         self.forget()
         return refused

@@ -9,11 +9,12 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flows.audit.blame import NOT_PROVABLE, Blame, blame
@@ -32,7 +33,8 @@ STILL_S = 2.0
 PATIENCE_S = 60.0
 #: Events held in memory at a time are those of so many items.
 ITEMS_AT_ONCE = 10_000
-CHUNK = 50
+#: What a process is given to compute at a time: so many messages, or so many items.
+CHUNK_MESSAGES, CHUNK = 5_000, 50
 
 
 class Verdict(NamedTuple):
@@ -125,6 +127,7 @@ class _Round:
     def __init__(self, settings: Settings, items: list[str], rate: int, workers: int, cuts: Cuts) -> None:
         self._settings, self._items, self._rate, self._workers, self._cuts = settings, items, rate, workers, cuts
         self.intake = Intake(settings, items, rate)
+        self._wanted = frozenset(items)
         self._records: list[Record] = []
 
     def reach(self) -> list[Reach]:
@@ -138,8 +141,7 @@ class _Round:
     def verdicts(self, with_fields: bool, tell: Callable[[Verdict], None]) -> list[Verdict]:
         """Compare all, and what differs again until it stands still."""
         self.intake.read_on()
-        wanted = set(self._items)
-        self._records = reference_records(self._settings, lambda _, item: item in wanted)
+        self._records = reference_records(self._settings, lambda _, item: item in self._wanted)
         found: dict[str, Verdict] = {}
         left, seen = self._items, self._cuts.look(self._items)
         deadline = time.monotonic() + PATIENCE_S
@@ -167,7 +169,7 @@ class _Round:
         """Look again after a moment: which stand still with all of their events, which do not, and what was seen."""
         threading.Event().wait(STILL_S)
         touched = self.intake.read_on("reading what came meanwhile")
-        self._records = reference_records(self._settings, lambda _, item: item in set(self._items))
+        self._records = reference_records(self._settings, lambda _, item: item in self._wanted)
         seen = self._cuts.look(moving)
         is_alive = self._cuts.is_alive()
         still: list[str] = []
@@ -175,7 +177,7 @@ class _Round:
         for item in moving:
             is_same = seen[item].hashes == before[item].hashes and seen[item].version == before[item].version
             # What an engine that runs has not taken up yet, it will; one that stands says what it said.
-            is_whole = not is_alive or not _unread(self.intake.of[item], seen[item])
+            is_whole = not is_alive or not _unread(self.intake.of(item), seen[item])
             is_quiet = item not in touched and seen[item].reached == before[item].reached
             (still if is_same and is_whole and (is_quiet or not is_alive) else left).append(item)
         return still, left, seen
@@ -187,16 +189,28 @@ class _Round:
             return [_compared(model, self.intake, item, seen[item]) for item in items]
         line = ProgressLine("computing items again", len(items))
         inherited = (rights_of(self._settings), self._records, self.intake, seen)
-        chunks = [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
         verdicts: list[Verdict] = []
         try:
             with multiprocessing.get_context("fork").Pool(self._workers, _begin, inherited) as pool:
-                for some in pool.imap(_compare_chunk, chunks):
+                for some in pool.imap_unordered(_compare_chunk, self._chunks(items)):
                     verdicts += some
                     line.add(len(some))
         finally:
             line.end()
         return verdicts
+
+    def _chunks(self, items: list[str]) -> Iterator[list[str]]:
+        """Give what is computed in one go: what takes longest first, so that at the end nobody waits for one."""
+        chunk: list[str] = []
+        messages = 0
+        for item in sorted(items, key=self.intake.count, reverse=True):
+            chunk.append(item)
+            messages += self.intake.count(item)
+            if len(chunk) >= CHUNK or messages >= CHUNK_MESSAGES:
+                yield chunk
+                chunk, messages = [], 0
+        if chunk:
+            yield chunk
 
     def _model(self) -> Recount:
         return Recount(rights_of(self._settings), self._records)
@@ -223,7 +237,7 @@ class _Round:
         item = verdict.item
         seen = self._cuts.look([item])[item]
         model = self._model()
-        model.take(item, included(self.intake.of[item], seen.reached))
+        model.take(item, included(self.intake.of(item), seen.reached))
         fields = []
         at = seen.looked_at
         for name, ours in ((PROMISES, promises(model, item, at)), (POSITION, position(model, item, at))):
@@ -254,7 +268,7 @@ def _unread(messages: list[Logged], seen: Seen) -> int:
 
 def _compared(model: Recount, intake: Intake, item: str, seen: Seen) -> Verdict:
     """Compare one item at the cut at which it was seen."""
-    messages = intake.of.get(item, [])
+    messages = intake.of(item)
     taken = included(messages, seen.reached)
     model.take(item, taken)
     best: list[Difference] | None = None
@@ -283,6 +297,9 @@ _child: list[_Child] = []
 
 
 def _begin(rights: Rights, records: list[Record], intake: Intake, seen: Mapping[str, Seen]) -> None:
+    # What is inherited stays shared as long as nothing counts its references; a model makes no circles.
+    gc.disable()
+    gc.freeze()
     _child[:] = [_Child(Recount(rights, records), intake, seen)]
 
 

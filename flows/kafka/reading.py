@@ -121,7 +121,8 @@ class TopicReader:
             messages = self._poll(unread)
             for message in messages:
                 part = (message.topic(), message.partition())
-                if part not in unread:
+                end = unread.get(part)
+                if end is None:
                     continue
                 error = message.error()
                 if error is not None:
@@ -132,10 +133,12 @@ class TopicReader:
                     elif error.code() not in NO_LEADER:  # that passes, or ends in silence
                         refused[part] = error.str()
                     continue
-                refused.pop(part, None)
-                if message.offset() < unread[part]:
+                if refused:
+                    refused.pop(part, None)
+                offset = message.offset()
+                if offset < end:
                     yield message
-                if message.offset() + 1 >= unread[part]:
+                if offset + 1 >= end:
                     del unread[part]
             if any(message.error() is None for message in messages):
                 heard_at = time.monotonic()

@@ -188,6 +188,8 @@ def test_a_policy_that_was_changed_back_is_named(filled: Any) -> None:
     [cause] = said["causes"]
     assert cause["cause"] == "older_record" and cause["record"]["key"] == "web", cause
     assert cause["record"]["newest_offset"] == cause["record"]["offset"] + 1
+    code, found, summary = audited(filled)
+    assert code == 1 and len(found) == 3 and summary["causes"] == {"older_record": 3}, found
     catch_up(filled)
     assert verified(filled)[0] == 0
 

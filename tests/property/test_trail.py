@@ -1,17 +1,28 @@
-"""What the trail says of an item after each activation is what the engine published: any history, days, crashes."""
+"""What the trail says of an item after each activation is what the engine published: any history, days, crashes.
+
+Its terms are the parts of the naive model, and at any moment of the past it has the number that was published then.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from confluent_kafka import KafkaError, TopicPartition
 
+from flows.audit.model import Model, Promise
+from flows.inspection import trail, trailed
+from flows.inspection.explaining import explain
 from flows.inspection.replayed import Replayed
 from flows.inspection.trail import group_of
+from flows.settings import load_settings
 from operators.evaluate import Policies
-from operators.explaining import explained
+from operators.explaining import Term, explained
 from operators.reference import unpack_topology
 from operators.rules.days import days_in
 from operators.shard import Shard
@@ -21,13 +32,18 @@ from schemas.topics import TRAIL
 from schemas.units import Refusal
 from tests import playing
 from tests.engine import Engine
-from tests.histories import History
+from tests.histories import CHANNELS, ITEMS, History
+
+#: A moment of the engine's, and those of the groups that it wrote in it, which have a microsecond each.
+MOMENT = 1_000
 
 
 class TrailedEngine(Engine):
     """An engine whose trail is read after each of its words, and compared with what readers have."""
 
     compared = 0
+    #: each that was made, the newest last
+    made: ClassVar[list[TrailedEngine]] = []
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -35,7 +51,19 @@ class TrailedEngine(Engine):
         self.shard = Shard(0, self.config, self.segments, lambda: self.clock, self)
         self.groups: dict[str, list[Any]] = {}
         self.topologies: dict[int, bytes] = {}
+        #: the topic: (logged at, in ms; value)
+        self.written: list[tuple[int, bytes]] = []
+        #: where the trail of an item begins, as Redis would have it
+        self.heads: dict[str, int] = {}
+        #: item -> (moment, its numbers by channel from then on)
+        self.published: dict[str, list[tuple[int, dict[str, int]]]] = {}
         self._take([TopologyRecord(self.tables.pack(), 0)])
+        TrailedEngine.made.append(self)
+
+    def resume(self) -> None:
+        """A start takes a while."""
+        self.clock += MOMENT
+        super().resume()
 
     def _said(self, outcome: Outcome | None) -> list[Refusal]:
         refusals = super()._said(outcome)
@@ -43,6 +71,7 @@ class TrailedEngine(Engine):
             return refusals
         for said in outcome.reconciled:
             if said.topic == TRAIL:
+                self.written.append((self.clock // 1000, said.value))
                 _, run, at, body = msgspec.msgpack.decode(said.value)
                 if isinstance(body, bytes):
                     self.topologies[at] = body
@@ -50,12 +79,17 @@ class TrailedEngine(Engine):
                     self.groups.setdefault(values[0], []).append(group_of(values, run))
         for update in outcome.updates:
             head = self.figures[update.item].pop(HEAD, None)
+            numbers = {channel: one.atp for (code, channel), one in self.numbers.items() if code == update.item}
+            self.published.setdefault(update.item, []).append((self.clock, numbers))
+            self.heads.pop(update.item, None)
             if not update.is_gone:
+                assert head is not None
+                self.heads[update.item] = head
                 assert head == self.groups[update.item][-1].at
                 self._compare(update.item)
         return refusals
 
-    def _compare(self, item: str) -> None:
+    def told(self, item: str) -> Replayed:
         """Tell the item anew from its newest frame with records, and from there on what moved it."""
         groups = self.groups[item]
         first = max(number for number, group in enumerate(groups) if group.records is not None)
@@ -63,18 +97,28 @@ class TrailedEngine(Engine):
         replayed = Replayed(item, "")
         for group in groups[first:]:
             replayed.take(group)
-        shown = {name: value for name, value in self.figures[item].items() if value and ":available" not in name}
-        assert replayed.figures() == shown
+        return replayed
+
+    def trees(self, item: str, channel: str, horizon: int) -> Iterator[Term | None]:
+        """Give the tree of each day that a channel promises."""
+        replayed = self.told(item)
         standing, dated = replayed.item()
         days = days_in(self.config.time_zone)
         policies = Policies(unpack_topology(self.topologies[replayed.topology[1]]), days)
+        for day in range(horizon):
+            yield explained(standing, channel, policies, days.day_of(self.clock), dated, day)
+
+    def _compare(self, item: str) -> None:
+        """Compare what is told anew with what Redis would have."""
+        replayed = self.told(item)
+        shown = {name: value for name, value in self.figures[item].items() if value and ":available" not in name}
+        assert replayed.figures() == shown
         published = {channel: number.atp for (code, channel), number in self.numbers.items() if code == item}
         assert replayed.published == published
         for channel, atp in published.items():
             numbers = self.numbers[item, channel].by_day or [atp]
-            for day, number in enumerate(numbers):
-                tree = explained(standing, channel, policies, days.day_of(self.clock), dated, day)
-                assert tree is not None and tree.value == number and tree.adds_up(), (channel, day, number, tree)
+            for number, tree in zip(numbers, self.trees(item, channel, len(numbers)), strict=True):
+                assert tree is not None and tree.value == number and tree.adds_up(), (channel, number, tree)
                 TrailedEngine.compared += 1
 
 
@@ -94,3 +138,190 @@ def test_in_many_histories_too(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_the_trail_tells_every_number_and_figure_anew(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(seed, monkeypatch)
+
+
+# --- the terms and the naive model's parts ---------------------------------------------------------------------------
+
+
+def parts_of(term: Term) -> dict[tuple[str, str], int]:
+    """Give the terms of a tree by what they are and whose."""
+    found = {(term.name, term.of): term.value}
+    for child in term.children:
+        found |= parts_of(child)
+    return found
+
+
+def compare_parts(engine: TrailedEngine, model: Model, now: int) -> int:
+    """Compare each term that the model has a name for; give how many trees were compared."""
+    compared = 0
+    for item in ITEMS:
+        for channel in CHANNELS:
+            promise = model.promise(item, channel, now)
+            if promise is None or item not in engine.heads:
+                continue
+            horizon = len(promise.by_day or (0,))
+            for day, tree in enumerate(engine.trees(item, channel, horizon)):
+                assert tree is not None and tree.adds_up()
+                terms = parts_of(tree)
+                assert terms["atp", channel] == (promise.by_day or [promise.atp])[day], (item, channel, day)
+                assert terms["free", ""] == promise.free[day], (item, channel, day)
+                assert terms["promise", ""] == promise.promise[day], (item, channel, day)
+                assert terms.get(("protected_for_others", ""), 0) == -promise.withheld[day], (item, channel, day)
+                if promise.open[day] == promise.promise[day]:  # else it is of a later day
+                    _compare_places(terms, promise, day, (item, channel, day))
+                if horizon == 1 and not promise.by_day:
+                    _compare_figures(terms, model, item, channel, now)
+                compared += 1
+    return compared
+
+
+def _compare_places(terms: dict[tuple[str, str], int], promise: Promise, day: int, where: object) -> None:
+    for location, by_day in promise.available.items():
+        assert terms.get(("available", location), 0) == by_day[day], (where, location)
+
+
+def _compare_figures(terms: dict[tuple[str, str], int], model: Model, item: str, channel: str, now: int) -> None:
+    for location, figures in model.position(item, now).items():
+        if ("available", location) not in terms:
+            continue
+        assert terms["on_hand", location] == figures["on_hand"]
+        for name in ("quarantined", "hard_reserved", "soft_allocated", "withheld"):
+            assert terms.get((name, location), 0) == -figures[name], (item, channel, location, name)
+        kept = model.safety_stock(item, location, channel)
+        assert terms.get(("safety_stock", location), 0) == -kept, (item, channel, location)
+
+
+def tell_parts(seed: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Play a history in which the parts are compared wherever numbers are."""
+    compared = 0
+    of_numbers = playing.compare
+
+    def compare(engine: Any, model: Any, now: int, where: str) -> None:
+        nonlocal compared
+        of_numbers(engine, model, now, where)
+        compared += compare_parts(engine, model, now)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(playing, "Engine", TrailedEngine)
+        patched.setattr(playing, "compare", compare)
+        playing.play(playing.tale_of(History(seed)))
+    TrailedEngine.made.clear()
+    return compared
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_the_terms_are_the_naive_models_parts(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tell_parts(seed, monkeypatch)
+
+
+@pytest.mark.long
+def test_the_terms_are_the_naive_models_parts_in_a_thousand_histories(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = sum(tell_parts(seed, monkeypatch) for seed in range(1_000, 2_000))
+    print(f"{compared} trees compared")
+
+
+# --- any moment ------------------------------------------------------------------------------------------------------
+
+
+class _End:
+    """What Kafka's client says at the end of a partition, once."""
+
+    def error(self) -> Any:
+        return KafkaError(KafkaError._PARTITION_EOF)
+
+
+class _Record:
+    """A record of the trail."""
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def error(self) -> None:
+        return None
+
+    def key(self) -> bytes:
+        return b"0"
+
+    def value(self) -> bytes:
+        return self._value
+
+
+class Partition:
+    """A topic of one partition, in place of Kafka's client."""
+
+    def __init__(self, written: list[tuple[int, bytes]]) -> None:
+        self._written = written
+        self._times = [logged for logged, _ in written]
+        self._next = 0
+        self._is_over = False
+
+    def offsets_for_times(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        [place] = places
+        first = bisect_left(self._times, place.offset)
+        return [TopicPartition(place.topic, place.partition, first if first < len(self._times) else -1)]
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        return 0, len(self._written)
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self._next, self._is_over = places[0].offset, False
+
+    def poll(self, timeout: float) -> Any:
+        if self._next < len(self._written):
+            self._next += 1
+            return _Record(self._written[self._next - 1][1])
+        is_over, self._is_over = self._is_over, True
+        return None if is_over else _End()
+
+    def close(self) -> None:
+        """There is nothing to let go."""
+
+
+def ask_moments(seed: int, pairs: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Play a history, then explain random items at random moments by look-ups; each has the number of the recording."""
+    with monkeypatch.context() as patched:
+        patched.setattr(playing, "Engine", TrailedEngine)
+        playing.play(playing.tale_of(History(seed)))
+    engine = TrailedEngine.made[-1]
+    TrailedEngine.made.clear()
+    settings = load_settings(None, {"shards": 1, "trail.enabled": True, "time_zone": engine.config.time_zone})
+
+    def hashes(_: Any, keys: list[str]) -> list[dict[str, str]]:
+        item = keys[0].removeprefix("atp:")
+        return [{}, {HEAD: str(engine.heads[item])}, {}, {}]
+
+    monkeypatch.setattr(trailed, "hashes", hashes)
+    monkeypatch.setattr(trail, "Consumer", lambda _: Partition(engine.written))
+    monkeypatch.setattr(trail, "consumer_config", lambda *_, **__: {})
+    monkeypatch.setattr(trail, "partitions_of", lambda of, names: {of.topic(name): 1 for name in names})
+    dice = random.Random(seed)
+    asked = 0
+    while asked < pairs and engine.heads:
+        item, channel = dice.choice(sorted(engine.heads)), dice.choice(CHANNELS)
+        recorded = engine.published[item]
+        moment = dice.randint(recorded[0][0], recorded[-1][0]) + MOMENT
+        if dice.random() < 0.5:  # just before something was published, or just after
+            moment = dice.choice(recorded)[0] + dice.choice((-1, MOMENT))
+        before = bisect_right(recorded, moment, key=lambda entry: entry[0]) - 1
+        if before < 0 or recorded[before][0] > moment - MOMENT:
+            continue  # before all, or in the middle of an activation
+        said = explain(settings, item, channel, at=moment)
+        assert said.published == recorded[before][1].get(channel), (seed, item, channel, moment, said)
+        assert said.tree is None or said.tree.adds_up()
+        asked += 1
+    return asked
+
+
+@pytest.mark.parametrize("seed", range(200, 203))
+def test_any_moment_has_the_number_that_was_published_then(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ask_moments(seed, 40, monkeypatch) == 40
+
+
+@pytest.mark.long
+def test_ten_thousand_moments_have_the_numbers_that_were_published_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = 0
+    seed = 3_000
+    while asked < 10_000:
+        asked += ask_moments(seed, min(50, 10_000 - asked), monkeypatch)
+        seed += 1
+    print(f"{asked} moments of {seed - 3_000} histories")

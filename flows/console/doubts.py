@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from flows.console.desk import Desk, address, asked, desk_of, form_of, in_thread
-from flows.console.overview import MEANINGS
 from flows.errors import PlainError
+from flows.inspection.open_exceptions import MEANINGS
 from flows.log import get_log
 from flows.reconciling.deciding import MAY_BE, Wish, decide
 from flows.reconciling.reading import UNSETTLED

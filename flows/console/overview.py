@@ -13,6 +13,7 @@ from flows.console.desk import Desk, address, desk_of
 from flows.console.live import Picture
 from flows.console.numbers import Away
 from flows.console.tables import HOUR_MS
+from flows.inspection.open_exceptions import MEANINGS
 from flows.inspection.status import SILENT_MS
 from schemas.remedies import REMEDIES
 from schemas.topics import LANES
@@ -21,19 +22,6 @@ from schemas.topics import LANES
 BEHIND_MS_MAX = 10_000
 #: An update that waits for longer is held up by a channel's budget, or by Kafka.
 WAITING_S_MAX = 10.0
-MEANINGS = {
-    "negative_on_hand": "a count below zero: a receipt is missing, or something was sent twice",
-    "oversold": "more is claimed than there is: someone has to be told",
-    "stale_source": "a source is silent for longer than it should be",
-    "conflict": "an id came twice with different content; the first stands",
-    "over_received": "more was received than was ordered",
-    "allocated_without_stock": "reserved is more than there is",
-    "claims_above_demand": "more is reserved for a line than is still wanted",
-    "demand_after_cancellation": "an order line was placed again after it was cancelled",
-    "lot_below_zero": "a lot's count is below zero",
-    "statement_rejected": "another system's statement was not believed",
-    "held_too_long": "goods are held back because of a difference nobody has decided",
-}
 
 
 class Finding(NamedTuple):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from flows.inspection.doubtful import OpenHere, doubts_about
 from flows.inspection.known_item import KnownItem
 from flows.inspection.lookup import hashes
 from flows.inspection.policy_records import Records, read_records
@@ -59,6 +60,12 @@ class Explanation:
     state: str = PUBLISHED
     #: where it is none that is published: some whose codes begin as its does
     near: tuple[str, ...] = ()
+    #: what is open of the item; of a moment that has passed nothing is said of this and what follows
+    exceptions: tuple[OpenHere, ...] = ()
+    #: sources that are silent for longer than they may be
+    stale_sources: tuple[str, ...] = ()
+    #: Redis has the number, and Kafka perhaps not yet
+    waits: bool = False
 
 
 def explain(settings: Settings, item: str, channel: str, day: int = 0, at: int | None = None) -> Explanation:
@@ -67,6 +74,21 @@ def explain(settings: Settings, item: str, channel: str, day: int = 0, at: int |
     LookupProblem or KafkaProblem where a server does not answer; ValueError where the channel does not promise that
     day; NoTrail where nothing is known of the moment.
     """
+    found = _explained(settings, item, channel, day, at)
+    if at is not None or found.state != PUBLISHED:
+        return found
+    more = doubts_about(settings, item, channel, found.published if day == 0 else None)
+    return replace(
+        found,
+        doubts=(*found.doubts, *more.sentences),
+        exceptions=more.exceptions,
+        stale_sources=more.stale_sources,
+        waits=more.waits,
+    )
+
+
+def _explained(settings: Settings, item: str, channel: str, day: int, at: int | None) -> Explanation:
+    """Explain it by its terms."""
     if at is not None or settings.trail.enabled:
         from flows.inspection.trailed import explain_by_trail
 

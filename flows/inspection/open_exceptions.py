@@ -18,6 +18,20 @@ from schemas.settings import Settings
 from schemas.topics import EXCEPTIONS
 
 Key = tuple[str, str, str, str, str]
+#: what each code means, in a few words
+MEANINGS = {
+    "negative_on_hand": "a count below zero: a receipt is missing, or something was sent twice",
+    "oversold": "more is claimed than there is: someone has to be told",
+    "stale_source": "a source is silent for longer than it should be",
+    "conflict": "an id came twice with different content; the first stands",
+    "over_received": "more was received than was ordered",
+    "allocated_without_stock": "reserved is more than there is",
+    "claims_above_demand": "more is reserved for a line than is still wanted",
+    "demand_after_cancellation": "an order line was placed again after it was cancelled",
+    "lot_below_zero": "a lot's count is below zero",
+    "statement_rejected": "another system's statement was not believed",
+    "held_too_long": "goods are held back because of a difference nobody has decided",
+}
 
 
 class OpenException(msgspec.Struct, frozen=True):

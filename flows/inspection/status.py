@@ -171,13 +171,7 @@ def _of_the_scrape(samples: Samples, at: float) -> Facts:
     restarts = _sum(samples, "atp_worker_restarts_total")
     said["workers"] = {"up": int(sum(up)), "of": len(up), "restarts": int(restarts or 0)}
     said["lag"] = _lag(samples)
-    said["lanes"] = {
-        lane: {
-            "waiting": int(_sum(samples, "atp_lane_waiting_updates", lane=lane) or 0),
-            "oldest_s": round(_max(samples, "atp_lane_oldest_waiting_seconds", lane=lane) or 0.0, 1),
-        }
-        for lane in LANES
-    }
+    said["lanes"] = lanes_in(samples)
     exceptions: dict[str, int] = {}
     for labels, value in samples.get("atp_exceptions_open", ()):
         if value:
@@ -194,6 +188,17 @@ def _of_the_scrape(samples: Samples, at: float) -> Facts:
     if state is not None:
         said["state_bytes"] = int(state)
     return said
+
+
+def lanes_in(samples: Samples) -> dict[str, Facts]:
+    """Give how many updates wait for Kafka in each lane, and for how long the oldest has."""
+    return {
+        lane: {
+            "waiting": int(_sum(samples, "atp_lane_waiting_updates", lane=lane) or 0),
+            "oldest_s": round(_max(samples, "atp_lane_oldest_waiting_seconds", lane=lane) or 0.0, 1),
+        }
+        for lane in LANES
+    }
 
 
 def _lag(samples: Samples) -> Facts:

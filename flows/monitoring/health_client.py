@@ -11,7 +11,7 @@ TIMEOUT_S = 4.0
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
-def ask(settings: Settings, path: str) -> tuple[bool, str]:
+def ask(settings: Settings, path: str, timeout_s: float = TIMEOUT_S) -> tuple[bool, str]:
     """Give whether all is well, and the answer's JSON, or a sentence where there is none."""
     host, port = settings.metrics.host, settings.metrics.port
     if not port:
@@ -19,7 +19,7 @@ def ask(settings: Settings, path: str) -> tuple[bool, str]:
             "metrics.port: expected a port to ask the engine at, got 0 (switched off): set metrics.port where the "
             "engine runs, and here"
         )
-    connection = http.client.HTTPConnection(ANYWHERE.get(host, host), port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(ANYWHERE.get(host, host), port, timeout=timeout_s)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()

@@ -172,6 +172,7 @@ def test_a_number_is_explained_as_a_tree_that_folds(scene: Scene) -> None:
         page.get_by_role("link", name="Why store may promise that").click()
         page.get_by_role("heading", level=1, name="Why 0?").wait_for()
         page.get_by_text("The terms add up to the published number.").wait_for()
+        page.get_by_text("oversold at LYON is open since 20").wait_for()
         tree = page.locator(".tree")
         assert "LYON" in tree.inner_text()
         first = tree.locator("details").first

@@ -27,7 +27,7 @@ from schemas.topics import EXCEPTIONS, UPDATES
 
 #: Records of a partition that are read, the newest: of the item's exceptions, of a source's, of its numbers in a lane.
 #: With what an explanation reads of the trail they stay below 64.
-OF_ITEM, OF_SOURCE, OF_LANE = 16, 4, 2
+OF_ITEM, OF_SOURCE, OF_LANE = 16, 2, 1
 #: Partitions in which it is looked for silent sources, where the engine's endpoint does not say which they are.
 SOURCE_PARTS_MAX = 4
 #: What a partition gives in one go: all of them together stay below 1 MiB.
@@ -72,35 +72,7 @@ class _Update(msgspec.Struct):
 _read_update = msgspec.json.Decoder(_Update).decode
 
 
-def doubts_about(settings: Settings, item: str, channel: str, published: int | None) -> Doubts:
-    """Say what is doubtful now about a channel's number; LookupProblem where Redis does not answer.
-
-    Where Kafka does not answer that is one of the doubts: the number was explained without it.
-    """
-    promises, position, alive = hashes(settings, [f"atp:{item}", f"position:{item}", "engine:alive"])
-    samples = _scrape(settings, alive.get("run", ""))
-    sources = [] if samples is not None else [name for name, told in settings.sources.items() if told.stale_after]
-    newest = _Newest()
-    sentences: list[str] = []
-    try:
-        newest.read(settings, item, channel, sources)
-    except PlainError as problem:
-        sentences.append(f"what is open or waits is not known: {problem}")
-    found = _open(newest, item, position)
-    sentences += [_said(one) for one in found if one.code != "negative_on_hand"]  # the figures are told already
-    if newest.is_cut and (samples is None or _has_others(samples)):
-        sentences.append(
-            f"the newest {OF_ITEM} records of the item's part of {settings.topic(EXCEPTIONS)} were looked through: "
-            f"atp exceptions --item {item} looks through all"
-        )
-    stale = _stale(samples) if samples is not None else newest.stale()
-    sentences += [f"{name} is silent for longer than its stale_after: what it says now is not known" for name in stale]
-    waits = _waiting(newest, promises, published, samples)
-    sentences += [waits] if waits else []
-    return Doubts(tuple(sentences), tuple(found), tuple(stale), bool(waits))
-
-
-class _Newest:
+class Newest:
     """The newest records of what is asked."""
 
     def __init__(self) -> None:
@@ -148,7 +120,54 @@ class _Newest:
         return sorted({one.source for one in found if one.source})
 
 
-def _open(newest: _Newest, item: str, position: dict[str, str]) -> list[OpenHere]:
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What doubts follow from, as it was at one moment."""
+
+    promises: dict[str, str]
+    position: dict[str, str]
+    #: what the engine's endpoint counts; None: it does not answer here
+    samples: Samples | None
+    newest: Newest
+    #: why nothing is known of Kafka; empty: it was read
+    unread: str
+
+
+def gather(settings: Settings, item: str, channel: str) -> Gathered:
+    """Ask Redis, the engine's endpoint and Kafka; LookupProblem where Redis does not answer.
+
+    Where Kafka does not answer that is one of the doubts: a number is explained without it.
+    """
+    promises, position, alive = hashes(settings, [f"atp:{item}", f"position:{item}", "engine:alive"])
+    samples = _scrape(settings, alive.get("run", ""))
+    sources = [] if samples is not None else [name for name, told in settings.sources.items() if told.stale_after]
+    newest, unread = Newest(), ""
+    try:
+        newest.read(settings, item, channel, sources)
+    except PlainError as problem:
+        unread = str(problem)
+    return Gathered(promises, position, samples, newest, unread)
+
+
+def doubts_about(settings: Settings, item: str, now: Gathered, published: int | None) -> Doubts:
+    """Say what is doubtful about a channel's number."""
+    samples, newest = now.samples, now.newest
+    sentences = [f"what is open or waits is not known: {now.unread}"] if now.unread else []
+    found = _open(newest, item, now.position)
+    sentences += [_said(one) for one in found if one.code != "negative_on_hand"]  # the figures are told already
+    if newest.is_cut and (samples is None or _has_others(samples)):
+        sentences.append(
+            f"the newest {OF_ITEM} records of the item's part of {settings.topic(EXCEPTIONS)} were looked through: "
+            f"atp exceptions --item {item} looks through all"
+        )
+    stale = _stale(samples) if samples is not None else newest.stale()
+    sentences += [f"{name} is silent for longer than its stale_after: what it says now is not known" for name in stale]
+    waits = _waiting(newest, now.promises, published, samples)
+    sentences += [waits] if waits else []
+    return Doubts(tuple(sentences), tuple(found), tuple(stale), bool(waits))
+
+
+def _open(newest: Newest, item: str, position: dict[str, str]) -> list[OpenHere]:
     """Give what is open of the item: by its figures as they are now, and by what the engine said of all else."""
     figured = _figured(position)
     found = []
@@ -200,7 +219,7 @@ def _stale(samples: Samples) -> list[str]:
     return sorted({labels["source"] for labels, value in samples.get("atp_source_stale", ()) if value})
 
 
-def _waiting(newest: _Newest, promises: dict[str, str], published: int | None, samples: Samples | None) -> str:
+def _waiting(newest: Newest, promises: dict[str, str], published: int | None, samples: Samples | None) -> str:
     """Say why Kafka may not have the number that Redis has; empty where it has it, or nothing speaks against it."""
     if published is None or "_version" not in promises:
         return ""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from flows.inspection.doubtful import OpenHere, doubts_about
+from flows.inspection.doubtful import OpenHere, doubts_about, gather
 from flows.inspection.known_item import KnownItem
 from flows.inspection.lookup import hashes
 from flows.inspection.policy_records import Records, read_records
@@ -74,10 +75,14 @@ def explain(settings: Settings, item: str, channel: str, day: int = 0, at: int |
     LookupProblem or KafkaProblem where a server does not answer; ValueError where the channel does not promise that
     day; NoTrail where nothing is known of the moment.
     """
-    found = _explained(settings, item, channel, day, at)
-    if at is not None or found.state != PUBLISHED:
-        return found
-    more = doubts_about(settings, item, channel, found.published if day == 0 else None)
+    if at is not None:
+        return _explained(settings, item, channel, day, at)
+    with ThreadPoolExecutor(1) as beside:  # servers are waited for in both
+        gathered = beside.submit(gather, settings, item, channel)
+        found = _explained(settings, item, channel, day, at)
+        if found.state != PUBLISHED:
+            return found
+        more = doubts_about(settings, item, gathered.result(), found.published if day == 0 else None)
     return replace(
         found,
         doubts=(*found.doubts, *more.sentences),

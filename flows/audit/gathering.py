@@ -12,7 +12,7 @@ import threading
 import time
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from flows.audit.fields import POSITION, PROMISES, Values
@@ -57,36 +57,32 @@ class Pace:
                 self._never.wait(ahead_s)
 
 
-class _Named:
-    """The messages that name one item: their bytes in one piece, and of each four numbers.
+class _Kept:
+    """Messages: their bytes in one piece, and of each four numbers.
 
     As objects of their own they would take twice as much, and a process that inherits them would copy them when it
     looks at them.
     """
-
-    __slots__ = ("_places", "_values")
 
     def __init__(self) -> None:
         #: of each: its clock, the number of its partition, its offset, where it ends
         self._places = array("q")
         self._values = bytearray()
 
-    def __len__(self) -> int:
-        return len(self._places) // 4
-
-    def add(self, clock: int, part: int, offset: int, value: bytes) -> None:
-        """Keep one more."""
+    def add(self, clock: int, part: int, offset: int, value: bytes) -> int:
+        """Keep one more, and give its number."""
         self._values += value
         self._places.extend((clock, part, offset, len(self._values)))
+        return len(self._places) // 4 - 1
 
-    def messages(self, parts: Sequence[tuple[str, int]]) -> list[Logged]:
-        """Give them; `parts`: (topic without prefix, partition) by number."""
-        numbers = iter(self._places)
-        begin, found = 0, []
+    def messages(self, numbers: Iterable[int], parts: Sequence[tuple[str, int]]) -> list[Logged]:
+        """Give some; `parts`: (topic without prefix, partition) by number."""
+        places, found = self._places, []
         with memoryview(self._values) as values:
-            for clock, part, offset, end in zip(numbers, numbers, numbers, numbers, strict=True):
+            for at in numbers:
+                clock, part, offset, end = places[4 * at : 4 * at + 4]
+                begin = places[4 * at - 1] if at else 0
                 found.append(Logged(clock, (*parts[part], offset), bytes(values[begin:end])))
-                begin = end
         return found
 
 
@@ -97,7 +93,9 @@ class Intake:
         self._settings, self._rate = settings, rate
         self._items = {item.encode(): item for item in items}
         self._only = next(iter(self._items)) if len(self._items) == 1 else b""
-        self._named: dict[str, _Named] = {}
+        self._kept = _Kept()
+        #: item -> the numbers of the messages that name it; a message with several items is kept once
+        self._named: dict[str, array[int]] = defaultdict(lambda: array("I"))
         #: (topic without prefix, partition) by number
         self._parts: list[tuple[str, int]] = []
         #: up to where each partition was read
@@ -109,13 +107,11 @@ class Intake:
 
     def of(self, item: str) -> list[Logged]:
         """Give the messages that name an item."""
-        named = self._named.get(item)
-        return named.messages(self._parts) if named is not None else []
+        return self._kept.messages(self._named.get(item, ()), self._parts)
 
     def count(self, item: str) -> int:
         """Count them."""
-        named = self._named.get(item)
-        return len(named) if named is not None else 0
+        return len(self._named.get(item, ()))
 
     def read_on(self, what: str = "reading events") -> set[str]:
         """Read to where the input topics end now; give the items of which something came."""
@@ -137,11 +133,13 @@ class Intake:
                     clock = self._clocks[part] = max(self._clocks[part], logged)
                     self.messages += 1
                     value = message.value()
-                    for item in self._names(value):
-                        if item not in self._named:
-                            self._named[item] = _Named()
-                        self._named[item].add(clock, numbers[part], message.offset(), value)
-                        touched.add(item)
+                    named = self._names(value)
+                    if not named:
+                        continue
+                    number = self._kept.add(clock, numbers[part], message.offset(), value)
+                    for item in named:
+                        self._named[item].append(number)
+                    touched.update(named)
         finally:
             line.end()
         self.ends |= {part: end for part, (_, end) in spans.items()}

@@ -772,7 +772,10 @@ class Shard:
                 item.is_touched = False
                 update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(item.code))
                 item.correlation_id = ""  # of the event just told: what changes it next may be no event
-                if self._trail is not None and (update is not None or item.code in self._trail):
+                # Of an item without a record nothing is published: what touches it leaves no trail in Redis either.
+                if self._trail is not None and (
+                    update is not None or (item.policy is not None and item.code in self._trail)
+                ):
                     update = self._trail.say(item, update, self.policies, now)
                 if update is not None:
                     update.recorded_at = self._recorded[0]

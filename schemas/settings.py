@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schemas.cluster_settings import ClusterSettings
 from schemas.codes import is_code, mismatch
 from schemas.console_settings import ConsoleSettings
 from schemas.intake_settings import (
@@ -211,6 +212,7 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     state: StateSettings = StateSettings()
+    cluster: ClusterSettings = ClusterSettings()
     metrics: MetricsSettings = MetricsSettings()
     topics: TopicSettings = TopicSettings()
     lanes: LaneSettings = LaneSettings()
@@ -237,9 +239,15 @@ class Settings(BaseSettings):
                     f"sources.{name}: expected a name without / where the source has documents, got one with: "
                     "its messages have a topic of their own, and Kafka allows no / in its name"
                 )
-        if self.shards < self.workers:
+        workers = self.workers * max(1, len(self.cluster.machines))
+        if self.shards < workers:
             raise ValueError(
-                f"shards, workers: expected at least one shard a worker, got {self.shards} for {self.workers} workers"
+                f"shards, workers: expected at least one shard a worker, got {self.shards} for {workers} workers"
+            )
+        if len(self.cluster.machines) > 1 and self.state.remote is not None:
+            raise ValueError(
+                "state.remote: expected none where cluster.machines names several, got one: a copy is of one machine's "
+                "state, and each machine keeps its own"
             )
         if self.reconciliation.enabled:
             self._can_correct()

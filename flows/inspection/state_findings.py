@@ -15,9 +15,11 @@ from flows.recovery.earlier_run import earlier_run
 from flows.recovery.start import refusal
 from flows.remote.objects import RemoteProblem, open_objects
 from flows.remote.taking_up import copies_in
+from flows.runtime.machines import machines_of
 from flows.settings import redis_address
-from flows.storage.folder import FACTS, RESTORE, Facts, StateRefused, read_facts
-from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
+from flows.storage.folder import FACTS, RESTORE, Facts, StateFolder, StateRefused, read_facts
+from flows.storage.membership import check_membership
+from flows.storage.recovery_store import StoreDamage
 from operators.ledger import FORMAT, FORMATS
 from schemas.settings import Settings, SettingsError
 
@@ -43,14 +45,27 @@ def state_findings(settings: Settings, kafka_answers: bool) -> Iterator[Finding]
         return
     yield Finding("state directory", True, f"{path} is writable" if path.exists() else f"{path} will be made")
     try:
+        machines_of(settings)
+    except SettingsError as error:
+        yield _of_machines("machines", error)
+        return
+    try:
         facts = read_facts(path / FACTS)
-        epoch = committed_epoch(path / RECOVERY)
+        if facts is not None and facts.cluster is not None:
+            check_membership(path, facts.cluster, machines_of(settings))
+        epoch = StateFolder(settings).kept_epoch()
+        if facts is not None and epoch is not None:
+            check_membership(path, facts.cluster, machines_of(settings))
     except StateRefused as error:
         yield Finding("state", False, error.seen, error.remedy)
         return
     except StoreDamage as error:
         yield Finding("state", False, str(error), RESTORE)
         return
+    except SettingsError as error:
+        yield _of_machines("state and machines", error)
+        return
+    yield from _machines(settings)
     yield from _kept(settings, facts, epoch)
     yield from _copies(settings, epoch)
     if epoch is None and kafka_answers and (facts is None or facts.scratch is None):
@@ -89,6 +104,22 @@ def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterato
         yield Finding(
             "from scratch", True, f"begun; {len(facts.scratch.left)} of {facts.shards} shards have not said everything"
         )
+
+
+def _of_machines(subject: str, error: SettingsError) -> Finding:
+    """Say what is wrong with the machines, and what would do; the sentence begins with a setting's name."""
+    said = str(error).partition(": ")[2]
+    seen, _, remedy = said.rpartition(": ")
+    return Finding(subject, False, seen or said, remedy if seen else "")
+
+
+def _machines(settings: Settings) -> Iterator[Finding]:
+    """Which machine of a cluster is this?"""
+    machines = machines_of(settings)
+    if machines is not None:
+        ports = machines.ports()
+        seen = f"{machines.called(machines.this)} of {len(machines.names)}"
+        yield Finding("machines", True, f"{seen}; its links are on ports {ports[0]} to {ports[-1]}")
 
 
 def _copies(settings: Settings, epoch: int | None) -> Iterator[Finding]:

@@ -64,6 +64,7 @@ class RemoteWitness(Protocol):
 class Member(NamedTuple):
     """One worker process."""
 
+    #: 0: on another machine
     pid: int
     reports: ReportSource
 
@@ -82,6 +83,8 @@ class Monitor:
         self._settings = settings
         self._lock = threading.Lock()
         self._members: dict[int, Member] = {}
+        #: the workers that there should be
+        self._numbers: Collection[int] = range(settings.workers)
         self._phase = "starting"
         self._parts: frozenset[str] = frozenset()
         self._token = 0
@@ -114,6 +117,7 @@ class Monitor:
         self._variances.start()
         with self._lock:
             self._members = members
+        self._numbers = sorted(members)
         self._phase = ""
 
     def ends(self, reason: str) -> None:
@@ -168,6 +172,10 @@ class Monitor:
             self._rows[part] = max(self._rows.get(part, row), row)
         is_ready = all(check.is_ok for check in health.ready(self._facts(reports)))
         return Freshness(is_ready, int(self._lag.behind(self._rows) * 1000))
+
+    def reports(self) -> dict[int, Report | None]:
+        """Ask the workers how they are, by number; None where one does not answer."""
+        return self._ask()
 
     def _ask(self) -> dict[int, Report | None]:
         with self._lock:
@@ -226,7 +234,7 @@ class Monitor:
             yield "atp_input_ends_timestamp_seconds", {}, self._lag.told_at
         for check in health.ready(facts):
             yield "atp_ready", {"check": check.name}, float(check.is_ok)
-        for number in range(self._settings.workers):
+        for number in self._numbers:
             yield "atp_worker_up", {"worker": str(number)}, float(reports.get(number) is not None)
         yield from self._variances.samples()
         yield "atp_worker_restarts", {}, self._restarts
@@ -249,7 +257,7 @@ class Monitor:
     def _processes(self) -> Iterator[Metric]:
         """What the operating system says of each process, told apart by `worker`."""
         with self._lock:
-            pids = {str(number): member.pid for number, member in self._members.items()}
+            pids = {str(number): member.pid for number, member in self._members.items() if member.pid}
         families: dict[str, Metric] = {}
         for name, pid in {**pids, "supervisor": os.getpid()}.items():
             for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from flows.log import get_log, is_json
 from flows.monitoring.health import Check
+from flows.runtime.machines import machines_of
 from flows.storage.folder import StateRefused
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
@@ -37,6 +38,9 @@ class Diary:
         ours = self._settings
         port = f"{ours.metrics.host}:{ours.metrics.port}" if ours.metrics.port else "none"
         workers = f"{ours.workers} worker{'s' if ours.workers > 1 else ''}"
+        machines = machines_of(ours)
+        if machines is not None:
+            workers += f" on {machines.called(machines.this)} of {len(machines.names)}"
         redis = mask_url(ours.redis.url)
         state = found or f"state in {ours.state.dir.absolute()}"
 

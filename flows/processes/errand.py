@@ -16,7 +16,7 @@ from flows.runtime.run import Run
 from flows.settings import take_settings
 
 #: Another one for every change of `_Written` or of a setting's name.
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class UnknownErrand(PlainError):

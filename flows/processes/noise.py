@@ -8,6 +8,7 @@ grows beyond FILE_MAX: what is there then goes into its `.old`, as far as KEPT_M
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -44,8 +45,7 @@ def set_apart(settings: Settings, worker: int) -> None:
 
 def keep_small(settings: Settings) -> None:
     """Cut the workers' files that have become too large, while they are written to."""
-    for worker in range(settings.workers):
-        path = noise_file(settings, worker)
+    for path in settings.state.dir.glob("worker-*.stderr"):
         with suppress(OSError):  # there is none (yet), or it cannot be written
             size = path.stat().st_size
             if size <= FILE_MAX:
@@ -61,3 +61,13 @@ def keep_trace(error: BaseException) -> None:
     """Write an error's stack trace where the noise goes."""
     with suppress(OSError):
         os.write(2, "".join(traceback.format_exception(error)).encode(errors="backslashreplace"))
+
+
+def after_death(settings: Settings, codes: list[int], first: int = 0) -> str:
+    """Say what an operator does about workers that died; `first`: the number of the one whose code is the first."""
+    advice = "nothing for one death (no number is lost); for many: exit code -9 is often too little memory"
+    for number, code in enumerate(codes[: settings.workers], first):
+        if code < 0 and code != -signal.SIGKILL:  # it died of itself, without a last word
+            name = noise_file(settings, number).absolute()
+            return f"{advice}, any other below 0 a fault: what it printed last is in {name}, soon {name.name}.old"
+    return advice

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from flows.errors import PlainError
 from flows.kafka.clients import KafkaProblem, has_messages, input_ends
 from flows.kafka.identity import Inputs, changes, inputs_now, why_not
 from flows.log import get_log
@@ -12,10 +11,12 @@ from flows.monitoring.monitor import Monitor
 from flows.monitoring.topic_watch import TopicWatch
 from flows.processes.addresses import free_ports
 from flows.processes.errand import Errand
+from flows.processes.party import StartError
 from flows.readmodel.port import Fenced, Outage, StoreError
 from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Store
 from flows.recovery.start import look_for_earlier_run, take_token
+from flows.runtime.machines import machines_of
 from flows.runtime.run import Run
 from flows.settings import redis_address
 from flows.storage.folder import StateFolder
@@ -25,16 +26,15 @@ from schemas.topics import DECISIONS, INPUTS, STATEMENTS
 log = get_log(__name__)
 
 
-class StartError(PlainError):
-    """The engine cannot start; the text says why and what would do."""
-
-
 class Preparation:
     """One a supervisor. What it asks is asked again for every run; what it remembers is of those before."""
 
     def __init__(
         self, settings: Settings, folder: StateFolder, monitor: Monitor, topics: TopicWatch, until_caught_up: bool
     ) -> None:
+        self._machines = machines_of(settings)
+        #: of all machines' state together, where there are several: what is here is a part of it
+        self.epoch: int | None = None
         self._settings = settings
         self._folder = folder
         self._monitor = monitor
@@ -52,7 +52,7 @@ class Preparation:
         self._ends = None
 
     def errands(self) -> list[Errand]:
-        """Take a token and find out what there is to read."""
+        """Take a token and find out what there is to read; gives an errand for each worker, of other machines too."""
         settings = self._settings
         self._be_newest()  # before it waits for Kafka, which may take long; it is looked at again
         inputs = self._inputs()
@@ -65,7 +65,7 @@ class Preparation:
                 self._has_statements = self._reconciles() and has_messages(settings, (STATEMENTS, DECISIONS))
             except KafkaProblem as error:
                 raise StartError(str(error)) from error
-        ends, workers = self._ends, settings.workers
+        ends, workers = self._ends, settings.workers if self._machines is None else self._machines.total
         if workers > len(ends):
             raise SettingsError(
                 f"workers: expected at most the number of input partitions ({len(ends)}), got {workers}: a worker more "
@@ -77,7 +77,10 @@ class Preparation:
             raise StartError(self._unwritten(error)) from error
         self._topics.begin(inputs)
         ended = inputs.ended(map(settings.topic, INPUTS))
-        addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
+        if self._machines is None:
+            addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(workers))
+        else:
+            addresses = self._machines.addresses(token)
         facts = self._folder.facts()
         scratch = (facts.scratch.token, frozenset(facts.scratch.left)) if facts.scratch is not None else None
         return [
@@ -107,6 +110,8 @@ class Preparation:
         """Find out what is kept, and refuse to begin without what an earlier run has kept."""
         if self._has_looked:
             self._folder.survey(is_thorough=False)
+        if self._machines is not None:
+            self._folder.epoch = self.epoch
         try:
             look_for_earlier_run(self._settings, self._folder)
             self._folder.make_store()

@@ -26,14 +26,16 @@ from flows.monitoring.topic_watch import TopicWatch
 from flows.processes.alive import Alive
 from flows.processes.diary import Diary
 from flows.processes.errand import Errand
-from flows.processes.noise import keep_small, noise_file
-from flows.processes.preparation import Preparation, StartError
+from flows.processes.noise import after_death, keep_small
+from flows.processes.parties import leads_here, party_of
+from flows.processes.party import Awaited, Finished, StartError
+from flows.processes.preparation import Preparation
 from flows.processes.recruit import Recruit
 from flows.processes.standby import Standby
 from flows.processes.worker import CUT_SHORT, FENCED, GOES_ON, INCURABLE
 from flows.readmodel.port import Fenced, StoreError
 from flows.readmodel.store import Store
-from flows.recovery.accepting import accept_now, take_request
+from flows.recovery.accepting import AcceptProblem, accept_now, take_request
 from flows.remote.beginning import begin_with_newest, refuse_from_scratch
 from flows.remote.copying import RemoteCopies
 from flows.remote.objects import RemoteProblem
@@ -50,6 +52,8 @@ HEALTHY_AFTER_S = 60.0
 #: Deaths in a row after which catching up is given up: a script waits for the answer.
 CATCH_UP_TRIES = 5
 WAIT_PAUSE_S = 1.0
+#: Until it is looked again whether all machines are there.
+AWAITED_PAUSE_S = 0.1
 END_PATIENCE_S = 30.0
 #: How often it is looked whether somebody left a request.
 REQUESTS_EVERY_S = 0.5
@@ -88,16 +92,17 @@ def run(
     code = FAILED
     try:
         diary.starts(until_caught_up, "")
+        leads = leads_here(settings, standby)
         if from_scratch:
             refuse_from_scratch(settings)
-        folder.open(from_scratch)
+        folder.open(from_scratch and leads)
         diary.starts(until_caught_up, folder.found())
         endpoint.start()
         waiting = Standby(settings, folder, signals, monitor) if standby else None
         while waiting is None or waiting.wait():
             one = _Supervisor(settings, folder, signals, monitor, alive, until_caught_up, wait, worker, diary)
             with closing(KnownReplay(settings)) as again:
-                if settings.dead_letters.replay_known and not until_caught_up:
+                if settings.dead_letters.replay_known and not until_caught_up and leads:
                     again.start()
                 code = one.run()
             if waiting is None or not one.is_followed:
@@ -151,6 +156,7 @@ class _Supervisor:
         self._is_anew = False
         self._topics = TopicWatch(settings, monitor.loses, monitor.confirms)
         self._preparation = Preparation(settings, folder, monitor, self._topics, until_caught_up)
+        self._party = party_of(settings, folder, monitor, self._preparation, until_caught_up)
         self._copies = RemoteCopies(settings) if settings.state.remote is not None else None
         #: a newer run has taken over from this one
         self.is_followed = False
@@ -159,11 +165,12 @@ class _Supervisor:
 
     def run(self) -> int:
         """Run clusters one after another until one ends well; gives the exit code."""
+        code = FAILED
         try:
-            if not self._begin():
-                return self._end()
-            return self._run()
+            code = self._run() if self._begin() else self._end()
+            return code
         finally:
+            self._party.close(code)
             self._topics.close()
             for recruit in self._recruits:
                 recruit.dismiss()
@@ -192,10 +199,18 @@ class _Supervisor:
         while not self._asked.is_set():
             self._recruit(early)
             try:
-                errands = self._preparation.errands()
+                errands = self._party.errands()
                 self._first_epoch_at = 0.0 if self._folder.facts().is_first else None
             except Fenced:
                 return self._taken_over()
+            except Finished as end:
+                return end.code
+            except Awaited as error:  # who has to come is said where that is found out, once
+                self._diary.begins()
+                self._monitor.waits(str(error))
+                self._asked.wait(AWAITED_PAUSE_S)
+                self._is_anew = False
+                continue
             except StartError as error:
                 if not (self._wait or has_run):
                     raise
@@ -212,12 +227,15 @@ class _Supervisor:
                 self._copies.start()
             started, has_run = time.monotonic(), True
             codes = self._cluster(errands)
+            codes += self._party.ended(codes)
             self._look_at_first_epoch(is_over=True)
             is_anew, self._is_anew = self._is_anew and not self._asked.is_set(), False
             if GOES_ON in codes and set(codes) <= {0, GOES_ON} and not (is_anew or self._asked.is_set()):
                 self._preparation.forget_ends()  # what was withheld and corrected is caught up with as well
                 continue
             if all(code == 0 for code in codes) and not is_anew:
+                if not (self._party.is_done() or self._asked.is_set()):
+                    continue
                 return self._end()
             if FENCED in codes:
                 return self._taken_over()
@@ -235,12 +253,13 @@ class _Supervisor:
                     next="the lines above say why it died; atp check looks at everything it needs",
                 )
                 return FAILED
-            pause = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1]
+            # Who does not lead is ready for another run at once: the one that leads makes the pauses.
+            pause = RESTART_PAUSES_S[min(deaths, len(RESTART_PAUSES_S)) - 1 if self._party.leads else 0]
             self._monitor.restarts()
             log.warning(
                 f"a worker died (exit codes {codes}); starting again in {pause:.1f} s",
                 kind="restart",
-                next=self._after_death(codes),
+                next=after_death(self._settings, codes, self._party.first),
             )
             self._recruit(early)
             self._asked.wait(pause)
@@ -257,21 +276,12 @@ class _Supervisor:
         )
         return FAILED
 
-    def _after_death(self, codes: list[int]) -> str:
-        """Say what an operator does about workers that died."""
-        advice = "nothing for one death (no number is lost); for many: exit code -9 is often too little memory"
-        for number, code in enumerate(codes[: self._settings.workers]):
-            if code < 0 and code != -signal.SIGKILL:  # it died of itself, without a last word
-                name = noise_file(self._settings, number).absolute()
-                return f"{advice}, any other below 0 a fault: what it printed last is in {name}, soon {name.name}.old"
-        return advice
-
     def _taken_over(self) -> int:
         """Say that a newer run holds the token, here and to that run; gives the exit code."""
         self.is_followed = True
         # What is turned away is counted where the newer run's operator looks, and these workers may have had nothing
         # to write.
-        token = self._preparation.token
+        token = self._party.token()
         address, prefix = redis_address(self._settings.redis), self._settings.redis.prefix
         with contextlib.suppress(StoreError), closing(Store(address, prefix, token, "supervisor")) as store:
             store.write([], [])
@@ -302,8 +312,9 @@ class _Supervisor:
         try:
             for errand, recruit in zip(errands, recruits, strict=True):
                 members[errand.run.worker] = Member(recruit.process.pid, ReportClient(recruit.told(errand)))
-            self._monitor.begins(run.token, run.ends, members)
-            self._alive.begins(run.token)
+            self._monitor.begins(run.token, run.ends, members | self._party.members())
+            if self._party.leads:
+                self._alive.begins(run.token)
             if not self._until_caught_up:
                 self._diary.awaits(self._monitor.ready)
             return self._watch(children)
@@ -321,8 +332,12 @@ class _Supervisor:
             codes = [child.poll() for child in children]
             if all(code is not None for code in codes):
                 return [code for code in codes if code is not None]
-            if self._alive.is_followed(self._preparation.token):
+            if self._alive.is_followed(self._party.token()):
                 return [FENCED]  # a worker that waits for Kafka would not see it; to kill them is safe
+            ended_elsewhere = self._party.verdict()
+            if ended_elsewhere:
+                return ended_elsewhere
+            self._is_anew = self._is_anew or self._party.is_to_end()
             if any(code not in (None, 0, CUT_SHORT, GOES_ON) for code in codes):
                 return [code if code is not None else 0 for code in codes] + [1]
             if self._asked.is_set():
@@ -330,6 +345,7 @@ class _Supervisor:
             if self._asked.is_set() or self._is_anew:
                 if asked_at is None:
                     asked_at = time.monotonic()
+                    self._party.end(leaves=self._asked.is_set())
                     for child in children:
                         child.send_signal(signal.SIGTERM)
                 elif time.monotonic() - asked_at > END_PATIENCE_S:
@@ -372,6 +388,8 @@ class _Supervisor:
         take_request(self._folder.path, self._accept)
 
     def _accept(self, topic: str) -> str:
+        if not self._party.leads:
+            raise AcceptProblem("this machine does not lead its cluster: say it on the first of cluster.machines")
         text, others = accept_now(self._settings, self._folder, topic)
         if others:
             return f"{text}; the engine starts its workers again when that is done for the others too: {others}"

@@ -20,7 +20,7 @@ from flows.publishing.trust import Trust
 from flows.publishing.writer import Writer
 from flows.runtime.clock import Clock
 from flows.runtime.run import Run
-from flows.storage.folder import scratch_is_through
+from flows.storage.newest_run import scratch_is_through
 from operators.route import shard_of
 
 log = get_log(__name__)

@@ -40,7 +40,7 @@ from flows.runtime.clock import Clock
 from flows.runtime.cycles import look_for_cycles
 from flows.runtime.run import Shared, Stop
 from flows.settings import redis_address
-from flows.storage.folder import NewestRun
+from flows.storage.newest_run import NewestRun
 from schemas.messages import Outcome, Outgoing
 from schemas.settings import Settings
 from schemas.units import Refusal

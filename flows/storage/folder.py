@@ -21,7 +21,9 @@ import msgspec
 from flows.errors import PlainError
 from flows.kafka.identity import Inputs
 from flows.log import get_log
-from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
+from flows.runtime.machines import machines_of
+from flows.storage.membership import Membership, check_membership, own_parts
+from flows.storage.recovery_store import RECOVERY, StoreDamage, StoreFacts, committed_epoch, read_store
 from operators.ledger import FORMAT, FORMATS
 from schemas.settings import Settings, SettingsError
 
@@ -71,6 +73,8 @@ class Facts(msgspec.Struct, omit_defaults=True):
     #: its first epoch was not yet over when this was written
     is_first: bool = False
     scratch: Scratch | None = None
+    #: of which cluster's state it holds a part; None: all of it
+    cluster: Membership | None = None
 
 
 def read_facts(path: Path) -> Facts | None:
@@ -122,42 +126,6 @@ def changing(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def scratch_is_through(folder: Path, shards: set[int]) -> int:
-    """Note that shards have said everything after a start from scratch; give how many are left."""
-    with changing(folder):
-        facts = read_facts(folder / FACTS)
-        if facts is None or facts.scratch is None:
-            return 0
-        facts.scratch.left = [shard for shard in facts.scratch.left if shard not in shards]
-        left = len(facts.scratch.left)
-        if not left:
-            facts.scratch = None
-        write_facts(folder / FACTS, facts)
-        return left
-
-
-class NewestRun:
-    """Which run was the last to take the token over a state directory: read again only where it changed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / FACTS
-        self._read: tuple[int, int] | None = None
-        self._token = 0
-
-    def token(self) -> int:
-        """Give its token; 0 where there was none yet."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return 0
-        version = (found.st_ino, found.st_mtime_ns)
-        if version != self._read:
-            facts = read_facts(self._path)
-            self._token = facts.token if facts is not None else self._token
-            self._read = version
-        return self._token
-
-
 class StateFolder:
     """Locked from `open` until every process that inherited the lock is gone."""
 
@@ -167,6 +135,8 @@ class StateFolder:
         self._lock: IO[str] | None = None
         #: the epoch that a run goes on with; None: nothing was committed here
         self.epoch: int | None = None
+        #: what the files of the recovery store here say, where others are on other machines
+        self.store = StoreFacts()
 
     def open(self, from_scratch: bool = False) -> None:
         """Make, lock and check it; SettingsError if it is damaged or belongs to other settings, Busy if it is in use.
@@ -203,16 +173,33 @@ class StateFolder:
                 f"{facts.format} (this engine reads format {FORMAT}): set shards={facts.shards} and run the version "
                 "that wrote it, or name an empty folder in state.dir and start with --from-scratch"
             )
+        machines = machines_of(self._settings)
+        kept = facts.cluster if facts is not None else None
+        if kept is not None:
+            check_membership(self.path, kept, machines)
         try:
-            self.epoch = committed_epoch(self.path / RECOVERY, is_thorough)
+            self.epoch = self.kept_epoch(is_thorough)
         except StoreDamage as error:
             raise StateRefused(f"state.dir: {error}", RESTORE) from error
+        if self.epoch is not None and facts is not None:
+            check_membership(self.path, kept, machines)
         if self.epoch is not None and facts is None:
             raise StateRefused(
                 f"state.dir: {self.where()} holds state (epoch {self.epoch}), and its {FACTS} is missing, which says "
                 "from which topics that was made",
                 RESTORE,
             )
+
+    def kept_epoch(self, is_thorough: bool = True) -> int | None:
+        """Read the committed epoch; of a cluster as far as this machine's part shows it. StoreDamage if it is torn."""
+        machines = machines_of(self._settings)
+        if machines is None:
+            return committed_epoch(self.path / RECOVERY, is_thorough)
+        self.store = read_store(self.path / RECOVERY, is_thorough)
+        missing = own_parts(machines, max(self.store.parts.values(), default=0)) - self.store.parts.keys()
+        if self.store.parts and missing:
+            raise StoreDamage(f"{self.path / RECOVERY} lacks part-{min(missing)}.sqlite3 of this machine's")
+        return max(self.store.commits.values()) + 1 if self.store.commits else None
 
     def found(self) -> str:
         """Say in one line what was found here: where, of which run, up to which epoch."""
@@ -232,7 +219,7 @@ class StateFolder:
         facts: Facts | None = None
         is_usable = True
         try:
-            epoch = committed_epoch(self.path / RECOVERY)
+            epoch = self.kept_epoch()
             facts = read_facts(self.path / FACTS)
         except (StoreDamage, StateRefused):
             is_usable = False
@@ -281,9 +268,12 @@ class StateFolder:
         fresh.mkdir(mode=FOLDER_MODE, exist_ok=True)
         for left in fresh.iterdir():
             left.unlink()
-        init_db_dir(  # type: ignore[no-untyped-call]  # Bytewax does not type it
-            fresh, self._settings.state.recovery_partitions
-        )
+        partitions, machines = self._settings.state.recovery_partitions, machines_of(self._settings)
+        count = partitions if machines is None else partitions * len(machines.names)
+        init_db_dir(fresh, count)  # type: ignore[no-untyped-call]  # Bytewax does not type it
+        if machines is not None:  # the others are on the other machines
+            for number in set(range(count)) - own_parts(machines, count):
+                (fresh / f"part-{number}.sqlite3").unlink()
         fresh.rename(folder)
 
     def _take_lock(self) -> None:
@@ -322,6 +312,16 @@ class StateFolder:
                 facts.inputs = inputs
             if facts.scratch is not None and self.epoch is None:  # nothing of an earlier try is kept
                 facts.scratch = Scratch(token, list(range(facts.shards)))
+            write_facts(self.path / FACTS, facts)
+
+    def keep_membership(
+        self, token: int, cluster: Membership, scratch: Scratch | None, inputs: Inputs | None = None
+    ) -> None:
+        """Remember whose part this is, the newest token, and what is to be done still from scratch, safe on disk."""
+        with changing(self.path):
+            facts = self.facts()
+            facts.token, facts.format = max(token, facts.token), FORMAT
+            facts.cluster, facts.scratch, facts.inputs = cluster, scratch, inputs or facts.inputs
             write_facts(self.path / FACTS, facts)
 
     def keep_inputs(self, inputs: Inputs) -> None:

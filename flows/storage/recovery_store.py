@@ -7,9 +7,11 @@ is torn or incomplete only that a query failed, in a worker, after which it woul
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import msgspec
 
 #: where in the state directory Bytewax keeps its snapshots
 RECOVERY = "recovery"
@@ -23,22 +25,43 @@ class StoreDamage(RuntimeError):
     """The recovery store cannot be used as it is; the text names the file and what is wrong with it."""
 
 
+class StoreFacts(msgspec.Struct):
+    """What some of a store's files say; those of a cluster are spread over its machines."""
+
+    #: its number -> how many there are in all
+    parts: dict[int, int] = {}
+    #: execution -> its workers, and where it began
+    executions: dict[int, tuple[int, int]] = {}
+    #: execution -> where each of some workers is
+    frontiers: dict[int, list[int]] = {}
+    #: part -> the epoch that was committed there last
+    commits: dict[int, int] = {}
+    has_snapshots: bool = False
+
+
 def committed_epoch(folder: Path, is_thorough: bool = True) -> int | None:
     """Give the epoch after the newest snapshot that is committed as a whole; None if there is none.
 
     `is_thorough`: look at every page of the files too. StoreDamage if a file is torn, strange or missing, or if the
     folder cannot be read.
     """
+    store = read_store(folder, is_thorough)
+    if not store.parts:
+        return None
+    missing = sorted(set(range(max(store.parts.values()))) - store.parts.keys())
+    if missing:
+        names = ", ".join(f"part-{number}.sqlite3" for number in missing)
+        raise StoreDamage(f"{folder} lacks {names} of its {max(store.parts.values())} parts")
+    return epoch_of([store])
+
+
+def read_store(folder: Path, is_thorough: bool = True) -> StoreFacts:
+    """Read what the files in a folder say; StoreDamage if one is torn or strange, or if the folder cannot be read."""
     try:
         paths = sorted(folder.glob("part-*.sqlite3"))
     except OSError as error:
         raise StoreDamage(f"{folder} cannot be read ({error.strerror})") from error
-    if not paths:
-        return None
-    executions: dict[int, tuple[int, int]] = {}
-    frontiers: dict[int, list[int]] = {}
-    has_snapshots = False
-    parts: dict[int, int] = {}
+    found = StoreFacts({}, {}, {}, {})
     for path in paths:
         with _reading(path) as store:
             if is_thorough and path.stat().st_size <= CHECKED_BYTES_MAX:
@@ -48,16 +71,26 @@ def committed_epoch(folder: Path, is_thorough: bool = True) -> int | None:
             own = store.execute("SELECT part_index, part_count FROM parts").fetchall()
             if not own:
                 raise StoreDamage(f"{path} does not say which part of the store it is")
-            parts.update(own)
+            found.parts.update(own)
+            found.commits.update(store.execute("SELECT part_index, commit_epoch FROM commits"))
             for execution, workers, resume_epoch in store.execute("SELECT ex_num, worker_count, resume_epoch FROM exs"):
-                executions[execution] = (workers, resume_epoch)
+                found.executions[execution] = (workers, resume_epoch)
             for execution, frontier in store.execute("SELECT ex_num, worker_frontier FROM fronts"):
-                frontiers.setdefault(execution, []).append(frontier)
-            has_snapshots |= store.execute("SELECT 1 FROM snaps LIMIT 1").fetchone() is not None
-    missing = sorted(set(range(max(parts.values()))) - parts.keys())
-    if missing:
-        names = ", ".join(f"part-{number}.sqlite3" for number in missing)
-        raise StoreDamage(f"{folder} lacks {names} of its {max(parts.values())} parts")
+                found.frontiers.setdefault(execution, []).append(frontier)
+            found.has_snapshots |= store.execute("SELECT 1 FROM snaps LIMIT 1").fetchone() is not None
+    return found
+
+
+def epoch_of(stores: Iterable[StoreFacts]) -> int | None:
+    """Give the epoch that Bytewax resumes from where these are all parts of a store; None: none is committed."""
+    executions: dict[int, tuple[int, int]] = {}
+    frontiers: dict[int, list[int]] = {}
+    has_snapshots = False
+    for store in stores:
+        executions |= store.executions
+        has_snapshots |= store.has_snapshots
+        for execution, reached in store.frontiers.items():
+            frontiers[execution] = [*frontiers.get(execution, ()), *reached]
     if not executions or not has_snapshots:
         return None
     # As Bytewax resumes: where the slowest worker of the last execution was; where that one began, if one did nothing.

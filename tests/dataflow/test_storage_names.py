@@ -22,7 +22,8 @@ from flows.runtime.run import Run, desk_key, shard_key
 from flows.settings import load_settings
 from flows.sources.inputs import REFERENCE_PART
 from flows.sources.words import LISTENERS_KEY, SOURCES_KEY
-from flows.storage.folder import Scratch, StateFolder, scratch_is_through, write_facts
+from flows.storage.folder import Scratch, StateFolder, write_facts
+from flows.storage.newest_run import scratch_is_through
 from flows.storage.recovery_store import recovery_folder
 from operators import trail
 from operators.ledger import FORMAT, FORMATS

@@ -27,6 +27,7 @@ from confluent_kafka import Producer
 from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
 from flows.embedded.child import HOST, free_port
+from flows.runtime.machines import machines_of
 from flows.settings import client_options, load_settings, redis_address
 from operators.adapters.kinds import read_mapping
 from schemas.explanations import CAUSES, REASONS
@@ -409,6 +410,7 @@ RUN = {
     "docs/intake.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_intake_page.py"),
     "docs/connecting.md": {"sh": "test_connecting", "toml": "test_connecting"},
     "docs/console.md": dict.fromkeys(("sh", "toml"), "tests/docs/test_console_page.py"),
+    "docs/cluster.md": {"toml": "test_the_settings_of_several_machines_are_settings"},
     "docs/checking.md": {"sh": "test_every_number_can_be_asked"},
     "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},
@@ -439,6 +441,7 @@ NOT_RUN = [
         "atp topics create",
         "tests/integration/test_database.py starts these",
     ),
+    ("docs/cluster.md", "machine 2", "what it says: tests/integration/test_cluster.py waits for it"),
     ("docs/standby.md", "took up", "what it says: tests/integration/test_remote_state.py waits for it"),
     ("docs/standby.md", "atp run --standby", "tests/integration/test_remote_state.py starts two of them"),
     ("docs/operations.md", "sudo python3.12", "installs into the system: tests/image.py runs the same steps elsewhere"),
@@ -454,6 +457,17 @@ def test_the_settings_of_a_second_machine_are_settings(tmp_path: Path) -> None:
     (tmp_path / "atp.toml").write_text(snippet.text, "utf-8")
     settings = load_settings(tmp_path / "atp.toml").state
     assert settings.remote == "s3://stock-engine/atp" and settings.remote_options == {"region": "eu-central-1"}
+
+
+def test_the_settings_of_several_machines_are_settings(tmp_path: Path) -> None:
+    [snippet] = blocks("docs/cluster.md", "toml")
+    for line in ("# this = ", "# bind = "):
+        assert line in snippet.text
+    (tmp_path / "atp.toml").write_text(snippet.text.replace("# this", "this").replace("# bind", "bind"), "utf-8")
+    settings = load_settings(tmp_path / "atp.toml", {"cluster.this": 2})
+    machines = machines_of(settings)
+    assert machines is not None and (machines.total, machines.bind) == (6, "0.0.0.0")
+    assert list(machines.ports()) == [9470, 9471, 9472, 9473]
 
 
 def test_no_block_is_left_out() -> None:

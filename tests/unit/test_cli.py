@@ -29,7 +29,7 @@ from flows.inspection.lookup import LookupProblem
 from flows.kafka.clients import KafkaProblem
 from flows.kafka.sending import SendError
 from flows.kafka.topics import plan
-from flows.processes.preparation import StartError
+from flows.processes.party import StartError
 from flows.readmodel.port import StoreError
 from flows.recovery.accepting import AcceptProblem
 from flows.settings import load_settings

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from flows.processes import preparation, supervisor
-from flows.processes.preparation import StartError
+from flows.processes.noise import after_death
+from flows.processes.party import StartError
 from flows.processes.supervisor import MISUSED, _Supervisor
 from flows.processes.worker import FENCED
 from flows.readmodel.port import Fenced, Outage
@@ -158,9 +159,9 @@ def test_the_run_ends_with_the_code_of_a_wrong_configuration(
 
 
 def test_a_death_by_a_fault_of_the_machine_code_says_where_to_look(one: _Supervisor) -> None:
-    assert "worker-1.stderr" in one._after_death([0, -signal.SIGSEGV, 1])
+    assert "worker-1.stderr" in after_death(one._settings, [0, -signal.SIGSEGV, 1])
     for codes in ([0, 1, 1], [-signal.SIGKILL, 0, 1]):
-        assert "stderr" not in one._after_death(codes)
+        assert "stderr" not in after_death(one._settings, codes)
 
 
 def test_workers_that_are_started_again_are_no_end_that_was_asked_for(one: _Supervisor, watched: Any) -> None:

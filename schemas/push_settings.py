@@ -64,7 +64,7 @@ class SourcePushSettings(Section):
     timeout: Annotated[int, duration("100ms", "10m", "30s")] = 30 * SECOND
     """For so long an answer may keep silent."""
     order_wait: Annotated[int, duration("0s", "1d", "1m")] = 60 * SECOND
-    """A number that fell at the shop by itself does not rise for so long: its order may not be found yet."""
+    """What a number fell at the shop by itself is taken off its rise for so long: the order may not be found yet."""
     orders_back: Annotated[int, duration("1s", "30d", "1d")] = DAY
     """At the start, orders of the shop that changed in this time have to be read before a number rises."""
 

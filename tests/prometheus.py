@@ -71,6 +71,20 @@ def alert_rules() -> list[tuple[str, str]]:
     return re.findall(r"alert: (\w+)\n +expr: (.+(?:\n {10,}.+)*)", rules())
 
 
+def assert_panels_fit(dashboard: Path) -> None:
+    """No panel of a dashboard lies over another or beyond its edge, and each says what it shows."""
+    taken: set[tuple[int, int]] = set()
+    panels = json.loads(dashboard.read_text("utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        place = panel["gridPos"]
+        across, down = range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])
+        cells = {(x, y) for x in across for y in down}
+        assert not cells & taken and place["x"] + place["w"] <= 24, place
+        assert panel["type"] == "row" or panel["description"]
+        taken |= cells
+
+
 class Prometheus:
     """Runs while the body of its context does."""
 

@@ -21,7 +21,12 @@ PUSH: Final = Group(
         Spec("atp_push_throttled", COUNTER, _OF, "Requests that waited because its budget was used up."),
         Spec("atp_push_failures", GAUGE, _OF, "Requests that failed in a row; 0 after one that did not."),
         Spec("atp_push_waiting", GAUGE, _OF, "Numbers that are to be set and are not refused."),
-        Spec("atp_push_oldest_seconds", GAUGE, _OF, "For how long the oldest of them has waited; 0 if there is none."),
+        Spec(
+            "atp_push_oldest_seconds",
+            GAUGE,
+            _OF,
+            "For how long the oldest of them has waited, but for those that rise; 0 if there is none.",
+        ),
         Spec("atp_push_parked", GAUGE, _OF, "Items that the shop refuses, each tried again by itself."),
         Spec("atp_push_without_alias", GAUGE, _OF, "Items that are to be set and have no alias."),
         Spec("atp_push_rising", GAUGE, _OF, "Numbers that rise once every order of the shop is read."),

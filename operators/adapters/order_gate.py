@@ -3,15 +3,17 @@
 A shop takes the units of an order off its number by itself, at once. The engine hears of the order later, and until
 then its number is too high by these units. A number that falls does no harm. One that rises would sell them again. So:
 
-1. We look what the shop has (`before` of every change).
+1. We look what the shop has.
 2. We ask the shop which orders changed since the last time. Each has to stand in the shop's raw topic as it is now.
 3. What stood in the raw topic then has to be translated, what the translator had written then has to be applied by the
    engine, and what the engine had published then has to be read by us.
-4. The newest number is set where the shop still has `before`.
+4. We look again. By how much it fell since 1 is taken off the newest number, which is set where the shop still has what
+   this look found.
 
-An order that came before 2 is in the number. One that came after 1 changed what the shop has, so that 4 is refused and
-all begins again. There is no third kind. What the shop's search finds late is caught by a wait (`order_wait`): a number
-that fell by itself does not rise for that long.
+An order that came before 2 is in the number. One that came after 1 made what the shop has fall, and is taken off in 4;
+or it comes after that look, and what is set is refused. There is no third kind; one that is both is taken off twice,
+which errs on the safe side until the next rise. What the shop's search finds late is caught by `order_wait`: what fell
+so shortly before 1 is taken off too. So a number rises however fast it sells.
 """
 
 from __future__ import annotations

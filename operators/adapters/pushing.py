@@ -4,16 +4,20 @@
 2. A number is set only where the shop has what it had when we looked (compare-and-set).
 3. A number that falls is set at once. One that rises waits until every order of the shop is read (`order_gate`).
 4. What the shop refuses is halved until the bad one stands alone. That one waits, ever longer; the others do not.
-5. A position in Kafka is committed once nothing before it is due. What is set twice is set to the same number.
+5. Units that the shop took off by itself a moment ago are taken off what rises: their order may not be found yet.
+6. A channel with a budget (`max_updates_per_second`) rises at most to what Redis has: its falls may wait for Kafka.
+7. A position in Kafka is committed once nothing before it is due. What is set twice is set to the same number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 #: What the shop's API takes; a larger number says no more to a shop.
 QUANTITY_MAX: Final = 1_000_000_000
+#: Of each number's falls so many are told apart; older ones then count as long as the next.
+FALLS_MAX: Final = 100
 ITEM_PREFIX: Final = "gid://shopify/InventoryItem/"
 #: What the shop says where its number is another than the one we compared with, before and since 2026-04.
 STALE: Final = frozenset({"COMPARE_QUANTITY_STALE", "CHANGE_FROM_QUANTITY_STALE"})
@@ -95,19 +99,21 @@ def pause_s(cost: float, available: float, restore_rate: float) -> float:
 class Book:
     """What is known of the numbers of one shop. `now` is in seconds of a clock that never goes back."""
 
-    def __init__(self, locations: dict[str, str], order_wait_s: float) -> None:
-        self._locations, self._order_wait_s = locations, order_wait_s
+    def __init__(self, locations: dict[str, str]) -> None:
+        self._locations = locations
         self._numbers: dict[Key, _Number] = {}
         self._ids: dict[str, set[str]] = {}
         self._item_of: dict[str, str] = {}
         self._scales: dict[str, int] = {}
+        #: channels whose updates may wait on their way to Kafka
+        self._budgeted: set[str] = set()
         #: what is not known to be at the shop, and the offsets that made it so
         self._due: dict[Key, _Due] = {}
         self._since: dict[Key, float] = {}
         self._parked: dict[Target, _Parked] = {}
-        #: what the shop had, as we last saw or set it; when it fell without us
+        #: what the shop had, as we last saw or set it; when it fell without us, and by how much
         self._seen: dict[Target, int] = {}
-        self._fell_at: dict[Target, float] = {}
+        self._falls: dict[Target, list[tuple[float, int]]] = {}
 
     def take_number(self, key: Key, version: int, atp: int, part: Part, offset: int, is_new: bool, now: float) -> None:
         """Hear an update; `is_new`: it is not known to be at the shop already."""
@@ -150,20 +156,44 @@ class Book:
             if key in self._numbers:
                 self._make_due(key, self._due.get(key, _Due()), now)
 
+    def take_budget(self, channel: str, is_limited: bool) -> None:
+        """Hear whether a channel's updates may wait for a budget."""
+        (self._budgeted.add if is_limited else self._budgeted.discard)(channel)
+
+    def budgeted(self, targets: Iterable[Target]) -> list[Key]:
+        """Give items and channels of these whose newest update may not be in Kafka yet."""
+        keys = map(self._key_of, targets)
+        return sorted({key for key in keys if key is not None and key[1] in self._budgeted})
+
+    def _key_of(self, target: Target) -> Key | None:
+        item = self._item_of.get(target.item_id)
+        for channel, location in self._locations.items():
+            if item is not None and location == target.location_id and (item, channel) in self._numbers:
+                return item, channel
+        return None
+
     def _keys(self, item: str) -> list[Key]:
         return [(item, channel) for channel in self._locations]
 
     def _targets(self, key: Key) -> list[Target]:
         return [Target(found, self._locations[key[1]]) for found in sorted(self._ids.get(key[0], ()))]
 
-    def wanted(self, target: Target) -> int | None:
-        """Give the number that the shop is to have, in whole base units; None if there is none any more."""
-        item = self._item_of.get(target.item_id)
-        for channel, location in self._locations.items():
-            if item is not None and location == target.location_id and (item, channel) in self._numbers:
-                unit: int = 10 ** self._scales.get(item, 0)
-                return min(QUANTITY_MAX, self._numbers[item, channel].atp // unit)
-        return None
+    def wanted(self, target: Target, promised: Mapping[Key, int | None] | None = None) -> int | None:
+        """Give the number that the shop is to have, in whole base units; None if there is none any more.
+
+        `promised`: what is promised now of some items and channels: it is not to be above that; None has no number.
+        """
+        key = self._key_of(target)
+        if key is None:
+            return None
+        atp = self._numbers[key].atp
+        if promised is not None and key in promised:
+            now = promised[key]
+            if now is None:
+                return None
+            atp = min(atp, now)
+        unit: int = 10 ** self._scales.get(key[0], 0)
+        return min(QUANTITY_MAX, atp // unit)
 
     def due(self, now: float) -> Iterator[Target]:
         """Give what is to be looked at: not what waits after a refusal, and not what the shop does not know as ours."""
@@ -180,13 +210,18 @@ class Book:
 
     def saw(self, target: Target, level: int, now: float) -> None:
         """Hear what the shop has; where that is less than it was, somebody bought it."""
-        if level < self._seen.get(target, level):
-            self._fell_at[target] = now
+        fell = self._seen.get(target, level) - level
+        if fell > 0:
+            falls = self._falls.setdefault(target, [])
+            falls.append((now, fell))
+            if len(falls) > FALLS_MAX:
+                (_, first), (at, second) = falls[:2]
+                falls[:2] = [(at, first + second)]
         self._seen[target] = level
 
-    def may_rise_soon(self, target: Target, now: float) -> bool:
-        """Is it long enough ago that it fell by itself?"""
-        return now - self._fell_at.get(target, -1e18) >= self._order_wait_s
+    def fallen(self, target: Target, since: float) -> int:
+        """Give the units by which it was seen to have fallen by itself after that moment."""
+        return sum(units for at, units in self._falls.get(target, ()) if at > since)
 
     def is_set(self, target: Target, quantity: int) -> None:
         """The shop has it now."""
@@ -223,7 +258,7 @@ class Book:
         return found
 
     def counts(self, now: float) -> tuple[int, float, int, int]:
-        """Give how many numbers wait, for how many seconds the oldest does, how many are refused, how many unknown."""
+        """Give how many wait, for how many seconds the oldest that does not rise, how many are refused, and unknown."""
         waiting = refused = unknown = 0
         oldest = now
         for key in self._due:
@@ -236,5 +271,11 @@ class Book:
                 refused += 1
             else:
                 waiting += 1
-                oldest = min(oldest, self._since.get(key, now))
+                if not all(self._rises(target) for target in targets):
+                    oldest = min(oldest, self._since.get(key, now))
         return waiting, now - oldest, refused, unknown
+
+    def _rises(self, target: Target) -> bool:
+        """Is it known that the shop has no more than it may sell?"""
+        wanted, seen = self.wanted(target), self._seen.get(target)
+        return wanted is not None and seen is not None and wanted >= seen

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from flows.adapters.intake.counts import PICK_UP, POLL, RECEIVE, Counts
 from flows.monitoring.catalog import COUNTER, HISTOGRAM
 from flows.monitoring.intake_catalog import INTAKE
-from tests.prometheus import IS_HERE, ROOT
+from tests.prometheus import IS_HERE, ROOT, assert_panels_fit
 
 RULES = ROOT / "docker" / "prometheus" / "intake_alerts.yml"
 DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "intake.json"
@@ -70,14 +70,7 @@ def test_every_alert_is_on_the_page_and_the_page_has_no_other() -> None:
 
 
 def test_panels_lie_beside_each_other() -> None:
-    taken: set[tuple[int, int]] = set()
-    for panel in json.loads(DASHBOARD.read_text("utf-8"))["panels"]:
-        place = panel["gridPos"]
-        across, down = range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"])
-        cells = {(x, y) for x in across for y in down}
-        assert not cells & taken and place["x"] + place["w"] <= 24
-        assert panel["description"]
-        taken |= cells
+    assert_panels_fit(DASHBOARD)
 
 
 def test_the_kinds_of_log_lines_that_the_page_names_are_written() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from flows.cli.metrics_page import page
 from flows.monitoring.catalog import COUNTER, GROUPS, HISTOGRAM, SPECS
-from tests.prometheus import DASHBOARD, IS_HERE, ROOT, RULES, alerts, queries, rules
+from tests.prometheus import DASHBOARD, IS_HERE, ROOT, RULES, alerts, assert_panels_fit, queries, rules
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
 #: Of the process collector, and of Prometheus itself.
@@ -48,17 +48,7 @@ def test_the_dashboard_answers_from_top_to_bottom() -> None:
     panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
     rows = [panel["title"] for panel in panels if panel["type"] == "row"]
     assert rows == ["Are the numbers right?", "Are they fresh?", "Is it keeping up?", "Who is to blame?"]
-    assert all(panel["description"] for panel in panels if panel["type"] != "row")
-    assert len({panel["id"] for panel in panels}) == len(panels)
-    taken: set[tuple[int, int]] = set()
-    for place in (panel["gridPos"] for panel in panels):
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & taken and place["x"] + place["w"] <= 24, place
-        taken |= cells
+    assert_panels_fit(DASHBOARD)
 
 
 def test_each_metric_of_the_engine_is_on_the_dashboard_or_in_an_alert() -> None:

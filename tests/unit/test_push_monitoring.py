@@ -1,7 +1,8 @@
-"""What we ship for Prometheus about `atp push` fits what it serves, and its page has each alert."""
+"""What we ship for Prometheus and Grafana about `atp push` fits what it serves, and its page has each alert."""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -15,18 +16,31 @@ from flows.monitoring.catalog import COUNTER
 from flows.monitoring.push_catalog import PUSH
 from flows.settings import load_settings
 from tests.conftest import ROOT
-from tests.prometheus import IS_HERE
+from tests.prometheus import IS_HERE, assert_panels_fit
 from tests.snippets import blocks
 
 RULES = ROOT / "docker" / "prometheus" / "push_alerts.yml"
+DASHBOARD = ROOT / "docker" / "grafana" / "dashboards" / "push.json"
+RULES_TEST = ROOT / "tests" / "prometheus_push_rules.yml"
 PAGE = (ROOT / "docs" / "pushing.md").read_text("utf-8")
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]]
 
 
-def test_every_alert_names_only_what_there_is() -> None:
-    there = {spec.name + ("_total" if spec.kind == COUNTER else "") for spec in PUSH.specs}
-    asked = {name for rule in ALERTS for name in re.findall(r"\batp_push_\w+", rule["expr"])}
-    assert asked and asked <= there
+def test_every_query_names_only_what_there_is_and_every_metric_is_shown() -> None:
+    there = {spec.name + ("_total" if spec.kind == COUNTER else ""): spec for spec in PUSH.specs}
+    panels = json.loads(DASHBOARD.read_text("utf-8"))["panels"]
+    shown = [target["expr"] for panel in panels for target in panel["targets"]]
+    for expression in (*shown, *(rule["expr"] for rule in ALERTS)):
+        bare = re.sub(r'"[^"]*"', '""', expression)
+        names = set(re.findall(r"\batp_push_\w+", bare))
+        assert names <= there.keys() and (names or "up{" in bare), expression
+        labels = {label for group in re.findall(r"by \(([^)]*)\)", bare) for label in group.split(", ")}
+        assert labels <= {"job", "instance"}.union(*(there[name].labels for name in names)), expression
+    assert set(re.findall(r"\batp_push_\w+", " ".join(shown))) == there.keys()
+
+
+def test_panels_lie_beside_each_other() -> None:
+    assert_panels_fit(DASHBOARD)
 
 
 def test_all_metrics_are_served_from_the_start() -> None:
@@ -58,6 +72,7 @@ def test_the_settings_of_the_page_are_settings(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not IS_HERE, reason="needs Debian's prometheus, see tests/needs.txt")
-def test_promtool_finds_nothing_wrong_with_the_rules() -> None:
-    said = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("command", [("check", "rules", RULES), ("test", "rules", RULES_TEST)])
+def test_promtool_finds_nothing_wrong_and_alerts_fire_at_their_limits(command: tuple[str, str, Path]) -> None:
+    said = subprocess.run(["promtool", *map(str, command)], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stdout + said.stderr

@@ -2,7 +2,8 @@
 
 1. Hear what came from Kafka. Until all of it was read once, nothing is set.
 2. Of what is due, ask what the shop has. What is there already is done; what falls is set at once.
-3. What rises waits for its turn, as `order_gate` says, and is set then where the shop still has what it had.
+3. What rises waits for its turn, as `order_gate` says. The shop is read once more then: what it took off by itself
+   since is taken off the number, which is set where the shop still has what it had.
 4. Commit what nothing before is due of. Killed anywhere, some numbers are set again, to what they are.
 """
 
@@ -23,7 +24,7 @@ from flows.kafka.clients import KafkaProblem
 from flows.log import get_log
 from operators.adapters import paging
 from operators.adapters.order_gate import Orders, Stage, Ticket, is_reached
-from operators.adapters.pushing import STALE, Book, Change, Fault, Target, changes_that_fall, halves
+from operators.adapters.pushing import STALE, Book, Change, Fault, Key, Target, changes_that_fall, halves
 from schemas.push_settings import SourcePushSettings
 from schemas.setting_values import SECOND
 
@@ -51,14 +52,16 @@ class Pusher:
         shop: Shop,
         reader: Reader,
         chain: Chain,
+        promised: Callable[[Sequence[Key]], dict[Key, int | None]],
         counts: PushCounts,
         wait: Callable[[float], bool],
         clock: Callable[[], float] = time.monotonic,
         draw: random.Random | None = None,
     ) -> None:
         self._source, self._rules, self._book, self._orders = source, rules, book, orders
-        self._shop, self._reader, self._chain, self._counts = shop, reader, chain, counts
+        self._shop, self._reader, self._chain, self._promised, self._counts = shop, reader, chain, promised, counts
         self._wait, self._clock, self._draw = wait, clock, draw or random.Random()
+        self._order_wait_s = rules.order_wait / SECOND
         self._ticket: Ticket | None = None
         self._rising_since: float | None = None
         self._asked_at = -1e18
@@ -123,10 +126,11 @@ class Pusher:
                     if wanted.get(target) == level:
                         self._book.is_set(target, level)
                 self._set(changes_that_fall(wanted, levels))
+                since = self._clock() - self._order_wait_s
                 rising |= {
                     target: level
                     for target, level in levels.items()
-                    if wanted.get(target, level) > level and self._book.may_rise_soon(target, self._clock())
+                    if wanted.get(target, level) - self._book.fallen(target, since) > level
                 }
                 if len(rising) >= RISING_MAX or self._wait(0):
                     break
@@ -213,19 +217,30 @@ class Pusher:
             following = Stage(ticket.stage + 1)
             topics = self._chain.topics.get(following)
             ticket.enter(following, self._reader.ends(topics) if topics is not None else {})
-        changes = []
-        due = set(self._book.due(self._clock()))
-        for target, level in ticket.levels.items():
-            wanted = self._book.wanted(target)
-            if target not in due or wanted is None:
-                continue  # set by an earlier try of this turn
-            if wanted == level:
-                self._book.is_set(target, level)
-            else:
-                changes.append(Change(target, wanted, level))
         # Where a request fails the turn stays: what the shop has is compared, so an order that came since is noticed.
-        self._set(changes)
+        self._raise(ticket)
         self._ticket = self._rising_since = None
+
+    def _raise(self, ticket: Ticket) -> None:
+        """Set what still rises, less what the shop took off since, of which nothing that was read may know."""
+        due = set(self._book.due(self._clock()))
+        targets = [target for target in ticket.levels if target in due]  # others were set by an earlier try
+        since = ticket.begun_at - self._order_wait_s
+        promised = self._promised(self._book.budgeted(targets))
+        for batch in self._batches(targets):
+            changes = []
+            for target, level in self._levels(batch).items():
+                wanted = self._book.wanted(target, promised)
+                if wanted is None:
+                    continue
+                rise = wanted - self._book.fallen(target, since)
+                if wanted == level:
+                    self._book.is_set(target, level)
+                elif wanted < level:
+                    changes.append(Change(target, wanted, level))
+                elif rise > level:
+                    changes.append(Change(target, rise, level))
+            self._set(changes)
 
     def _is_reached(self, ticket: Ticket) -> bool:
         positions = (

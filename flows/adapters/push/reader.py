@@ -1,4 +1,4 @@
-"""Follows what the pusher needs of Kafka, in one consumer: updates, aliases, scales, and the shop's orders.
+"""Follows what the pusher needs of Kafka, in one consumer: updates, aliases, scales, budgets, and the shop's orders.
 
 Compacted topics are read whole at each start, for the newest number of each item is needed to know that an older one is
 old. What of it has to be set is told by the positions that were committed: what stands behind them is new.
@@ -37,6 +37,7 @@ from schemas.topics import ALIASES, UPDATES, raw_topic
 log = get_log(__name__)
 
 ITEMS: Final = "inventory.items"
+CHANNELS: Final = "inventory.channels"
 POLL_MAX: Final = 1000
 POLL_S: Final = 0.05
 COMMIT_EVERY_S: Final = 2.0
@@ -73,9 +74,10 @@ class Reader:
         self._settings, self._source, self._book, self._orders, self._clock = settings, source, book, orders, clock
         self._updates = {settings.topic(name) for name in UPDATES}
         self._alias_part: Part = (settings.topic(ALIASES), 0)
+        self._channels = settings.topic(CHANNELS)
         self._raw = settings.topic(raw_topic(source))
         self._complaints = Complaints()
-        counts = partitions_of(settings, [*UPDATES, ALIASES, ITEMS, raw_topic(source)])
+        counts = partitions_of(settings, [*UPDATES, ALIASES, ITEMS, CHANNELS, raw_topic(source)])
         self._consumer = Consumer(
             consumer_config(settings, **{"group.id": group_of(settings, source), "auto.offset.reset": "earliest"})
         )
@@ -165,12 +167,24 @@ class Reader:
                 self._book.take_alias(alias.theirs, alias.ours, part, offset, is_new, moment)
         elif part[0] == self._raw:
             self._hear_order(value or b"")
+        elif part[0] == self._channels:
+            self._hear_channel(message.key(), value)
         elif value is not None:
             try:
                 record: Any = parse_reference("items", message.key(), value)
             except ReferenceError:
                 return  # the engine says so, and keeps what it had
             self._book.take_scale(record.item, record.scale, moment)
+
+    def _hear_channel(self, key: bytes | None, value: bytes | None) -> None:
+        if value is None:
+            self._book.take_budget((key or b"").decode("utf-8", "replace"), False)
+            return
+        try:
+            record: Any = parse_reference("channels", key, value)
+        except ReferenceError:
+            return  # the engine says so, and keeps what it had
+        self._book.take_budget(record.channel, record.max_updates_per_second is not None)
 
     def _hear_order(self, value: bytes) -> None:
         try:

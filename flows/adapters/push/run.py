@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
 from flows.adapters.intake.poll import run_all
 from flows.adapters.push.chain import Chain
 from flows.adapters.push.counts import PushCounts
+from flows.adapters.push.promised import Promised
 from flows.adapters.push.pusher import Pusher
 from flows.adapters.push.reader import Reader, since
 from flows.adapters.push.shop import Shop
@@ -21,7 +21,6 @@ from operators.adapters.order_gate import Orders
 from operators.adapters.pushing import Book
 from schemas.codes import near_match
 from schemas.push_settings import SourcePushSettings
-from schemas.setting_values import SECOND
 from schemas.settings import Settings, SettingsError
 
 log = get_log(__name__)
@@ -70,7 +69,7 @@ def _work(
     once: bool,
 ) -> Callable[[], bool]:
     def work() -> bool:
-        book = Book(rules.locations, rules.order_wait / SECOND)
+        book = Book(rules.locations)
         orders = Orders(since(rules.orders_back))
         is_told = False
         while True:
@@ -85,13 +84,13 @@ def _work(
                     log.error(f"{error}; trying on", kind="kafka_away", next="start Kafka, or see: atp check")
                 if ended.wait(RETRY_S):
                     return False
-        chain = Chain(settings, source)
+        chain, promised = Chain(settings, source), Promised(settings)
         try:
-            return Pusher(source, rules, book, orders, shop, reader, chain, counts, ended.wait, time.monotonic).run(
-                once
-            )
+            pusher = Pusher(source, rules, book, orders, shop, reader, chain, promised.numbers, counts, ended.wait)
+            return pusher.run(once)
         finally:
             reader.close()
             chain.close()
+            promised.close()
 
     return work

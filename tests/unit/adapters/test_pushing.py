@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from operators.adapters.order_gate import OVERLAP, Orders, Stage, Ticket, is_reached
-from operators.adapters.pushing import Book, Change, Fault, Target, changes_that_fall, halves, pause_s
+from operators.adapters.pushing import FALLS_MAX, Book, Change, Fault, Target, changes_that_fall, halves, pause_s
 
 WEB = "gid://shopify/Location/1"
 LAMP, ROPE = "gid://shopify/InventoryItem/1", "gid://shopify/InventoryItem/2"
@@ -13,7 +13,7 @@ HIGH, BULK, ALIASES = ("atp.updates.high", 0), ("atp.updates.bulk", 0), ("invent
 
 
 def book() -> Book:
-    made = Book({"web": WEB}, order_wait_s=60)
+    made = Book({"web": WEB})
     made.take_alias(LAMP, "LAMP", ALIASES, 0, False, 0)
     made.take_alias(ROPE, "ROPE", ALIASES, 1, False, 0)
     return made
@@ -67,7 +67,7 @@ def test_two_products_of_the_shop_that_are_one_item_both_get_its_number() -> Non
 
 
 def test_an_alias_that_comes_later_makes_its_item_due_and_holds_its_own_position() -> None:
-    here = Book({"web": WEB}, 60)
+    here = Book({"web": WEB})
     here.take_number(("LAMP", "web"), 1, 5, HIGH, 3, False, 0)
     here.take_alias(LAMP, "LAMP", ALIASES, 8, True, 0)
     assert list(here.due(0)) == [Target(LAMP, WEB)] and here.marks() == {ALIASES: 8}
@@ -112,13 +112,19 @@ def test_only_what_falls_may_be_set_at_once() -> None:
     assert changes_that_fall({lamp: 4}, {lamp: 4, rope: 8}) == []
 
 
-@pytest.mark.parametrize(("later", "may"), [(59.9, False), (60, True), (61, True)])
-def test_a_number_that_fell_by_itself_does_not_rise_soon(later: float, may: bool) -> None:
-    here = book()
-    here.saw(Target(LAMP, WEB), 9, 0)
-    assert here.may_rise_soon(Target(LAMP, WEB), 0)
-    here.saw(Target(LAMP, WEB), 7, 100)
-    assert here.may_rise_soon(Target(LAMP, WEB), 100 + later) == may
+def test_what_fell_by_itself_is_known_with_its_moment() -> None:
+    here, lamp = book(), Target(LAMP, WEB)
+    for level, moment in ((9, 0), (7, 100), (8, 110), (7, 120)):
+        here.saw(lamp, level, moment)
+    assert [here.fallen(lamp, since) for since in (0, 99, 100, 119, 120)] == [3, 3, 1, 1, 0]
+
+
+def test_of_many_falls_the_oldest_count_longer_and_none_is_lost() -> None:
+    here, lamp = book(), Target(LAMP, WEB)
+    for moment in range(FALLS_MAX + 11):
+        here.saw(lamp, 1000 - moment, moment)
+    assert here.fallen(lamp, 0) == FALLS_MAX + 10
+    assert here.fallen(lamp, 10) == FALLS_MAX + 10 and here.fallen(lamp, 11) == FALLS_MAX - 1
 
 
 def test_what_we_set_lower_ourselves_did_not_fall_by_itself() -> None:
@@ -126,7 +132,29 @@ def test_what_we_set_lower_ourselves_did_not_fall_by_itself() -> None:
     here.saw(Target(LAMP, WEB), 9, 0)
     here.is_set(Target(LAMP, WEB), 7)
     here.saw(Target(LAMP, WEB), 7, 1)
-    assert here.may_rise_soon(Target(LAMP, WEB), 1)
+    assert here.fallen(Target(LAMP, WEB), -1) == 0
+
+
+@pytest.mark.parametrize(("promised", "wanted"), [(4, 4), (5, 5), (9, 5), (None, None)])
+def test_with_a_budget_it_rises_at_most_to_what_is_promised_now(promised: int | None, wanted: int | None) -> None:
+    here, lamp = book(), Target(LAMP, WEB)
+    here.take_number(("LAMP", "web"), 1, 5, HIGH, 3, True, 0)
+    assert here.budgeted([lamp]) == []
+    here.take_budget("web", True)
+    assert here.budgeted([lamp, Target(ROPE, WEB)]) == [("LAMP", "web")]
+    assert here.wanted(lamp, {("LAMP", "web"): promised}) == wanted and here.wanted(lamp, {}) == 5
+    here.take_budget("web", False)
+    assert here.budgeted([lamp]) == []
+
+
+def test_only_what_does_not_rise_gets_old() -> None:
+    here, lamp = book(), Target(LAMP, WEB)
+    here.take_number(("LAMP", "web"), 1, 5, HIGH, 3, True, 0)
+    assert here.counts(400)[:2] == (1, 400), "what was not looked at may have to fall"
+    here.saw(lamp, 3, 400)
+    assert here.counts(400)[:2] == (1, 0)
+    here.saw(lamp, 6, 500)
+    assert here.counts(500)[:2] == (1, 500)
 
 
 def changes(count: int) -> list[Change]:

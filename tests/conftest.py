@@ -92,6 +92,7 @@ class World:
             "state.dir": str(self.state_dir),
             "state.epoch_interval": "50ms",
             "metrics.port": 0,
+            "translator.metrics_port": 0,
             **given,
         }
 

@@ -160,7 +160,7 @@ class MockShop:
     def __init__(self) -> None:
         self.port = free_port()
         self.process = subprocess.Popen([sys.executable, "-m", "tests.mock_shop", str(self.port)], cwd=ROOT)
-        until(self._answers, 60, "the mock shop answers")
+        until(self._answers, 300, "the mock shop answers")
 
     def __enter__(self) -> Self:
         return self

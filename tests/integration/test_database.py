@@ -139,7 +139,7 @@ class Warehouse:
         self.translator = self._translator()
 
     def _translator(self) -> Engine:
-        return Engine(self.world, command="translate", translator__metrics_port=0)
+        return Engine(self.world, command="translate")
 
     def becomes_right(self) -> None:
         """Wait until Redis holds what the tables say."""

@@ -24,7 +24,7 @@ from tests.integration.test_intake import Command, ask, send
 from tests.running import Engine, until
 
 pytestmark = pytest.mark.timeout(600)
-PATIENCE_S = 120
+PATIENCE_S = 300
 SIZES = pytest.mark.parametrize(
     ("orders", "kills"), [(24, 1), pytest.param(1000, 100, marks=[pytest.mark.long, pytest.mark.timeout(5400)])]
 )
@@ -47,7 +47,7 @@ class Office:
         pick_up = ("pick-up", str(self.folder), "--source", "edi", "--set", "pick_up.settle=0s")
         self.receive = Command(self.world, "receive", "--port", str(self.world.port))
         self.pick_up = Command(self.world, *pick_up)
-        self.translate = Engine(self.world, command="translate", translator__metrics_port=0)
+        self.translate = Engine(self.world, command="translate")
         self.engine = Engine(self.world)
         until(lambda: ask(self.world.port, "GET", "/readyz")[0] == 200, PATIENCE_S, self.receive.text)
 
@@ -174,7 +174,7 @@ def buy(world: Any) -> None:
 
 def caught_up(world: Any) -> None:
     for command in ("translate", "run"):
-        with Engine(world, "--until-caught-up", command=command, translator__metrics_port=0) as engine:
+        with Engine(world, "--until-caught-up", command=command) as engine:
             assert engine.wait(PATIENCE_S) == 0, engine.text()
 
 

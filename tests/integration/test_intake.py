@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.running import until
 pytestmark = pytest.mark.timeout(300)
 
 SECRET = "shop-secret"
-START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 120.0
 END_SECONDS_MAX = 90.0
 #: A few in each run of the tests, a hundred in the long one.
 KILLS = pytest.mark.parametrize("kills", [4, pytest.param(100, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
@@ -132,6 +133,8 @@ def test_what_was_acknowledged_is_there_byte_for_byte_however_often_it_is_killed
             body = b'{ "id": %d, "note": "caf\\u00e9 \\/" }\n' % next(numbers)
             if send(world.port, body) == 200:
                 acknowledged.append(body)
+            else:
+                time.sleep(0.1)  # nobody is there: who starts needs the processor
 
     senders = [threading.Thread(target=shop) for _ in range(4)]
     draw = random.Random(7)
@@ -143,7 +146,7 @@ def test_what_was_acknowledged_is_there_byte_for_byte_however_often_it_is_killed
                     for sender in senders:
                         sender.start()
                 more = draw.randrange(5, 60)
-                until(lambda: len(acknowledged) > before + more, 60, command.text)  # noqa: B023
+                until(lambda: len(acknowledged) > before + more, START_SECONDS_MAX, command.text)  # noqa: B023
                 command.kill()
     finally:
         is_over.set()
@@ -210,8 +213,8 @@ def test_files_are_all_there_however_often_it_is_killed(world: Any, kills: int) 
     for _ in range(kills):
         before = len(list(done.iterdir())) if done.exists() else 0
         with Command(world, *arguments, max_message_bytes=10_000) as command:
-            more = before + draw.randrange(1, 6)
-            until(lambda: done.exists() and len(list(done.iterdir())) >= min(more, len(waiting)), 60, command.text)  # noqa: B023
+            most = min(before + draw.randrange(1, 6), len(waiting))
+            until(lambda: done.exists() and len(list(done.iterdir())) >= most, START_SECONDS_MAX, command.text)  # noqa: B023
             command.kill()
     with Command(world, *arguments, "--once", max_message_bytes=10_000) as command:
         assert command.ends() == 0, command.text()
@@ -352,18 +355,18 @@ def test_pages_are_all_there_however_often_it_is_killed(world: Any, kills: int) 
         before = erp.asked
         with Command(world, "poll") as command:
             more = draw.randrange(2, 9)
-            until(lambda: erp.asked >= before + more, 60, command.text)  # noqa: B023
+            until(lambda: erp.asked >= before + more, START_SECONDS_MAX, command.text)  # noqa: B023
             command.kill()
     with Command(world, "poll", "--once") as command:
         # Each stumble costs it up to a second, as Retry-After asks.
-        assert command.process.wait(START_SECONDS_MAX + erp.pages / 10) == 0, command.text()
+        assert command.process.wait(START_SECONDS_MAX + erp.pages) == 0, command.text()
     records = world.read("inventory.raw.erp")
     found = Counter(json.loads(record.value or b"")["page"] for record in records)
     assert set(found) == set(range(erp.pages))
     assert sum(found.values()) <= erp.pages + kills, "a kill costs one page that goes twice, and no more"
     asked = erp.asked
     with Command(world, "poll", "--once") as command:
-        assert command.process.wait(START_SECONDS_MAX + erp.pages / 10) == 0, command.text()
+        assert command.process.wait(START_SECONDS_MAX + erp.pages) == 0, command.text()
     assert erp.asked > asked
     erp.close()
 

@@ -360,8 +360,7 @@ def test_what_is_translated_is_on_the_dashboard_and_its_alerts_fire(world: Any) 
 
     port = free_port()
     with (
-        # With metrics.port 0, as other tests have it, the translator serves none either.
-        Engine(world, command="translate", metrics__port=free_port(), translator__metrics_port=port) as translator,
+        Engine(world, command="translate", translator__metrics_port=port) as translator,
         Prometheus(world.folder / "prometheus", port) as prometheus,
     ):
         until(lambda: ask(port, "/healthz")[0] == 200, 2 * START_SECONDS_MAX, translator.text)

@@ -207,10 +207,9 @@ def test_no_number_rises_while_an_order_of_the_shop_is_unread(world: Any, mock: 
     item = 5
     prepare(world, mock, range(item, item + 1), more='order_wait = "0s"\n')
     open_shop(world, items=6)
-    overrides = {"log__format": "json", "translator__metrics_port": 0}
     with (
         Engine(world) as engine,
-        Engine(world, command="translate", **overrides) as translator,
+        Engine(world, command="translate", log__format="json") as translator,
         Pushing(world) as pushing,
     ):
         take_in(world, item, 10)
@@ -268,5 +267,5 @@ def lost(item: int, quantity: int) -> dict[str, Any]:
 def test_settings_that_cannot_work_are_refused(world: Any, config: str, expected: str) -> None:
     world.config.write_text(config)
     with Pushing(world) as pushing:
-        assert pushing.process.wait(60) == 2
+        assert pushing.process.wait(WAIT_S) == 2
         assert expected in pushing.text()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -161,9 +164,10 @@ def in_order(bodies: list[dict[str, Any]]) -> list[str]:
     return sorted(json.dumps(body, sort_keys=True) for body in bodies)
 
 
-def assert_as_expected(world: Any, *documents: bytes) -> None:
-    bodies, records = expected(*documents)
-    assert in_order(said(world)) == in_order(bodies)
+def assert_as_expected(world: Any, *documents: bytes, aliases: Mapping[str, str] = ALIASES) -> None:
+    bodies, records = expected(*documents, aliases=aliases)
+    # The same document in another envelope says the same under the same ids.
+    assert in_order(said(world)) == sorted(set(in_order(bodies)))
     found = accounts(world)
     assert found.keys() == records.keys()
     for key, record in found.items():
@@ -315,17 +319,9 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_is_said_twice(world: Any, w
     else:
         send_raw(world, *DOCUMENTS)
     for times in (1, 2, 3) if not waits else (1, 2):
-        ended = subprocess.run(
-            [sys.executable, "-m", "tests.translator_child", where, str(times)],
-            env=world.env(),
-            cwd=world.folder,
-            capture_output=True,
-            timeout=PROCESS_SECONDS_MAX,
-            check=False,
-        )
-        assert ended.returncode in (-signal.SIGKILL, 0), ended.stderr.decode()
+        is_killed = dies(world, where, times)
         if times == 1:
-            assert ended.returncode == -signal.SIGKILL, "it did not come there"
+            assert is_killed, "it did not come there"
     translate(world)
     if waits:
         bodies, _ = expected(*DOCUMENTS)
@@ -336,6 +332,65 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_is_said_twice(world: Any, w
         assert open_lines == {key_of(DOCUMENTS[3]): {"unknown_alias": 1}}
     else:
         assert_as_expected(world, *DOCUMENTS)
+
+
+def dies(world: Any, where: str, times: int) -> bool:
+    """Translate what there is, and die there when it comes there for that time. Did it?"""
+    ended = subprocess.run(
+        [sys.executable, "-m", "tests.translator_child", where, str(times)],
+        env=world.env(),
+        cwd=world.folder,
+        capture_output=True,
+        timeout=PROCESS_SECONDS_MAX,
+        check=False,
+    )
+    assert ended.returncode in (-signal.SIGKILL, 0), ended.stderr.decode()
+    return ended.returncode == -signal.SIGKILL
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_killed_a_hundred_times_at_all_points_while_documents_and_aliases_come(world: Any) -> None:
+    draw = random.Random(18)
+    aliases = {"SHOVEL": "SPADE"}
+    open_office(world, aliases=aliases)
+    texts: list[str] = []
+    documents: list[bytes] = []
+    late: list[str] = []
+    killed: Counter[str] = Counter()
+    for turn in itertools.count():
+        if killed.total() == 100:
+            break
+        assert turn < 300, f"killed only {killed}"
+        tool = f"TOOL-{turn}"
+        fresh = [
+            ORDER.replace("PO-1", f"PO-{turn}").replace("RAKE", "SHOVEL"),
+            CHANGE.replace("PO-1", f"PO-{turn}"),
+            RECEIVED.replace("WR-5", f"WR-{turn}").replace("RAKE", tool),
+            LEVELS.replace("INV-1", f"INV-{turn}").replace("LIN*2*VN*RAKE\nQTY*17*7*EA\n", ""),
+        ]
+        # What came before comes again, in an envelope of its own.
+        again = draw.sample(texts, min(2, len(texts)))
+        sent = [x12(text, control=f"{turn * 10 + place:09d}") for place, text in enumerate(fresh + again)]
+        if documents and draw.random() < 0.5:
+            sent.append(draw.choice(documents))
+        send_raw(world, *sent)
+        texts, documents, late = texts + fresh, documents + sent, [*late, tool]
+        # Aliases come when they come, after what needs them.
+        while len(late) > 3:
+            theirs = late.pop(draw.randrange(len(late)))
+            aliases[theirs] = f"T-{theirs}"
+            send_alias(world, theirs, aliases[theirs])
+        world.flush()
+        where = draw.choice(list(POINTS))
+        killed[where] += dies(world, where, draw.choice([1, 1, 2]))
+    assert killed.keys() == POINTS.keys(), killed
+    for theirs in late:
+        aliases[theirs] = f"T-{theirs}"
+        send_alias(world, theirs, aliases[theirs])
+    world.flush()
+    translate(world)
+    assert_as_expected(world, *documents, aliases=aliases)
 
 
 # --- what the engine makes of it ------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class MetricsEndpoint:
     def __init__(self, settings: Settings, metrics: TranslatorMetrics) -> None:
         self._server: WSGIServer | None = None
         port, host = settings.translator.metrics_port, settings.metrics.host
-        if not port or not settings.metrics.port:
+        if not port:
             return
         registry = CollectorRegistry()
         registry.register(metrics)

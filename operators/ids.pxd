@@ -19,11 +19,12 @@ cdef class RememberedIds:
     cpdef number_t digest(self, number_t unit) except? 1
     @cython.locals(at=cython.Py_ssize_t, number=number_t)
     cpdef remember(self, number_t unit, number_t content, long long until, number_t digest=*)
-    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, number=number_t, news=number_t[::1])
+    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, number=number_t, last=number_t, news=number_t[::1])
     cpdef dict news(self)
     @cython.locals(at=cython.Py_ssize_t, number=number_t, numbers=number_t[::1])
     cpdef restore(self, number_t name, bytes entries)
-    @cython.locals(at=cython.Py_ssize_t, kept=cython.Py_ssize_t, floor=number_t, capacity=cython.Py_ssize_t)
+    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, kept=cython.Py_ssize_t, floor=number_t,
+                   capacity=cython.Py_ssize_t)
     cpdef bint forget(self, long long horizon) except -1
     @cython.locals(entry=cython.Py_ssize_t)
     cdef Py_ssize_t _place(self, number_t unit) except -1

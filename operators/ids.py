@@ -107,13 +107,20 @@ class RememberedIds:
         """
         found: dict[int, bytes] = {}
         news, end = self._news, self._news_size * ENTRY
-        numbers = set()
-        for at in range(2, end, ENTRY):
+        numbers: set[int] = set()
+        last = 0
+        at = 2
+        while at < end:  # compiled, a range by ENTRY would make an object a step
             number = news[at] & _MAX
             if number >= self._floor:
-                numbers.add(number | _WITH_DIGESTS if news[at] > _MAX else number)
-        for number in numbers:
-            found[number] = _numbers_of(news, end, number)
+                if news[at] > _MAX:
+                    number |= _WITH_DIGESTS
+                if number != last or not numbers:  # as a rule it is the one before it
+                    numbers.add(number)
+                    last = number
+            at += ENTRY
+        for name in numbers:
+            found[name] = _numbers_of(news, end, name)
         self._news_size = 0
         if len(news) > NEWS_KEPT * ENTRY:
             self._news = _numbers(CAPACITY_MIN)
@@ -135,10 +142,12 @@ class RememberedIds:
     def forget(self, horizon: int) -> bool:
         """Drop every bucket whose hour ends at or before `horizon` (the slowest partition's clock)."""
         floor = first_kept(horizon)
-        kept = 0
-        for at in range(0, self._capacity * ENTRY, ENTRY):
+        kept = at = 0
+        end = self._capacity * ENTRY
+        while at < end:
             if self._table[at] != 0 and self._table[at + 2] & _MAX >= floor:
                 kept += 1
+            at += ENTRY
         if kept == self._size:
             return False
         capacity = CAPACITY_MIN
@@ -173,13 +182,15 @@ class RememberedIds:
         old, end = self._table, self._capacity * ENTRY
         self._table = _numbers(capacity)
         self._capacity, self._size = capacity, 0
-        for at in range(0, end, ENTRY):
+        at = 0
+        while at < end:
             if old[at] != 0 and old[at + 2] & _MAX >= floor:
                 to = self._place(old[at])
                 self._table[to] = old[at]
                 self._table[to + 1] = old[at + 1]
                 self._table[to + 2] = old[at + 2]
                 self._size += 1
+            at += ENTRY
 
 
 def _numbers(entries: int) -> array[int]:
@@ -199,8 +210,8 @@ def _numbers_of(news: array[int], end: int, name: int) -> bytes:
     numbers = array("Q", bytes(TRIPLE * (end // ENTRY)))
     view = numbers
     number, has_digests = name & _MAX, name > _MAX
-    size = 0
-    for at in range(0, end, ENTRY):
+    size = at = 0
+    while at < end:
         if news[at + 2] & _MAX == number and (news[at + 2] > _MAX) == has_digests:
             view[size] = news[at]
             view[size + 1] = news[at + 1]
@@ -208,6 +219,7 @@ def _numbers_of(news: array[int], end: int, name: int) -> bytes:
             if has_digests:
                 view[size] = news[at + 2] >> _BITS
                 size += 1
+        at += ENTRY
     return numbers[:size].tobytes()
 
 

@@ -31,7 +31,8 @@ from flows.readmodel.problem import redis_problem
 from flows.recovery.start import look_for_earlier_run, take_token
 from flows.runtime.run import Run
 from flows.settings import load_settings
-from flows.storage.folder import UMASK, StateFolder
+from flows.storage.facts import UMASK
+from flows.storage.folder import StateFolder
 from schemas.settings import Settings, SettingsError
 from schemas.topics import INPUTS
 

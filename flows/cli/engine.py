@@ -111,13 +111,17 @@ def health(
     config: Config = None,
     settings: Set = None,
     ready: Annotated[bool, typer.Option("--ready", help="Ask whether its numbers can be trusted now.")] = False,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="As --ready, and well where it stands by and could take over.")
+    ] = False,
 ) -> None:
     """Ask the engine on this machine whether it is alive: exit code 0, or 1 with the reasons."""
     with reporting(is_view=True):
         loaded = load(config, settings=settings)
+        from flows.monitoring.endpoint import STANDBY
         from flows.monitoring.health_client import ask
 
-        is_well, said = ask(loaded, "/readyz" if ready else "/healthz")
+        is_well, said = ask(loaded, f"/readyz?{STANDBY}" if standby else "/readyz" if ready else "/healthz")
         print(said)
         raise typer.Exit(0 if is_well else FAILED)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 
 from flows.inspection.finding import Finding
@@ -14,13 +14,13 @@ from flows.readmodel.store import Store
 from flows.recovery.earlier_run import earlier_run
 from flows.recovery.start import refusal
 from flows.remote.objects import RemoteProblem, open_objects
-from flows.remote.taking_up import copies_in
+from flows.remote.taking_up import copies_in, manifest_at
 from flows.runtime.machines import machines_of
 from flows.settings import redis_address
-from flows.storage.folder import FACTS, RESTORE, Facts, StateFolder, StateRefused, read_facts
+from flows.storage.facts import FACTS, RESTORE, RUN_OTHER, Facts, StateRefused, read_facts
+from flows.storage.folder import StateFolder
 from flows.storage.membership import check_membership
 from flows.storage.recovery_store import StoreDamage
-from operators.ledger import FORMAT, FORMATS
 from schemas.settings import Settings, SettingsError
 
 
@@ -67,8 +67,8 @@ def state_findings(settings: Settings, kafka_answers: bool) -> Iterator[Finding]
         return
     yield from _machines(settings)
     yield from _kept(settings, facts, epoch)
-    yield from _copies(settings, epoch)
-    if epoch is None and kafka_answers and (facts is None or facts.scratch is None):
+    has_copy = yield from _copies(settings, epoch)
+    if epoch is None and not has_copy and kafka_answers and (facts is None or facts.scratch is None):
         yield from _earlier_run(settings, facts is not None and facts.is_first)
     if facts is not None and facts.inputs is not None and kafka_answers:
         yield from _identity(settings, facts.inputs)
@@ -93,13 +93,8 @@ def _kept(settings: Settings, facts: Facts | None, epoch: int | None) -> Iterato
             f"made with shards={facts.shards}, set is shards={settings.shards}",
             f"set shards={facts.shards}, or {ANEW}",
         )
-    if facts.format not in FORMATS:
-        yield Finding(
-            "state format",
-            False,
-            f"format {facts.format}, and this engine reads {FORMAT}",
-            f"run the version that wrote it, or {ANEW}",
-        )
+    if unread := facts.unread():
+        yield Finding("state format", False, unread, f"{RUN_OTHER}, or {ANEW}")
     if facts.scratch is not None:
         yield Finding(
             "from scratch", True, f"begun; {len(facts.scratch.left)} of {facts.shards} shards have not said everything"
@@ -122,18 +117,25 @@ def _machines(settings: Settings) -> Iterator[Finding]:
         yield Finding("machines", True, f"{seen}; its links are on ports {ports[0]} to {ports[-1]}")
 
 
-def _copies(settings: Settings, epoch: int | None) -> Iterator[Finding]:
-    """Is there a copy elsewhere, where there should be one?"""
+def _copies(settings: Settings, epoch: int | None) -> Generator[Finding, None, bool]:
+    """Is there a copy elsewhere, where there should be one, and can it be read? Gives whether there is one."""
     if settings.state.remote is None:
-        return
+        return False
     try:
-        copies = copies_in(open_objects(settings))
+        objects = open_objects(settings)
+        copies = copies_in(objects)
+        if copies:
+            manifest_at(objects, copies[0])
+    except StateRefused as error:
+        yield Finding("copies of the state", False, error.seen, error.remedy)
+        return True
     except (RemoteProblem, SettingsError) as error:
         seen, _, remedy = str(error).partition(": ")[2].rpartition(": ")
         yield Finding("copies of the state", epoch is not None, seen, remedy, is_warning=epoch is not None)
-        return
+        return False
     newest = f"the newest of run {copies[0].token}, epoch {copies[0].epoch}" if copies else "none yet"
     yield Finding("copies of the state", True, f"{settings.state.remote} answers: {newest}")
+    return bool(copies)
 
 
 def _earlier_run(settings: Settings, is_first: bool) -> Iterator[Finding]:

@@ -273,7 +273,10 @@ GROUPS: Final = (
                 "",
                 "Shards that a start from scratch is not through with: 0 when everything is said.",
             ),
-            _of_engine("atp_ready", GAUGE, "check", "1 where /readyz finds the check good."),
+            _of_engine("atp_ready", GAUGE, "check", "1 where /readyz finds the check good; absent while it stands by."),
+            _of_engine(
+                "atp_standby", GAUGE, "", "1 while it stands by for another engine, whose figures are those that count."
+            ),
             _of_engine("atp_worker_up", GAUGE, "worker", "1 while the worker process runs and answers."),
             _of_engine("atp_worker_restarts", COUNTER, "", "Times the workers were started again after one died."),
             _of_engine("atp_run_token", GAUGE, "", "The token of this run: the newest may write."),

@@ -28,6 +28,8 @@ RETRY_S = 2.0
 IDLE_S = 10.0
 
 Start = Callable[[str, list[tuple[str, str]]], Any]
+#: With this question /readyz also says yes where the engine stands by and could take over.
+STANDBY = "standby"
 INDEX = "atp-engine: /metrics (Prometheus), /healthz (alive), /readyz (caught up, writing, not fenced)\n"
 
 
@@ -100,7 +102,8 @@ class Endpoint:
         if path == "/healthz":
             return _checked(start, self._monitor.alive(), "alive")
         if path == "/readyz":
-            return _checked(start, self._monitor.ready(), "ready")
+            asks_for_either = environ.get("QUERY_STRING") == STANDBY
+            return _checked(start, self._monitor.in_place() if asks_for_either else self._monitor.ready(), "ready")
         return _said(start, "200 OK" if path == "/" else "404 Not Found", "text/plain", INDEX)
 
 

@@ -86,6 +86,8 @@ class Monitor:
         #: the workers that there should be
         self._numbers: Collection[int] = range(settings.workers)
         self._phase = "starting"
+        #: another engine runs, and this one could take over from it
+        self._stands_by = self._may_take_over = False
         self._parts: frozenset[str] = frozenset()
         self._token = 0
         self._restarts = 0
@@ -104,7 +106,12 @@ class Monitor:
 
     def waits(self, reason: str) -> None:
         """No worker runs, for that reason."""
-        self._phase = reason
+        self._phase, self._stands_by, self._may_take_over = reason, False, False
+
+    def stands_by(self, reason: str, may_take_over: bool) -> None:
+        """No worker runs, for another engine does; whether this one has all that it takes to follow it."""
+        self._phase, self._stands_by, self._may_take_over = reason, True, may_take_over
+        self._copies = None  # of a run that this one had before
 
     def finds(self, is_kept: bool) -> None:
         """This start found state to go on with, or none."""
@@ -118,7 +125,7 @@ class Monitor:
         with self._lock:
             self._members = members
         self._numbers = sorted(members)
-        self._phase = ""
+        self._phase, self._stands_by, self._may_take_over = "", False, False
 
     def ends(self, reason: str) -> None:
         """The workers are gone."""
@@ -159,6 +166,10 @@ class Monitor:
     def ready(self) -> list[health.Check]:
         """Can the numbers be trusted now?"""
         return health.ready(self._facts(self._ask()))
+
+    def in_place(self) -> list[health.Check]:
+        """Can the numbers be trusted now, or could it take over from the engine that it stands by for?"""
+        return [health.Check("stands_by")] if self._may_take_over else self.ready()
 
     @property
     def has_workers(self) -> bool:
@@ -232,7 +243,8 @@ class Monitor:
             yield "atp_input_topic_lost", {"topic": topic, "reason": fate}, 1
         if self._lag.told_at is not None:
             yield "atp_input_ends_timestamp_seconds", {}, self._lag.told_at
-        for check in health.ready(facts):
+        yield "atp_standby", {}, float(self._stands_by)
+        for check in () if self._stands_by else health.ready(facts):
             yield "atp_ready", {"check": check.name}, float(check.is_ok)
         for number in self._numbers:
             yield "atp_worker_up", {"worker": str(number)}, float(reports.get(number) is not None)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from flows.processes.words import PROTOCOL, Word
 from flows.runtime.machines import Machines
-from flows.storage.folder import Scratch, StateRefused
+from flows.storage.facts import Scratch, StateRefused
 from flows.storage.recovery_store import StoreFacts, epoch_of
 
 #: An epoch is committed in each part of the store before the next one can be: so far apart may they be found.

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from importlib.metadata import version
 
 from flows.log import get_log
 from flows.monitoring.monitor import PATIENCE_S, Freshness, Monitor
@@ -24,6 +23,7 @@ from flows.readmodel.item_walk import ItemWalk
 from flows.readmodel.port import Behind, Fenced, StoreError
 from flows.readmodel.store import Store
 from flows.settings import redis_address
+from flows.storage.facts import ENGINE
 from schemas.settings import Settings
 
 log = get_log(__name__)
@@ -48,7 +48,7 @@ class Alive:
 
     def __init__(self, settings: Settings, monitor: Monitor, connect: Callable[..., Store] = Store) -> None:
         self._monitor = monitor
-        self._version = version("atp-engine")
+        self._version = ENGINE
         self._store = connect(redis_address(settings.redis), settings.redis.prefix, 0, "alive")
         self._walk = ItemWalk(self._store)
         self._token = 0

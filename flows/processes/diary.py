@@ -6,12 +6,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 
 from flows.log import get_log, is_json
 from flows.monitoring.health import Check
 from flows.runtime.machines import machines_of
-from flows.storage.folder import StateRefused
+from flows.storage.facts import ENGINE, StateRefused
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 
@@ -46,10 +45,10 @@ class Diary:
 
         def say() -> None:
             log.info(
-                f"atp-engine {version('atp-engine')} starts: Kafka {ours.kafka.bootstrap_servers}, Redis {redis}, "
+                f"atp-engine {ENGINE} starts: Kafka {ours.kafka.bootstrap_servers}, Redis {redis}, "
                 f"{state}, port {port}, {workers}{', until caught up' if until_caught_up else ''}",
                 kind="starting",
-                version=version("atp-engine"),
+                version=ENGINE,
                 kafka=ours.kafka.bootstrap_servers,
                 group=ours.kafka.group,
                 topics_prefix=ours.topics.prefix,

@@ -14,6 +14,7 @@ import msgspec
 from flows.errors import PlainError
 from flows.runtime.run import Run
 from flows.settings import take_settings
+from flows.storage.facts import ENGINE
 
 #: Another one for every change of `_Written` or of a setting's name.
 VERSION: Final = 3
@@ -51,6 +52,8 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
     addresses: tuple[str, ...]
     report_descriptor: int
     has_statements: bool
+    #: the version of the engine
+    engine: str
 
 
 def write_errand(errand: Errand) -> bytes:
@@ -70,6 +73,7 @@ def write_errand(errand: Errand) -> bytes:
         errand.addresses,
         errand.report_descriptor,
         run.has_statements,
+        ENGINE,
     )
     return msgspec.json.encode(written) + b"\n"
 
@@ -89,6 +93,11 @@ def read_errand(line: bytes) -> Errand:
             f"to do, and these know version {VERSION}): start the engine again"
         )
     written = msgspec.json.decode(line, type=_Written)
+    if written.engine != ENGINE:
+        raise UnknownErrand(
+            f"the engine's files were replaced while it ran (it is atp-engine {written.engine}, and these are "
+            f"{ENGINE}): start the engine again"
+        )
     run = Run(
         take_settings(written.settings),
         written.token,

@@ -19,7 +19,8 @@ from flows.processes.party import Awaited, Finished, StartError
 from flows.processes.words import Orders, Report, first_word, newest_of
 from flows.runtime.machines import Machines
 from flows.runtime.run import Run
-from flows.storage.folder import Scratch, StateFolder
+from flows.storage.facts import Scratch
+from flows.storage.folder import StateFolder
 from flows.storage.membership import Membership
 from schemas.settings import Settings, SettingsError
 

@@ -4,6 +4,8 @@
 2. It takes over when there was no beat for `state.standby_after`, measured by its own clock from the last change that
    it saw; clocks of two machines are never compared.
 3. That a run which comes back cannot write is not decided here: the token it takes over with fences that out.
+4. It stands by for an older version, whose state it takes up, and for a newer one, as long as it can read what that
+   writes; where it cannot, it ends with a sentence: it could not take over.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from flows.remote.objects import RemoteProblem, open_objects
 from flows.remote.taking_up import gather
 from flows.runtime.stop_signals import StopSignals
 from flows.settings import redis_address
+from flows.storage.facts import ENGINE, StateRefused
 from flows.storage.folder import StateFolder
 from schemas.settings import Settings
 
@@ -38,10 +41,13 @@ class Standby:
         self._patience_s = settings.state.standby_after / 1e6
 
     def wait(self) -> bool:
-        """Wait until nobody runs; False where the end was asked for before."""
+        """Wait until nobody runs; False where the end was asked for before.
+
+        StateRefused where the engine that runs writes what this version cannot read.
+        """
         beats = _Beats(self._settings)
         gathering = _Gathering(self._settings, self._folder)
-        is_told = False
+        told = ""
         try:
             while not self._asked.is_set():
                 silent_s = beats.silent_s()
@@ -53,10 +59,12 @@ class Standby:
                     if again_s is not None and again_s >= self._patience_s:
                         self._take_over(beats)
                         return not self._asked.is_set()
-                elif not is_told and beats.has_seen:
-                    is_told = True
-                    log.info(f"stands by: run {beats.run} is alive", kind="standby")
-                    self._monitor.waits(f"it stands by for run {beats.run}")
+                elif beats.has_seen:
+                    self._monitor.stands_by(f"it stands by for run {beats.run}", gathering.is_up_to_date)
+                    if told != beats.run:
+                        told = beats.run
+                        log.info(f"stands by: run {beats.run} is alive{beats.of_another_version()}", kind="standby")
+                gathering.refuses()
                 if beats.has_seen:
                     gathering.start()
                 self._asked.wait(LOOK_EVERY_S)
@@ -66,6 +74,7 @@ class Standby:
             beats.close()
 
     def _take_over(self, beats: _Beats) -> None:
+        self._monitor.waits("it takes over")
         if beats.has_seen:
             log.warning(
                 f"nothing was heard of run {beats.run} for {self._patience_s:g} s: taking over",
@@ -81,7 +90,7 @@ class _Beats:
         self._store = Store(redis_address(settings.redis), settings.redis.prefix, 0, "standby")
         self._last: tuple[str, str] | None = None
         self._changed_at = time.monotonic()
-        self.run = ""
+        self.run = self._version = ""
 
     @property
     def has_seen(self) -> bool:
@@ -102,7 +111,14 @@ class _Beats:
         word = (fields.get(b"run", b"").decode(), fields.get(b"at", b"").decode())
         if word != self._last:
             self._last, self._changed_at, self.run = word, moment, word[0]
+            self._version = fields.get(b"version", b"").decode()
         return moment - self._changed_at
+
+    def of_another_version(self) -> str:
+        """Say which versions the two are of, where they differ."""
+        if self._version in ("", ENGINE):
+            return ""
+        return f"; it is atp-engine {self._version}, and this is {ENGINE}, which takes over if it ends"
 
     def close(self) -> None:
         """Let go of Redis."""
@@ -116,11 +132,19 @@ class _Gathering:
         self._settings, self._folder = settings, folder
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="gathering", daemon=True)
+        #: the newest copy is here; where there is no place to gather from, what is here is all there is
+        self.is_up_to_date = settings.state.remote is None
+        self._refusal: StateRefused | None = None
 
     def start(self) -> None:
         """Begin, once, where there is a place to gather from."""
         if self._settings.state.remote is not None and not self._thread.is_alive() and not self._ended.is_set():
             self._thread.start()
+
+    def refuses(self) -> None:
+        """Raise what keeps this version from ever taking the copies up, if anything does."""
+        if self._refusal is not None:
+            raise self._refusal
 
     def close(self) -> None:
         """End; what was begun is waited for: what comes next uses the same folder."""
@@ -133,8 +157,12 @@ class _Gathering:
         while not self._ended.is_set():
             try:
                 gather(open_objects(self._settings), self._folder.path)
-                is_away = False
+                is_away, self.is_up_to_date = False, True
+            except StateRefused as error:
+                self.is_up_to_date, self._refusal = False, error
+                return
             except (RemoteProblem, OSError) as error:
+                self.is_up_to_date = False
                 if not is_away:
                     is_away = True
                     log.warning(f"the newest copy of the state was not fetched: {error}; trying again", kind="standby")

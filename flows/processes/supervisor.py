@@ -41,7 +41,8 @@ from flows.remote.copying import RemoteCopies
 from flows.remote.objects import RemoteProblem
 from flows.runtime.stop_signals import StopSignals
 from flows.settings import redis_address
-from flows.storage.folder import UMASK, Busy, StateFolder
+from flows.storage.facts import UMASK
+from flows.storage.folder import Busy, StateFolder
 from schemas.settings import Settings, SettingsError
 
 log = get_log(__name__)

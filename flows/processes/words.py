@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from flows.kafka.identity import Inputs
-from flows.storage.folder import Facts, StateFolder
+from flows.storage.facts import Facts
+from flows.storage.folder import StateFolder
 from flows.storage.recovery_store import StoreFacts
 from schemas.settings import NAMES, Settings
 

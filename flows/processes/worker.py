@@ -31,7 +31,7 @@ from flows.processes.errand import Errand, UnknownErrand, read_errand
 from flows.processes.noise import keep_trace, noise_file, set_apart
 from flows.readmodel.port import Fenced
 from flows.runtime.run import Stop
-from flows.storage.folder import RESTORE, UMASK
+from flows.storage.facts import RESTORE, UMASK
 from flows.storage.recovery_store import recovery_folder
 from flows.storage.segments import SegmentError
 from schemas.settings import Settings, SettingsError

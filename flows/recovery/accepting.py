@@ -109,7 +109,8 @@ def accept_now(settings: Settings, folder: StateFolder, topic: str) -> tuple[str
 
 def accepted_at_ms(settings: Settings) -> dict[str, int]:
     """Map topics that were made again to when the newest one was accepted, as far as the state directory here says."""
-    from flows.storage.folder import FACTS, StateFolder
+    from flows.storage.facts import FACTS
+    from flows.storage.folder import StateFolder
 
     if not (settings.state.dir / FACTS).is_file():
         return {}
@@ -123,7 +124,7 @@ def accepted_at_ms(settings: Settings) -> dict[str, int]:
 
 def accept(settings: Settings, topic: str) -> str:
     """Accept a topic: here if no engine runs on the state directory, else by asking it. Gives what was done."""
-    from flows.storage.folder import FACTS
+    from flows.storage.facts import FACTS
 
     name = full_name(settings, topic)
     path = settings.state.dir
@@ -140,7 +141,8 @@ def accept(settings: Settings, topic: str) -> str:
 
 def _accept_here(settings: Settings, name: str) -> str:
     """Accept a topic where no engine runs; gives nothing where one does."""
-    from flows.storage.folder import StateFolder, give_to_owner
+    from flows.storage.facts import give_to_owner
+    from flows.storage.folder import StateFolder
 
     folder = StateFolder(settings)
     with (folder.path / "lock").open("a+") as lock:
@@ -181,7 +183,7 @@ def _ask(path: Path, name: str) -> str:
 
 
 def _put(path: Path, content: bytes) -> None:
-    from flows.storage.folder import give_to_owner
+    from flows.storage.facts import give_to_owner
 
     temporary = path.with_suffix(f"{path.suffix}.tmp")
     temporary.write_bytes(content)

@@ -13,7 +13,8 @@ from pathlib import Path
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import EarlierRun, earlier_run
 from flows.settings import redis_address
-from flows.storage.folder import StateFolder, StateRefused
+from flows.storage.facts import StateRefused
+from flows.storage.folder import StateFolder
 from schemas.settings import Settings
 
 RIGHT_OR_ANEW = "name the folder that holds its state in state.dir, or begin without it: atp run --from-scratch"

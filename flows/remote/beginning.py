@@ -5,7 +5,8 @@ from __future__ import annotations
 from flows.log import get_log
 from flows.remote.objects import RemoteProblem, open_objects
 from flows.remote.taking_up import copies_in, take_up
-from flows.storage.folder import FACTS, StateFolder, StateRefused, read_facts
+from flows.storage.facts import FACTS, StateRefused, read_facts
+from flows.storage.folder import StateFolder
 from schemas.settings import Settings
 
 log = get_log(__name__)

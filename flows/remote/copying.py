@@ -13,7 +13,6 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 
 from flows.log import get_log
@@ -22,6 +21,7 @@ from flows.remote.manifest import MANIFESTS, VERSION, File, Manifest, Part, Plac
 from flows.remote.objects import Objects, open_objects
 from flows.remote.taking_up import COMPRESSED, manifest_at
 from flows.runtime.run import now
+from flows.storage.facts import ENGINE
 from schemas.settings import Settings
 
 log = get_log(__name__)
@@ -88,9 +88,7 @@ class Copier:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="remote") as pool:
             state = list(pool.map(self._send_state, cut.state))
             store = list(pool.map(lambda file: self._send_store(file, place), cut.store))
-        return Manifest(
-            VERSION, version("atp-engine"), cut.epoch, now(), cut.facts, tuple(sorted([*state, *store], key=_path))
-        )
+        return Manifest(VERSION, ENGINE, cut.epoch, now(), cut.facts, tuple(sorted([*state, *store], key=_path)))
 
     def _send_state(self, file: CutFile) -> File:
         if file.is_sealed:

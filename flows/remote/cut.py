@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.storage.folder import FACTS, FOLDER_MODE, SEGMENTS, Facts, read_facts
+from flows.storage.facts import FACTS, FOLDER_MODE, Facts, read_facts
+from flows.storage.folder import SEGMENTS
 from flows.storage.recovery_store import RECOVERY, committed_epoch
 from flows.storage.segments import LAYERS, Segment, named_in
 

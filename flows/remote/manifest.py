@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from flows.storage.folder import Facts
+from flows.storage.facts import ENGINE, Facts, of_version
 
 #: Another one for every change that an older engine would misread.
 VERSION: Final = 1
@@ -65,6 +65,11 @@ class Manifest(msgspec.Struct, frozen=True):
 
 class _Head(msgspec.Struct):
     version: int
+    engine: str = ""
+
+
+class OtherVersion(ValueError):
+    """A manifest in a form that this engine does not read."""
 
 
 class Place(NamedTuple):
@@ -91,11 +96,14 @@ def write_manifest(manifest: Manifest) -> bytes:
 
 
 def read_manifest(raw: bytes) -> Manifest:
-    """Read what `write_manifest` gave; ValueError says why it cannot be read."""
+    """Read what `write_manifest` gave; OtherVersion, or a ValueError that says why it cannot be read."""
     try:
-        version = msgspec.json.decode(raw, type=_Head).version
-        if version == VERSION:
+        head = msgspec.json.decode(raw, type=_Head)
+        if head.version == VERSION:
             return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
-    raise ValueError(f"it is of version {version}, and this engine reads {VERSION}")
+    raise OtherVersion(
+        f"a copy in form {head.version}, which {of_version(head.engine)} wrote; this is {of_version(ENGINE)}, which "
+        f"reads form {VERSION}"
+    )

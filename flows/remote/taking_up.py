@@ -15,18 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flows.log import get_log
-from flows.remote.manifest import MANIFESTS, File, Manifest, Part, Place, place_of, read_manifest
+from flows.remote.manifest import MANIFESTS, File, Manifest, OtherVersion, Part, Place, place_of, read_manifest
 from flows.remote.objects import HELP, Missing, Objects, RemoteProblem, open_objects
-from flows.storage.folder import (
-    FACTS,
-    FOLDER_MODE,
-    SEGMENTS,
-    StateFolder,
-    StateRefused,
-    give_to_owner,
-    tighten,
-    write_facts,
-)
+from flows.storage.facts import FACTS, FOLDER_MODE, StateRefused, give_to_owner, write_facts
+from flows.storage.folder import SEGMENTS, StateFolder, tighten
 from flows.storage.recovery_store import RECOVERY
 from schemas.settings import Settings
 
@@ -49,20 +41,33 @@ def copies_in(objects: Objects) -> list[Place]:
 
 
 def manifest_at(objects: Objects, place: Place) -> Manifest:
-    """Read a manifest; Missing if it is gone, RemoteProblem if it cannot be read."""
+    """Read a manifest; Missing if it is gone, RemoteProblem if it cannot be read.
+
+    StateRefused where a version wrote it, or the state that it is of, whose formats this one does not read.
+    """
     try:
-        return read_manifest(objects.get(place.name))
+        manifest = read_manifest(objects.get(place.name))
+        unread = manifest.facts.unread()
+    except OtherVersion as error:
+        unread = str(error)
     except ValueError as error:
         raise RemoteProblem(
-            f"state.remote: {place.name} in {objects.address} cannot be read ({error}): run the version of the engine "
-            "that wrote it, or name another place"
+            f"state.remote: {place.name} in {objects.address} cannot be read ({error}): remove it, and the copy before "
+            f"it is taken; or {HELP}"
         ) from error
+    if unread:
+        raise StateRefused(
+            f"state.remote: {objects.address} holds {unread}",
+            "run that version, or name an empty place in state.remote",
+        )
+    return manifest
 
 
 def gather(objects: Objects, state: Path) -> Manifest | None:
     """Bring the newest whole copy into the folder beside the state; None where there is none.
 
-    The one before it is taken where an object of it is gone: two engines that clear away at once can do that.
+    The one before it is taken where an object of it is gone: two engines that clear away at once can do that. Not where
+    a newer version wrote it: StateRefused.
     """
     folder = state / INCOMING
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)

@@ -11,119 +11,45 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
-import msgspec
-
 from flows.errors import PlainError
-from flows.kafka.identity import Inputs
+from flows.kafka.identity import ANEW, Inputs
 from flows.log import get_log
 from flows.runtime.machines import machines_of
+from flows.storage.facts import (
+    ENGINE,
+    FACTS,
+    FILE_MODE,
+    FOLDER_MODE,
+    RESTORE,
+    RUN_OTHER,
+    UMASK,
+    Facts,
+    Scratch,
+    StateRefused,
+    changing,
+    read_facts,
+    write_facts,
+)
 from flows.storage.membership import Membership, check_membership, own_parts
 from flows.storage.recovery_store import RECOVERY, StoreDamage, StoreFacts, committed_epoch, read_store
-from operators.ledger import FORMAT, FORMATS
+from operators.ledger import FORMAT
 from schemas.settings import Settings, SettingsError
 
 log = get_log(__name__)
 
 #: Orphans of a killed supervisor end within a second; a live engine does not.
 LOCK_WAIT_S = 10.0
-FACTS = "engine.json"
 SEGMENTS = "segments"
 #: What an engine makes in it.
 OURS = f"{FACTS}* incoming lock older-* {RECOVERY}* remote-cut {SEGMENTS} translator unusable-* worker-*".split()
-#: For the engine's user alone.
-FOLDER_MODE, FILE_MODE, UMASK = 0o700, 0o600, 0o077
-#: The two ways on from state that cannot be used.
-RESTORE = "restore state.dir from its backup, or name an empty folder in state.dir and start with --from-scratch"
 
 
 class Busy(PlainError):
     """Another engine runs on this state directory."""
-
-
-class StateRefused(SettingsError):
-    """There is no start with this state directory as it is: what was seen, and what would do."""
-
-    def __init__(self, seen: str, remedy: str) -> None:
-        super().__init__(f"{seen}: {remedy}")
-        self.seen, self.remedy = seen, remedy
-
-
-class Scratch(msgspec.Struct):
-    """A start from scratch that is not yet through: it goes on whatever dies, without being asked for again."""
-
-    #: of the run that began it: what Redis holds of older runs no longer follows from anything; 0: not yet taken
-    token: int
-    #: shards that have not yet said everything and removed what is no longer true
-    left: list[int]
-
-
-class Facts(msgspec.Struct, omit_defaults=True):
-    """What a state directory says of itself."""
-
-    format: int
-    shards: int
-    token: int = 0
-    #: the topics it was made from; None: not yet, or by a version that did not say
-    inputs: Inputs | None = None
-    #: its first epoch was not yet over when this was written
-    is_first: bool = False
-    scratch: Scratch | None = None
-    #: of which cluster's state it holds a part; None: all of it
-    cluster: Membership | None = None
-
-
-def read_facts(path: Path) -> Facts | None:
-    """Read them; None where there are none. StateRefused if they are not what an engine of any version wrote."""
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StateRefused(
-            f"state.dir: {path.absolute()} cannot be read ({error.strerror})", "allow this user to, or " + RESTORE
-        ) from error
-    try:
-        return msgspec.json.decode(raw, type=Facts)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # also of another shape
-        what = f"is damaged ({error})" if raw else "is empty"
-        raise StateRefused(f"state.dir: {path.absolute()} {what}", RESTORE) from error
-
-
-def write_facts(path: Path, facts: Facts) -> None:
-    """Write them, safe on disk when this returns."""
-    temporary = path.with_name(f"{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(msgspec.json.encode(facts))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.chmod(FILE_MODE)
-    give_to_owner(temporary)
-    temporary.rename(path)
-
-
-def give_to_owner(path: Path) -> None:
-    """Leave a file that root makes to whoever owns its folder: the engine's user goes on with it."""
-    if os.geteuid() != 0:
-        return
-    with suppress(OSError):  # a file system without owners
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
-@contextmanager
-def changing(folder: Path) -> Iterator[None]:
-    """Let nobody else change the facts meanwhile: the supervisor and its workers do."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class StateFolder:
@@ -167,11 +93,12 @@ class StateFolder:
     def survey(self, is_thorough: bool = True) -> None:
         """Find out what is kept here; StateRefused if it is damaged or half of it is missing."""
         facts = read_facts(self.path / FACTS)
-        if facts is not None and (facts.shards != self._settings.shards or facts.format not in FORMATS):
+        if facts is not None and (unread := facts.unread()):
+            raise StateRefused(f"state.dir: {self.where()} holds {unread}", f"{RUN_OTHER}, or {ANEW}")
+        if facts is not None and facts.shards != self._settings.shards:
             raise SettingsError(
-                f"shards: {self._settings.shards}, but {self.path} was made with shards={facts.shards} in format "
-                f"{facts.format} (this engine reads format {FORMAT}): set shards={facts.shards} and run the version "
-                "that wrote it, or name an empty folder in state.dir and start with --from-scratch"
+                f"shards: {self._settings.shards}, but {self.path} was made with shards={facts.shards}: set "
+                f"shards={facts.shards}, or {ANEW}"
             )
         machines = machines_of(self._settings)
         kept = facts.cluster if facts is not None else None
@@ -237,7 +164,10 @@ class StateFolder:
         self.put_aside(left)
         token = facts.token if facts is not None else 0
         scratch = Scratch(0, list(range(self._settings.shards)))
-        write_facts(self.path / FACTS, Facts(FORMAT, self._settings.shards, token, is_first=True, scratch=scratch))
+        write_facts(
+            self.path / FACTS,
+            Facts(FORMAT, self._settings.shards, token, is_first=True, scratch=scratch, engine=ENGINE),
+        )
 
     def put_aside(self, names: Iterable[str], of: str = "unusable") -> None:
         """Keep what is there of these under another name; whoever is sure may delete it."""
@@ -308,6 +238,7 @@ class StateFolder:
         with changing(self.path):
             facts = self.facts()
             facts.token, facts.format = token, FORMAT  # what is written from now on, an older engine does not read
+            facts.engine = ENGINE
             if inputs is not None:
                 facts.inputs = inputs
             if facts.scratch is not None and self.epoch is None:  # nothing of an earlier try is kept
@@ -328,7 +259,7 @@ class StateFolder:
         """Remember what is read from now on, safe on disk. No run begins by that: its token and all else stay."""
         with changing(self.path):
             facts = self.facts()
-            facts.format = FORMAT  # an older engine would read on where another topic ended
+            facts.format, facts.engine = FORMAT, ENGINE  # an older engine would read on where another topic ended
             facts.inputs = inputs
             write_facts(self.path / FACTS, facts)
 

@@ -20,7 +20,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from flows.storage.folder import FILE_MODE, RESTORE
+from flows.storage.facts import FILE_MODE, RESTORE
 from operators.shard import RETIRE_AFTER, Kept
 
 #: A file of this size is followed by another: 64 shards write their layers again from two files before, 16 MB at most.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.storage.folder import FACTS, changing, read_facts, write_facts
+from flows.storage.facts import FACTS, changing, read_facts, write_facts
 
 
 def scratch_is_through(folder: Path, shards: set[int]) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.storage.folder import RESTORE
+from flows.storage.facts import RESTORE
 from flows.storage.layers import LayerError, LayerFiles
 from operators.ids import bucket_of
 from operators.ledger import join_records

@@ -22,7 +22,8 @@ from flows.runtime.run import Run, desk_key, shard_key
 from flows.settings import load_settings
 from flows.sources.inputs import REFERENCE_PART
 from flows.sources.words import LISTENERS_KEY, SOURCES_KEY
-from flows.storage.folder import Scratch, StateFolder, write_facts
+from flows.storage.facts import ENGINE, Scratch, write_facts
+from flows.storage.folder import StateFolder
 from flows.storage.newest_run import scratch_is_through
 from flows.storage.recovery_store import recovery_folder
 from operators import trail
@@ -168,18 +169,19 @@ def test_the_state_directory(settings: Settings) -> None:
     folder.keep_token(7)
     folder.close()
     assert sorted(path.name for path in settings.state.dir.iterdir()) == ["engine.json", "lock", "recovery"]
-    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":4,"shards":64,"token":7}'
+    by = b',"engine":"' + ENGINE.encode() + b'"}'
+    assert (settings.state.dir / "engine.json").read_bytes() == b'{"format":4,"shards":64,"token":7' + by
     folder.keep_token(8, Inputs("cluster", {"inventory.items": TopicFacts("id", 1)}))
     inputs = b'{"cluster":"cluster","topics":{"inventory.items":{"id":"id","partitions":1}}}'
-    expected = b'{"format":4,"shards":64,"token":8,"inputs":' + inputs + b"}"
-    assert (settings.state.dir / "engine.json").read_bytes() == expected
+    expected = b'{"format":4,"shards":64,"token":8,"inputs":' + inputs
+    assert (settings.state.dir / "engine.json").read_bytes() == expected + by
     folder.note_first(True)
-    assert (settings.state.dir / "engine.json").read_bytes() == expected[:-1] + b',"is_first":true}'
+    assert (settings.state.dir / "engine.json").read_bytes() == expected + b',"is_first":true' + by
     facts = folder.facts()
     facts.scratch = Scratch(9, [0, 63])
     write_facts(settings.state.dir / "engine.json", facts)
-    scratch = b',"is_first":true,"scratch":{"token":9,"left":[0,63]}}'
-    assert (settings.state.dir / "engine.json").read_bytes() == expected[:-1] + scratch
+    scratch = b',"is_first":true,"scratch":{"token":9,"left":[0,63]}'
+    assert (settings.state.dir / "engine.json").read_bytes() == expected + scratch + by
     assert scratch_is_through(settings.state.dir, {0}) == 1 and folder.facts().scratch == Scratch(9, [63])
     assert scratch_is_through(settings.state.dir, {63}) == 0 and folder.facts().scratch is None
     topic = TopicFacts("new", 1, [Earlier("old", 2, 1_700_000_000_000_000)])
@@ -197,10 +199,10 @@ def test_a_state_directory_of_the_format_before_is_read_and_is_of_this_one_from_
     folder.open()
     assert facts.read_bytes() == b'{"format":1,"shards":64,"token":7}', "nothing is written in it yet"
     folder.keep_token(8)
-    assert facts.read_bytes() == b'{"format":4,"shards":64,"token":8}'
+    assert facts.read_bytes() == b'{"format":4,"shards":64,"token":8,"engine":"%b"}' % ENGINE.encode()
     folder.close()
     facts.write_bytes(b'{"format":5,"shards":64,"token":9}')
-    with pytest.raises(SettingsError, match="format 4"):
+    with pytest.raises(SettingsError, match=r"format 5, which another version of atp-engine wrote; .* formats 1 to 4"):
         folder.open()
     folder.close()
 

@@ -15,8 +15,11 @@ import psutil
 import pytest
 
 from flows.processes.addresses import free_ports
+from flows.remote.manifest import VERSION, Manifest, Place, write_manifest
 from flows.remote.objects import open_objects
 from flows.remote.taking_up import copies_in, manifest_at
+from flows.storage.facts import ENGINE, Facts
+from operators.ledger import FORMAT
 from tests.running import Engine, frozen, until
 from tests.shop import open_shop, promised, received, take_in, wait_for
 
@@ -210,6 +213,22 @@ def test_standing_by_goes_with_nothing_that_ends_by_itself(world: Any) -> None:
     with Engine(world, "--standby", "--until-caught-up") as engine:
         assert engine.wait(60) == 2
         assert "leave one out" in " ".join(engine.text().split())
+
+
+def test_who_stands_by_for_a_newer_version_whose_state_it_cannot_read_says_so_and_ends(world: Any) -> None:
+    open_shop(world)
+    settings = settings_of(world, state__standby_after="1h")
+    newer = Facts(FORMAT + 1, int(str(settings["shards"])), 99, engine="9.9.0")
+    copy = write_manifest(Manifest(VERSION, "9.9.0", 5, 0, newer, ()))
+    open_objects(world.settings(**settings)).put(Place(99, 5).name, copy)
+    key = f"{world.redis_prefix}engine:alive"
+    world.redis.hset(key, mapping={"run": "99", "at": "1", "ready": "1", "behind_ms": "0", "version": "9.9.0"})
+    with Engine(world, "--standby", **settings) as engine:
+        assert engine.wait(60) == 2, engine.text()
+        assert f"stands by: run 99 is alive; it is atp-engine 9.9.0, and this is {ENGINE}" in engine.text()
+        assert f"holds state of format {FORMAT + 1}, which atp-engine 9.9.0 wrote; this is" in engine.text()
+        assert "run that version" in engine.text() and "Traceback" not in engine.text()
+    assert not (world.state_dir / "engine.json").exists()
 
 
 def test_a_copy_of_a_newer_run_is_taken_in_the_place_of_what_is_here(world: Any) -> None:

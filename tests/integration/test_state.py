@@ -23,7 +23,7 @@ from flows.inspection.state_findings import state_findings
 from flows.readmodel.store import Store
 from flows.recovery.earlier_run import EarlierRun, earlier_run
 from flows.settings import redis_address
-from flows.storage.folder import read_facts
+from flows.storage.facts import read_facts
 from flows.storage.recovery_store import committed_epoch
 from schemas.topics import UPDATES
 from tests.running import Engine, until

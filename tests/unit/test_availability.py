@@ -16,7 +16,8 @@ from flows.kafka.clients import KafkaProblem
 from flows.kafka.identity import Earlier, Inputs, TopicFacts
 from flows.readmodel.port import Fenced, Outage, StoreError
 from flows.runtime.run import Stop
-from flows.storage.folder import FACTS, Busy, Facts, read_facts, write_facts
+from flows.storage.facts import FACTS, Facts, read_facts, write_facts
+from flows.storage.folder import Busy
 from operators.ledger import FORMAT
 from schemas.settings import Settings
 from schemas.topics import INPUTS, REFERENCE

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from flows.monitoring.endpoint import Endpoint
+from flows.monitoring.endpoint import STANDBY, Endpoint
 from flows.monitoring.monitor import Monitor
 from flows.settings import load_settings
 from schemas.settings import Settings
@@ -57,6 +60,46 @@ def test_it_serves_and_gives_its_port_back(settings: Settings, monitor: Monitor)
             time.sleep(0.02)
     endpoint.close()
     taken(settings).close()
+
+
+def asked(settings: Settings, path: str) -> tuple[int, dict[str, Any]]:
+    """Ask until something answers."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics.port}{path}", timeout=60) as answer:
+                return answer.status, json.loads(answer.read())
+        except urllib.error.HTTPError as answer:
+            return answer.code, json.loads(answer.read())
+        except OSError:
+            assert time.monotonic() < deadline, "it does not serve"
+            time.sleep(0.02)
+
+
+def test_who_stands_by_is_not_ready_but_well_where_it_could_take_over(settings: Settings, monitor: Monitor) -> None:
+    endpoint = Endpoint(settings, monitor)
+    endpoint.start()
+    try:
+        for says, here, either in (
+            (lambda: monitor.stands_by("it stands by for run 7", may_take_over=False), 503, 503),
+            (lambda: monitor.stands_by("it stands by for run 7", may_take_over=True), 503, 200),
+            (lambda: monitor.waits("it takes over"), 503, 503),
+        ):
+            says()
+            assert asked(settings, "/healthz")[0] == 200
+            assert asked(settings, "/readyz")[0] == here
+            assert asked(settings, f"/readyz?{STANDBY}")[0] == either
+        monitor.stands_by("it stands by for run 7", may_take_over=True)
+        assert asked(settings, "/readyz")[1]["reasons"][0] == "workers: it stands by for run 7"
+        assert asked(settings, f"/readyz?{STANDBY}")[1] == {"ready": True, "reasons": [], "checks": {"stands_by": True}}
+        samples = {metric.name: [sample.value for sample in metric.samples] for metric in monitor.collect()}
+        assert samples["atp_standby"] == [1] and "atp_ready" not in samples, "no alert rings for it"
+        monitor.begins(8, [], {})
+        samples = {metric.name: [sample.value for sample in metric.samples] for metric in monitor.collect()}
+        assert samples["atp_standby"] == [0] and 0 in samples["atp_ready"]
+        assert asked(settings, f"/readyz?{STANDBY}")[0] == 503, "as any engine that has not caught up"
+    finally:
+        endpoint.close()
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.0005, 0.002, 0.02])

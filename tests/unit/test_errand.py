@@ -15,6 +15,7 @@ from flows.processes.errand import VERSION, Errand, UnknownErrand, _Written, rea
 from flows.processes.worker import INCURABLE
 from flows.runtime.run import Run
 from flows.settings import load_settings, redis_address
+from flows.storage.facts import ENGINE
 from schemas.settings import Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,8 +77,18 @@ def test_what_is_handed_to_a_worker_is_known_by_these_names() -> None:
     assert VERSION == 3
     assert " ".join(one.name for one in msgspec.structs.fields(_Written)) == (
         "version settings token worker workers until_caught_up ends topic_ids ended scratch addresses "
-        "report_descriptor has_statements"
+        "report_descriptor has_statements engine"
     )
+
+
+def test_a_worker_of_another_version_runs_nothing_although_it_understands_what_it_is_handed(settings: Settings) -> None:
+    ours = json.loads(write_errand(errand(settings)))
+    assert ours["engine"] == ENGINE
+    for theirs in ("0.0.1", "999.0"):
+        with pytest.raises(
+            UnknownErrand, match=rf"it is atp-engine {theirs}, and these are {ENGINE}\): start the engine"
+        ):
+            read_errand(json.dumps({**ours, "engine": theirs}).encode())
 
 
 def test_a_secret_that_is_gone_is_said_by_its_setting(settings: Settings) -> None:

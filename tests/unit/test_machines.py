@@ -25,7 +25,8 @@ from flows.readmodel.port import Outage
 from flows.runtime import machines as machines_module
 from flows.runtime.machines import Machines, machines_of
 from flows.settings import load_settings
-from flows.storage.folder import Facts, Scratch, StateFolder, StateRefused
+from flows.storage.facts import Facts, Scratch, StateRefused
+from flows.storage.folder import StateFolder
 from flows.storage.membership import Membership
 from flows.storage.recovery_store import StoreFacts, committed_epoch
 from schemas.settings import Settings, SettingsError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -13,11 +14,12 @@ from flows.remote import cut as cutting
 from flows.remote.beginning import begin_with_newest, refuse_from_scratch
 from flows.remote.copying import Copier, RemoteCopies, Superseded
 from flows.remote.cut import NoCut, take_cut
-from flows.remote.manifest import MANIFESTS, Place, place_of
+from flows.remote.manifest import MANIFESTS, VERSION, Place, place_of
 from flows.remote.objects import Missing, Objects, RemoteProblem, open_objects
 from flows.remote.taking_up import INCOMING, copies_in, gather, take_up
 from flows.settings import load_settings
-from flows.storage.folder import FACTS, StateFolder, StateRefused, read_facts, write_facts
+from flows.storage.facts import FACTS, StateRefused, read_facts, write_facts
+from flows.storage.folder import StateFolder
 from flows.storage.recovery_store import committed_epoch
 from operators.shard import RETIRE_AFTER
 from schemas.settings import Settings, SettingsError
@@ -272,7 +274,6 @@ def test_what_was_gathered_before_is_not_fetched_again(
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        (b'{"version":2}', r"of version 2, and this engine reads 1\): run the version"),
         (b'{"version":1}', "cannot be read .*missing required field"),
         (b"", "cannot be read"),
         (b"\xff", "cannot be read"),
@@ -285,6 +286,32 @@ def test_a_manifest_that_this_version_cannot_read_is_refused_with_what_would_do(
     objects.put(Place(99, 1).name, raw)
     with pytest.raises(RemoteProblem, match=says):
         gather(objects, settings.state.dir)
+
+
+@pytest.mark.parametrize("what", ["form", "format"])
+def test_what_a_newer_version_wrote_is_refused_by_its_name_and_what_is_here_stays(
+    settings: Settings, state: Path, what: str
+) -> None:
+    """Whoever goes back to an older version must be told, not begin anew or with the copy before."""
+    copier(settings).copy()
+    objects = open_objects(settings)
+    newer = json.loads(objects.get(copies_in(objects)[0].name))
+    newer["engine"] = newer["facts"]["engine"] = "9.9.0"
+    newer |= {"version": VERSION + 1} if what == "form" else {}
+    newer["facts"]["format"] += what == "format"
+    objects.put(Place(99, 1).name, json.dumps(newer).encode())
+    before = content(state)
+    folder = StateFolder(settings)
+    folder.open()
+    try:
+        with pytest.raises(StateRefused) as refused:
+            begin_with_newest(settings, folder)
+    finally:
+        folder.close()
+    assert "which atp-engine 9.9.0 wrote; this is atp-engine" in refused.value.seen
+    assert refused.value.remedy == "run that version, or name an empty place in state.remote"
+    assert files_of_state(state) == {name: raw for name, raw in before.items() if name.startswith("segments")}
+    assert not list(state.glob("older-*"))
 
 
 def test_whatever_goes_wrong_it_tries_again(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.storage.folder import FACTS, Facts, tighten, write_facts
+from flows.settings import load_settings
+from flows.storage.facts import ENGINE, FACTS, Facts, StateRefused, read_facts, write_facts
+from flows.storage.folder import StateFolder, tighten
 from operators.ledger import FORMAT
 
 
@@ -40,6 +42,33 @@ def test_the_folder_of_an_engine_is_for_its_user_alone(tmp_path: Path, names: tu
     assert {name: mode(ours / name) for name in names} == {
         name: 0o644 if name == "photo.jpg" else 0o600 for name in names
     }
+
+
+def test_state_of_a_newer_format_is_refused_with_the_version_that_wrote_it(tmp_path: Path) -> None:
+    settings = load_settings(None, {"state.dir": str(tmp_path), "shards": 8})
+    for engine, name in (("9.9.0", "atp-engine 9.9.0"), ("", "another version of atp-engine")):
+        write_facts(tmp_path / FACTS, Facts(FORMAT + 1, 4, engine=engine))
+        before = (tmp_path / FACTS).read_bytes()
+        folder = StateFolder(settings)
+        with pytest.raises(StateRefused) as refused:
+            folder.open()
+        folder.close()
+        assert (
+            f"holds state of format {FORMAT + 1}, which {name} wrote; this is atp-engine {ENGINE}" in refused.value.seen
+        )
+        assert f"reads formats 1 to {FORMAT}" in refused.value.seen, "and not that shards differ"
+        assert "run that version, or restore what was backed up before the upgrade" in refused.value.remedy
+        assert (tmp_path / FACTS).read_bytes() == before
+
+
+def test_a_run_notes_which_version_writes_the_state_from_now_on(tmp_path: Path) -> None:
+    settings = load_settings(None, {"state.dir": str(tmp_path), "shards": 4})
+    write_facts(tmp_path / FACTS, Facts(FORMAT - 1, 4, 6, engine="0.0.1"))
+    folder = StateFolder(settings)
+    folder.open()
+    folder.keep_token(7)
+    folder.close()
+    assert read_facts(tmp_path / FACTS) == Facts(FORMAT, 4, 7, engine=ENGINE)
 
 
 @pytest.mark.parametrize("user", [0, 1000])

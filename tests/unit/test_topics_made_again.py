@@ -26,7 +26,8 @@ from flows.recovery.accepting import (
 )
 from flows.runtime.run import now
 from flows.settings import load_settings
-from flows.storage.folder import FACTS, Facts, Scratch, StateFolder, StateRefused, read_facts, write_facts
+from flows.storage.facts import FACTS, Facts, Scratch, StateRefused, read_facts, write_facts
+from flows.storage.folder import StateFolder
 from operators.holdback import HeldShard
 from operators.ledger import FORMAT
 from schemas.settings import Settings, SettingsError

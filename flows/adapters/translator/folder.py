@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from flows.errors import PlainError
-from flows.storage.folder import FOLDER_MODE
+from flows.storage.facts import FOLDER_MODE
 from flows.storage.recovery_store import RECOVERY, StoreDamage, committed_epoch
 from schemas.settings import Settings, SettingsError
 

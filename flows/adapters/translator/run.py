@@ -24,7 +24,7 @@ from flows.errors import PlainError
 from flows.kafka.clients import consumer_config, partitions_of
 from flows.log import configure, get_log
 from flows.runtime.run import Stop
-from flows.storage.folder import UMASK
+from flows.storage.facts import UMASK
 from schemas.settings import Settings, SettingsError
 from schemas.topics import DEAD_LETTERS, INPUTS, RAW, STATEMENTS, TRANSLATION
 

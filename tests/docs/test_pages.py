@@ -447,6 +447,15 @@ NOT_RUN = [
     ("docs/operations.md", "sudo python3.12", "installs into the system: tests/image.py runs the same steps elsewhere"),
     ("docs/operations.md", "sudo python3.12", "the upgrade: a second installation"),
     ("docs/operations.md", "sudo systemctl stop", "asks for a state that is gone: what it does has tests of its own"),
+    (
+        "docs/kubernetes.md",
+        "kubectl create",
+        "needs a cluster; tests/unit/test_kubernetes.py reads what it names",
+    ),
+    ("docs/kubernetes.md", "kubectl -n atp exec", "needs a cluster"),
+    ("docs/kubernetes.md", "kubectl -n atp exec", "needs a cluster"),
+    ("docs/kubernetes.md", "kubectl delete node", "needs a cluster"),
+    ("docs/kubernetes.md", "kubectl -n atp scale", "needs a cluster"),
     ("docs/docker.md", "docker compose", "needs a container engine, as the page says"),
     ("docs/docker.md", "docker build", "needs a container engine, as the page says"),
 ]

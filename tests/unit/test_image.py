@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_the_image_installs_exactly_what_is_locked_for_running() -> None:
     everywhere = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "requirements.lock").read_text("utf-8"), re.M))
     for name, version in re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.M):
         assert everywhere.get(name, version) == version, "tested with another version than shipped"
-    assert pairs(of(FINAL, "ARG")[0])["VERSION"] == project["version"]
+    assert pairs(" ".join(of(FINAL, "ARG")))["VERSION"] == project["version"]
 
 
 def test_it_runs_as_nobody_in_particular_and_writes_only_where_it_may() -> None:
@@ -80,7 +81,18 @@ def test_the_commands_of_the_image_exist() -> None:
 
 def test_labels_say_what_it_is() -> None:
     labels = pairs(of(FINAL, "LABEL")[0])
-    assert {name.rpartition(".")[2] for name in labels} == {"title", "description", "version", "revision", "licenses"}
+    own = "org.opencontainers.image."
+    told = ("title", "description", "version", "revision", "created", "base.name", "licenses")
+    assert set(labels) == {own + name for name in told}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert (labels[own + "title"], labels[own + "licenses"]) == (project["name"], project["license"])
+    arguments = dict(text.partition("=")[::2] for text in of(FINAL, "ARG"))
+    for name in ("version", "revision", "created"):
+        assert labels[own + name] == f"${{{name.upper()}}}" and arguments[name.upper()], "what a build may tell"
+    datetime.fromisoformat(arguments["CREATED"])
+    assert "PYTHON" in arguments, "an argument from before the first FROM is known where it is named again"
+    base = DOCKERFILE.read_text("utf-8").rpartition("\nFROM ")[2].partition("\n")[0]
+    assert labels[own + "base.name"] == f"docker.io/library/{base}"
 
 
 def test_the_services_find_each_other() -> None:

@@ -2,7 +2,7 @@ cimport cython
 from operators.rules cimport native
 from schemas.state cimport Cell, Item, Line, Place
 
-cdef bytes _ITSELF, _POLICIES, _NIL
+cdef bytes _ITSELF, _POLICIES, _TRAIL, _NIL
 cdef dict _place_keys
 
 @cython.locals(parts=list, exceptions=list, place=Place, location=str, keys=tuple, kind=str, one=str, other=str,

@@ -26,7 +26,7 @@ from operators.rules import lines, native
 from operators.rules.days import Days
 from schemas.aside import Pasts
 from schemas.reconciled import Judged, Standing
-from schemas.state import NO_HANDLINGS, Cancellations, Cell, Item, Line, LineAt, Moment, Place, Receipt, Transfer
+from schemas.state import NO_HANDLINGS, Cancellations, Cell, Chain, Item, Line, LineAt, Moment, Place, Receipt, Transfer
 
 FORMAT = 4
 FORMATS = (1, 2, 3, 4)
@@ -37,8 +37,8 @@ SEPARATOR = "\x1f"
 #: the kind of a journal's record
 JOURNAL = "m"
 _encode = msgspec.msgpack.Encoder().encode
-#: the keys of an item's own record, and of its policies
-_ITSELF, _POLICIES = (_encode(f"{kind}{SEPARATOR}{SEPARATOR}") for kind in "iy")
+#: the keys of an item's own record, of its policies, and of where its trail stands
+_ITSELF, _POLICIES, _TRAIL = (_encode(f"{kind}{SEPARATOR}{SEPARATOR}") for kind in "iyx")
 _decode = msgspec.msgpack.Decoder().decode
 _decode_records = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _NIL = _encode(None)
@@ -72,6 +72,10 @@ def records_of(item: Item) -> bytes:
         item.has_new_policies = False
         parts.append(_POLICIES)
         parts.append(_encode((item.policy, item.overrides, item.units)))
+    if item.trail is not None and item.trail.is_dirty:
+        item.trail.is_dirty = False
+        parts.append(_TRAIL)
+        parts.append(native.packed_chain(item.trail))
     for location, place in item.places.items():
         if place.is_dirty:
             place.is_dirty = False
@@ -129,8 +133,6 @@ def _add_record(parts: list[bytes], item: Item, kind: str, one: str, other: str)
         parts.append(_encode(position.rare_of(item).lot_words.get((one, other))))
     elif kind == "p":
         parts.append(_encode(position.rare_of(item).judged.get(one)))
-    elif kind == "x":
-        parts.append(_encode(item.trail))
     elif kind == "v":
         parts.append(_encode(position.rare_of(item).variances.get(one)))
     else:
@@ -351,7 +353,8 @@ def _read_item(item: Item, raw: msgspec.Raw, *_: str) -> None:
 
 
 def _read_trail(item: Item, raw: msgspec.Raw, *_: str) -> None:
-    item.trail = _decode(raw)
+    chain = item.trail = Chain()
+    chain.number, chain.at, *chain.levels = _decode(raw)
 
 
 def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:

@@ -22,7 +22,7 @@ cdef class Shard:
     cdef public Windows _windows
     cdef public list _expiries, _cold_wakes, _parked, _touched, _dirty, _sealed, _retiring, _refusals, _notes
     cdef public tuple _evaluated, _recorded
-    cdef public long long _parked_bytes, _turn_at, _journal_horizon, _layers_size, _ids_floor, _snapshots, _filled
+    cdef public long long _parked_bytes, _turn_at, _cold_tidy_at, _journal_horizon, _layers_size, _ids_floor, _snapshots, _filled
     cdef public bint _is_new, _owes_refill, _has_dates, _has_told_claims, _may_hold_older_claims
     cdef public Days _days
     cdef public set _unsaid, _awaited, _told_in_replay

@@ -25,6 +25,7 @@ from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows, is_late, known_until
 from operators.rules.days import days_in
+from operators.rules.lines import is_closed
 from operators.rules.quantities import QuantityError
 from operators.rules.rounding import round_safely
 from operators.trail import Trail
@@ -73,6 +74,11 @@ MERGE_RATIO = 2
 #: Snapshots that must follow before files no longer named are deleted: the one that stopped naming them is committed.
 RETIRE_AFTER = 3
 TIDY_EVERY = 600 * SECOND
+#: Between two looks at the items that no event touched in this run, some minutes after a start for the first time: to
+#: read one from its bytes takes as long as to evaluate it.
+COLD_TIDY_EVERY = DAY
+#: What is in the bytes of every item with an order line, as the beginning of a record's key (operators/ledger.py).
+LINE_KEY = f"l{ledger.SEPARATOR}".encode()
 RECEIPT_RETENTION = 180 * DAY
 
 #: how much of a sweep is taken where nothing else is to come
@@ -245,6 +251,7 @@ class Shard:
         self._dirty: list[Item] = []
         self._journal_horizon = -(1 << 62)
         self._tidy_at = clock() + TIDY_EVERY
+        self._cold_tidy_at = 0
         # what of the state is on disk
         self._sealed: list[tuple[str, int, int]] = []
         self._layers: list[bytes] = []
@@ -583,7 +590,7 @@ class Shard:
         item.policies = item.listing = item.measure = None
         item.has_new_policies = True
         if self._trail is not None:
-            self._trail.note_record(item.code, message.refusal_origin)
+            self._trail.note_record(item, message.refusal_origin)
         item.cause = "reference"
         self._touch(item)
         if message.item in self._awaited:
@@ -724,19 +731,38 @@ class Shard:
         self._ids_floor = max(self._ids_floor, first_kept(clock))
         self._journal_horizon = max(self._journal_horizon, clock - self.config.reach)
         if not self._sweep:
-            self._sweep.extend((code, TIDY, None) for code, item in self.items.items() if type(item) is Item)
+            looks_at_all = now >= self._cold_tidy_at
+            if looks_at_all:
+                self._cold_tidy_at = now + COLD_TIDY_EVERY
+            self._sweep.extend(
+                (code, TIDY, None) for code, item in self.items.items() if looks_at_all or type(item) is Item
+            )
+
+    def _is_owed_a_tidying(self, code: str, layers: list[Any]) -> bool:
+        """Has an item that no event touched in this run an order line to be forgotten? Else it stays in its bytes."""
+        if not any(LINE_KEY in bytes(layer) for layer in layers):
+            return False
+        horizon = self._closed_line_horizon()
+        lines = ledger.decode_item(code, layers, self._days).lines.values()
+        return any(line.last_at <= horizon and is_closed(line) for line in lines)
+
+    def _closed_line_horizon(self) -> int:
+        """Order lines that nothing was heard of since then are forgotten, where they claim nothing."""
+        retention = max(self.config.closed_line_retention, self.config.widest_window)
+        return self._journal_horizon + self.config.reach - retention
 
     def _tidy_item(self, code: str) -> None:
         item = self.items.get(code)
+        if type(item) is list and self._is_owed_a_tidying(code, item):
+            item = self.find(code)
         if type(item) is Item:
             raised = position.doubts_of(item)
             known = set(item.lines) if item.lines and self.config.orders_run != NO_ORDERS else None
             horizon = self._journal_horizon
-            retention = max(self.config.closed_line_retention, self.config.widest_window)
             if position.forget(
                 item,
                 horizon,
-                horizon + self.config.reach - retention,
+                self._closed_line_horizon(),
                 horizon + self.config.reach - RECEIPT_RETENTION,
                 self._days,
             ):
@@ -774,7 +800,7 @@ class Shard:
                 item.correlation_id = ""  # of the event just told: what changes it next may be no event
                 # Of an item without a record nothing is published: what touches it leaves no trail in Redis either.
                 if self._trail is not None and (
-                    update is not None or (item.policy is not None and item.code in self._trail)
+                    update is not None or (item.policy is not None and item.code in self._trail.touches)
                 ):
                     update = self._trail.say(item, update, self.policies, now)
                 if update is not None:
@@ -786,8 +812,10 @@ class Shard:
                     self.reconciler.look(item)
                 self._note(item)
             self._touched = []
-        if self._trail is not None and self.policies is not None:
-            updates.extend(self._trail.rest(self.find, self.policies, now))
+        if self._trail is not None and self._trail.touches and self.policies is not None:
+            for item in self._trail.left(self.find):
+                updates.append(self._trail.say(item, None, self.policies, now))
+                self._note(item)
         refusals, counts = self._refusals, self.counts
         if self._applied:
             for source, by_type in self._applied.items():

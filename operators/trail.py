@@ -8,31 +8,31 @@ any moment of 10,000 groups is some 40 look-ups away.
 
 Rule 1: a chain is part of the item's state. After a crash an item's first group names the one that its snapshot knew;
         what was written between is written again, and told apart by its run.
-Rule 2: no group depends on more than the newest frame before it, and frames come often enough for 64 records.
+Rule 2: no group depends on more than the newest frame before it that has records, and what moved since. These come
+        often enough for 64 records.
 Rule 3: switched off it costs one comparison a unit.
+Rule 4: what is written is bytes at once (`operators.native`): no object a unit waits for the end of the activation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from operators import position
+from operators import native
+from operators.evaluate import Policies, measure_of
 from operators.rules.lots import Dated, physical
 from operators.rules.lots import dated as units_by_day
-from schemas.messages import ItemUpdate
+from schemas.messages import ItemUpdate, item_update
 from schemas.reconciled import Reported
-from schemas.state import Item
+from schemas.state import Chain, Item, Place
 from schemas.topics import TRAIL
 from schemas.units import Unit
 
-if TYPE_CHECKING:
-    from operators.evaluate import Policies
-
-#: Groups of an item between two frames, and places of an item that weigh as much as another group: a frame of 10,000
-#: locations is 300 kB.
+#: Groups of an item between two frames with records, and places of an item that weigh as much as another group: a frame
+#: of 10,000 locations is 300 kB.
 FRAME_EVERY = 16
 #: Groups after which a record is closed: at 120 bytes each 16 KB, so that 64 records are 1 MiB.
 GROUPS_MAX = 128
@@ -40,7 +40,11 @@ GROUPS_MAX = 128
 SKIP, LEVELS = 8, 4
 #: The field of `position:<item>` that says when its newest group was: in microseconds, 53 bits.
 HEAD = "_trail"
-FORMAT = 1
+#: 2: the frame of a group need not have places, where the figures that moved say them. Of 1 it always has.
+FORMAT = 2
+FORMATS = (1, 2)
+#: in place of when the topology of a frame was written down: there is no frame yet, or another is due
+NO_FRAME = -1
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -49,105 +53,93 @@ class Trail:
     """What one shard writes of its items."""
 
     def __init__(self, shard: int, run: int) -> None:
-        self._shard, self._run = shard, run
-        #: item -> what touched it in this activation
-        self._touches: dict[str, list[tuple[Any, ...]]] = {}
-        #: item -> its groups since its last frame; what is not in it gets a frame
-        self._since_frame: dict[str, int] = {}
-        #: when the locations and channels in force were written down, and which they are
+        self._key, self._run = str(shard), run
+        #: item -> what touched it in this activation, as `native.packed_touch` gives it
+        self.touches: dict[str, list[bytes]] = {}
+        #: when the locations and channels in force were written down, which they are, and both as MessagePack
         self._topology_at = 0
         self._topology = 0
+        self._standing = _encode(0) + _encode(0)
         self._last_at = 0
-        self._groups: list[tuple[Any, ...]] = []
+        self._groups: list[bytes] = []
         self._said: list[Reported] = []
 
     def note(self, unit: Unit, quantity: int, outcome: str) -> None:
         """Note that a unit touched its item; `outcome`: "" where it was applied, else why it was not."""
         origin = unit.origin
-        touch = (
-            origin.topic,
-            origin.partition,
-            origin.offset,
-            unit.event_id,
-            unit.source,
-            unit.line_id or unit.order_id,
-            unit.type,
-            unit.location,
-            -quantity if unit.reversal else quantity,
-            outcome,
-        )
-        touches = self._touches.get(unit.item)
+        signed = -quantity if unit.reversal else quantity
+        touch = native.packed_touch(origin.topic, origin.partition, origin.offset, unit, signed, outcome)
+        touches = self.touches.get(unit.item)
         if touches is None:
-            self._touches[unit.item] = [touch]
+            self.touches[unit.item] = [touch]
         else:
             touches.append(touch)
 
-    def note_record(self, item: str, origin: Any) -> None:
+    def note_record(self, item: Item, origin: Any) -> None:
         """Note that another record of reference data stands for an item; origin: topic, partition, offset, ..."""
-        self._since_frame.pop(item, None)
+        if item.trail is not None:
+            item.trail.topology_at = NO_FRAME
         if origin is not None:
-            touch = (origin[0], origin[1], origin[2], "", "", "", 0, "", 0, "")
-            self._touches.setdefault(item, []).append(touch)
+            touch = _encode((origin[0], origin[1], origin[2], "", "", "", 0, "", 0, ""))
+            self.touches.setdefault(item.code, []).append(touch)
 
     def take_topology(self, tables: bytes, version: int, now: int) -> None:
-        """Write down which locations and channels are in force from now on."""
+        """Write down which locations and channels are in force from now on; each item's next group has a frame."""
         if version == self._topology:
             return
         self._topology, self._topology_at = version, self._moment(now)
-        self._since_frame.clear()
-        self._write((FORMAT, self._run, self._topology_at, tables))
+        self._standing = _encode(version) + _encode(self._topology_at)
+        self._said.append(Reported(TRAIL, self._key, _encode((FORMAT, self._run, self._topology_at, tables))))
 
-    def __contains__(self, item: str) -> bool:
-        """Did anything touch the item in this activation?"""
-        return item in self._touches
+    def left(self, find: Callable[[str], Item | None]) -> list[Item]:
+        """Give the items at which something was refused or repeated in this activation, and nothing applied.
 
-    def rest(self, find: Callable[[str], Item | None], policies: Policies, now: int) -> list[ItemUpdate]:
-        """Write the groups of items at which something was refused or repeated, and nothing applied.
-
-        Gives updates that move their heads alone. What touched an item that nobody knows stands in the dead letters.
+        What touched an item that nobody knows stands in the dead letters.
         """
-        updates = []
-        for code in list(self._touches):
+        known = []
+        for code in list(self.touches):
             item = find(code)
             if item is None or item.policy is None:
-                del self._touches[code]
+                del self.touches[code]
             else:
-                updates.append(self.say(item, None, policies, now))
-        return updates
+                known.append(item)
+        return known
 
     def say(self, item: Item, update: ItemUpdate | None, policies: Policies, now: int) -> ItemUpdate:
         """Write an item's group; gives its update with where its trail begins, a new one where it had none."""
         at = self._moment(now)
-        code = item.code
-        touches = self._touches.pop(code, NO_TOUCHES)
-        since = self._since_frame.get(code, -1)
-        rare = item.rare is not None or len(item.unlocated) > 0 or policies.has_horizon
-        has_policy = since < 0 or since >= FRAME_EVERY + len(item.places)
-        frame = self._frame(item, has_policy) if rare or has_policy else None
-        self._since_frame[code] = 0 if has_policy else since + 1
+        chain = item.trail
+        if chain is None:
+            chain = item.trail = Chain()
         if update is None:
-            update = ItemUpdate(code, item.as_of, 0, item.day_shown, "", [], {}, None, item.unlocated_shown)
-        fields = update.fields if frame is None else None
-        changes = [(change.channel, None if change.removed else change.atp) for change in update.channels]
-        known = item.trail
-        if known is None:
-            known = item.trail = [0] * (LEVELS + 2)
-        number = known[0] + 1
-        # All levels where the next one has this group, else the last group alone.
-        has_levels = number % SKIP == 0
-        chain = known[1:] if has_levels else known[1:2]
+            scale = measure_of(item).scale if item.policy is not None else 0
+            update = item_update(item.code, item.as_of, scale, item.day_shown, "", item.unlocated_shown)
+            update.is_gone = item.policy is None
+        touches = self.touches.pop(item.code, NO_TOUCHES)
         cause = "" if touches else item.cause
-        self._groups.append((code, at, number, chain, cause, touches, fields, changes, frame))
-        if len(self._groups) >= GROUPS_MAX:
+        has_records = chain.topology_at != self._topology_at or chain.since_records >= _FRAME_EVERY + len(item.places)
+        # Figures by day, and units of lots by day, are not among those that are told to have moved.
+        has_places = has_records or item.rare is not None or policies.has_horizon or item.policy is None
+        frame = self._frame(item, has_records, has_places) if has_places or item.unlocated else None
+        number = chain.number + 1
+        # All levels where the next one has this group, else the last group alone.
+        has_levels = number % _SKIP == 0
+        fields = None if has_places else update.fields
+        self._groups.append(
+            native.packed_group(item.code, at, chain, has_levels, cause, touches, fields, update.channels, frame)
+        )
+        if len(self._groups) >= _GROUPS_MAX:
             self._seal(at)
-        known[0], known[1] = number, at
+        chain.number, chain.at = number, at
         if has_levels:
-            for level in range(1, LEVELS + 1):
-                if number % SKIP**level == 0:
-                    known[level + 1] = at
-        position.mark(item, "x", "", "")
+            chain.levels = _levels_at(number, at, chain.levels)
+        if has_records:
+            chain.topology_at, chain.since_records = self._topology_at, 0
+        else:
+            chain.since_records += 1
+        chain.is_dirty = True
         if not update.is_gone:
-            update.fields = {**update.fields, HEAD: at}
+            update.fields[HEAD] = at
         return update
 
     def said(self, now: int) -> list[Reported]:
@@ -162,49 +154,67 @@ class Trail:
         self._last_at = max(self._last_at + 1, now)
         return self._last_at
 
-    def _frame(self, item: Item, has_policy: bool) -> tuple[Any, ...]:
-        """Give all that the item's numbers follow from; its records and the topology only where they are due."""
-        records = None
-        if has_policy:
-            published = {channel: value[0] for channel, value in item.published.items()}
-            records = (item.policy, item.overrides, self._topology, self._topology_at, published)
-        units = units_by_day(item) if item.rare is not None else NO_UNITS
-        places = {location: _figures(item, location, units) for location in item.places}
-        return records, places, item.unlocated, item.unlocated_by_day, item.unlocated_shown
+    def _frame(self, item: Item, has_records: bool, has_places: bool) -> bytes:
+        """Give all that the item's numbers follow from; its records and its places where they are due."""
+        records = places = None
+        if has_records:
+            records = native.packed_records(item.policy, item.overrides, self._standing, item.published)
+        if has_places:
+            units = units_by_day(item) if item.rare is not None else NO_UNITS
+            places = [_figures(item, location, place, units) for location, place in item.places.items()]
+        by_day = _encode(item.unlocated_by_day) if item.unlocated_by_day else NOTHING
+        return native.packed_frame(records, places, item.unlocated, by_day, item.unlocated_shown)
 
     def _seal(self, at: int) -> None:
         groups, self._groups = self._groups, []
-        self._write((FORMAT, self._run, at, groups))
-
-    def _write(self, record: tuple[Any, ...]) -> None:
-        self._said.append(Reported(TRAIL, str(self._shard), _encode(record)))
+        self._said.append(Reported(TRAIL, self._key, native.packed_record(FORMAT, self._run, at, groups)))
 
 
-NO_TOUCHES: list[tuple[Any, ...]] = []
+NO_TOUCHES: list[bytes] = []
 NO_UNITS: dict[str, Dated] = {}
+#: an empty mapping
+NOTHING = _encode({})
+# Names that other modules import are objects, and these are numbers once compiled.
+_FRAME_EVERY, _GROUPS_MAX, _SKIP = FRAME_EVERY, GROUPS_MAX, SKIP
 
 
-def _figures(item: Item, location: str, units: dict[str, Dated]) -> tuple[Any, ...]:
-    """Give the figures at a location, and by day where there is something by day; what is empty at the end left out."""
-    place = item.places[location]
+def _levels_at(number: int, at: int, levels: list[int]) -> list[int]:
+    """Give the moments of the last group of each level, with the group of a number, which is of the first at least."""
+    found = list(levels)
+    step = SKIP
+    for level in range(LEVELS):
+        if number % step:
+            break
+        found[level] = at
+        step *= SKIP
+    return found
+
+
+def _figures(item: Item, location: str, place: Place, units: dict[str, Dated]) -> bytes:
+    """Give a location and its figures, by day where something is by day; what is empty at the end left out."""
     if place.lots:
         on_hand, quarantined, _ = physical(item, location, place)
     else:
         on_hand, quarantined = place.on_hand, place.quarantined
-    withheld = item.rare.withheld.get(location) if item.rare is not None else None
-    figures = [
+    withheld = 0
+    if item.rare is not None and location in item.rare.withheld:
+        withheld = item.rare.withheld[location].total
+    dated = units.get(location)
+    if not (place.soft_by_day or place.expected_by_day or place.in_transit_by_day or dated):
+        return native.packed_figures(location, on_hand, quarantined, place, withheld)
+    figures: list[Any] = [
         on_hand,
         quarantined,
         place.soft_allocated,
         place.hard_reserved,
         place.in_transit,
         place.expected,
-        withheld.total if withheld is not None else 0,
+        withheld,
         place.soft_by_day,
         place.expected_by_day,
         place.in_transit_by_day,
-        units.get(location),
+        dated,
     ]
-    while figures and not figures[-1]:
+    while not figures[-1]:
         figures.pop()
-    return tuple(figures)
+    return _encode(location) + _encode(figures)

@@ -36,11 +36,16 @@ cdef class Withheld:
 cdef class Rare:
     cdef public dict best_before, withheld, parts, doubtful, lot_words, judged, variances
 
+cdef class Chain:
+    cdef public long long number, at, topology_at, since_records
+    cdef public list levels
+    cdef public bint is_dirty
+
 cdef class Item:
     cdef public str code, cause, correlation_id, units
     cdef public dict places, lines, transfers, receipts, holds, overrides, published, open_exceptions, over
     cdef public dict unlocated, unlocated_by_day
-    cdef public list trail
+    cdef public Chain trail
     cdef public set expiring, dirty, claims_changed
     cdef public list dirty_lines
     cdef public long long as_of, day_shown, unlocated_shown, room

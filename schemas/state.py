@@ -294,6 +294,30 @@ class Rare:
         self.doubtful: dict[tuple[str, str], Line] = {}
 
 
+class Chain:
+    """Where an item's trail stands (operators/trail.py); moments in UTC microseconds."""
+
+    __slots__ = ("at", "is_dirty", "levels", "number", "since_records", "topology_at")
+
+    def __init__(self) -> None:
+        #: the number of its newest group, and when that was
+        self.number = 0
+        self.at = 0
+        #: by level, when the newest group there was
+        self.levels: list[int] = NO_LEVELS
+        # of this run alone
+        #: when the topology was written down that its newest frame with records names; -1: another frame is due
+        self.topology_at = -1
+        #: how many groups it had since
+        self.since_records = 0
+        #: changed since the last snapshot
+        self.is_dirty = False
+
+
+#: of a chain that no level above the first has a group of; never changed
+NO_LEVELS: list[int] = [0, 0, 0, 0]
+
+
 #: What an item may take on before its sums are looked at again: less than two of the largest quantities, so seldom
 #: reached, and far below SUM_MAX, so that what was there before need not be known.
 ROOM = 1 << 50
@@ -333,8 +357,8 @@ class Item:
         self.open_exceptions: dict[tuple[str, str, str], int] = {}
         #: base unit and scale under which it got its state
         self.units: str | None = None
-        #: its trail (operators/trail.py): number of the newest group, by level the moment of the newest there; or None
-        self.trail: list[int] | None = None
+        #: None while nothing is written down of it
+        self.trail: Chain | None = None
         #: None while it has nothing of the kind
         self.rare: Rare | None = None
         # aggregates

@@ -71,6 +71,8 @@ class Replayed:
                 place = self._places.setdefault(location, [0] * len(FIGURES))
                 place.extend([0] * (len(FIGURES) - len(place)))
                 place[FIGURES.index(figure)] = value or 0
+        if group.frame is not None:  # behind the figures: what they say of claims from no location is a sum alone
+            _, _, self._unlocated, self._unlocated_by_day, _ = group.frame
         for channel, number in group.changes.items():
             if number is None:
                 self.published.pop(channel, None)
@@ -131,8 +133,9 @@ class Replayed:
 
     def _take_frame(self, group: Group) -> None:
         assert group.frame is not None
-        records, places, self._unlocated, self._unlocated_by_day, _ = group.frame
-        self._places = {location: list(values) for location, values in places.items()}
+        records, places, *_ = group.frame
+        if places is not None:
+            self._places = {location: list(values) for location, values in places.items()}
         if records is not None:
             self.policy, self.overrides, version, at, published = records
             self.topology, self.published = (version, at), dict(published)

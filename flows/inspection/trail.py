@@ -19,7 +19,7 @@ from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, consumer_config
 from operators.reference import unpack_topology
 from operators.route import shard_of
 from operators.rules.topology import Topology
-from operators.trail import FORMAT, FRAME_EVERY
+from operators.trail import FORMATS, FRAME_EVERY
 from schemas.settings import Settings
 from schemas.topics import TRAIL
 
@@ -74,11 +74,11 @@ class Group:
     #: what touched it where no unit did: `expiry`, `day_turn`, `reference`, ...
     cause: str
     touches: tuple[Touch, ...]
-    #: figures that changed, as in `position:<item>`; None where there is a frame
+    #: figures that changed, as in `position:<item>`; None where there is a frame with places
     fields: dict[str, int | None] | None
     #: channel -> its new number; None: it does not list the item any more
     changes: dict[str, int | None]
-    #: all that the item's numbers follow from
+    #: all that the item's numbers follow from; its records and its places each may be None: what stood before stands
     frame: tuple[Any, ...] | None
     #: the run that wrote it
     run: int
@@ -219,7 +219,7 @@ class TrailReader:
 
     def _keep(self, raw: bytes) -> tuple[int, Any]:
         form, run, at, body = _decode(raw)
-        if form != FORMAT:
+        if form not in FORMATS:
             raise TrailEnds(f"a record is of format {form}, which another version of the engine wrote")
         if isinstance(body, list):
             for values in body:

@@ -9,7 +9,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from schemas.ascii cimport put_ascii, put_decimal, put_literal
-from schemas.state cimport Cancellations, Cell, Line, LineAt, Place
+from schemas.state cimport Cancellations, Cell, Chain, Line, LineAt, Place
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -458,6 +458,23 @@ cdef inline bytes _packed_goods(Cell cell, Place place):
             at = put_number(at, place.shown_in_transit)
             at = put_number(at, place.shown_expected)
             at = put_number(at, place.shown_available)
+        return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
+    finally:
+        if buffer != small:
+            free(buffer)
+
+
+cdef inline bytes packed_chain(Chain chain):
+    cdef Py_ssize_t bound = 8 + 9 * (2 + len(chain.levels))
+    cdef unsigned char[BUFFER] small
+    cdef unsigned char* buffer = room_for(bound, small)
+    cdef unsigned char* at = buffer
+    cdef object moment
+    try:
+        at = put_count(at, 2 + len(chain.levels), 0x90, 0xdc)
+        at = put_number(put_number(at, chain.number), chain.at)
+        for moment in chain.levels:
+            at = put_number(at, moment)
         return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
     finally:
         if buffer != small:

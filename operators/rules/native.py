@@ -13,7 +13,7 @@ from zlib import crc32
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from schemas.state import Cell, Handling, Line, Place
+from schemas.state import Cell, Chain, Handling, Line, Place
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -215,6 +215,11 @@ def packed_claim(line: Line) -> bytes:
     if line.cancellations is None:
         return _encode(record)
     return _encode((*record, (line.cancellations.word, line.cancellations.parts)))
+
+
+def packed_chain(chain: Chain) -> bytes:
+    """Give the record of where an item's trail stands."""
+    return _encode((chain.number, chain.at, *chain.levels))
 
 
 def packed_promises(

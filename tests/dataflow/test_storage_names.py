@@ -242,7 +242,7 @@ def test_the_topics() -> None:
         "inventory.statements.tallies",
     )
     assert topics.REPLAYS == "inventory.replays"
-    assert topics.TRAIL == "inventory.trail" and trail.HEAD == "_trail" and trail.FORMAT == 1
+    assert topics.TRAIL == "inventory.trail" and trail.HEAD == "_trail" and (trail.FORMAT, trail.FORMATS) == (2, (1, 2))
 
 
 def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:

@@ -14,7 +14,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("schemas", "operators", "flows")
 #: Functions in C for modules that are: what they say in Python is beside them, but for the letters of them all.
-WRITTEN_IN_C = {"operators.rules.native", "flows.publishing.native", "flows.readmodel.native", "schemas.ascii"}
+WRITTEN_IN_C = {
+    "operators.native",
+    "operators.rules.native",
+    "flows.publishing.native",
+    "flows.readmodel.native",
+    "schemas.ascii",
+}
 COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 #: C functions on buffers, with a Python twin a name: tests/unit/test_native.py runs both on the same values.
 BY_VALUE = {
     "schemas/ascii.pxd",
+    "operators/native.pxd",
     "operators/rules/native.pxd",
     "flows/publishing/native.pxd",
     "flows/readmodel/native.pxd",

@@ -6,14 +6,18 @@ import itertools
 from typing import Any
 
 import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flows.inspection.trail import Group, TrailEnds, TrailReader, group_of
 from operators.evaluate import Policies
 from operators.rules.days import days_in
 from operators.rules.topology import Topology
-from operators.trail import GROUPS_MAX, HEAD, Trail
-from schemas.state import Item
-from schemas.units import Origin, Unit
+from operators.trail import FORMAT, FRAME_EVERY, GROUPS_MAX, HEAD, Trail
+from schemas.messages import ChannelUpdate, ItemUpdate
+from schemas.state import Item, Place
+from schemas.units import EventType, Origin, Unit
+from tests.floor import HALVES, Floor, knows, order, topology, unit
 
 POLICIES = Policies(Topology(1, {}, {}), days_in("UTC"))
 
@@ -75,3 +79,94 @@ def test_frames_come_often_enough_and_records_hold_no_more_than_they_may() -> No
         item = Item(f"RETRO-CLOCK-{number}")
         trail.say(item, None, POLICIES, 1)
     assert [len(msgspec.msgpack.decode(said.value)[3]) for said in trail.said(1)] == [GROUPS_MAX, 1]
+
+
+TEXTS = st.one_of(
+    st.just(""), st.text(max_size=9), st.text("AZ09._-/", min_size=1, max_size=64), st.just("\u20ac" * 800)
+)
+NUMBERS = st.one_of(st.integers(-(1 << 60), 1 << 60), st.integers(-300, 300))
+FIGURES = ("on_hand", "quarantined", "soft_allocated", "hard_reserved", "in_transit", "expected")
+
+
+@settings(deadline=None)  # a busy machine is no error
+@given(
+    st.tuples(TEXTS, NUMBERS, NUMBERS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, st.booleans(), NUMBERS, TEXTS),
+    st.tuples(TEXTS, st.one_of(st.none(), st.binary(max_size=300)), st.dictionaries(TEXTS, st.binary(max_size=300))),
+    st.dictionaries(TEXTS, st.tuples(*[NUMBERS] * 6), max_size=20),
+    st.tuples(st.dictionaries(TEXTS, NUMBERS, max_size=20), NUMBERS, st.dictionaries(TEXTS, st.tuples(NUMBERS))),
+    st.tuples(st.dictionaries(TEXTS, st.one_of(st.none(), NUMBERS), max_size=20), st.lists(st.tuples(TEXTS, NUMBERS))),
+    st.integers(0, 20),
+)
+def test_a_record_is_written_as_messagepack_has_it(
+    of_unit: Any, of_item: Any, places: Any, claims: Any, moved: Any, before: int
+) -> None:
+    topic, partition, offset, event_id, source, line, order, location, is_reversal, quantity, outcome = of_unit
+    code, policy, overrides = of_item
+    unlocated, shown, published = claims
+    fields, changes = moved
+    trail, item = Trail(3, 77), Item(code)
+    item.policy, item.overrides, item.unlocated, item.unlocated_shown = policy, overrides, unlocated, shown
+    item.published = {channel: (atp, None) for channel, (atp,) in published.items()}
+    for place, figures in places.items():
+        item.places[place] = Place()
+        for name, figure in zip(FIGURES, figures, strict=True):
+            setattr(item.places[place], name, figure)
+    origin = Origin(topic, partition, offset, 0, None, None)
+    unit = Unit(EventType.PICK_CONFIRMED, code, source, event_id, line, 0, 0, origin, location=location)
+    unit.order_id, unit.reversal = order, is_reversal
+    whole = [*places.values()]
+    framed = {
+        place: figures[: max((n + 1 for n in range(6) if figures[n]), default=0)] for place, figures in places.items()
+    }
+    at, levels = 0, [0, 0, 0, 0]
+    for number in range(1, before + 3):
+        trail.note(unit, quantity, outcome)
+        update = ItemUpdate(code, 0, 0, -1, "", [], dict(fields), None, is_gone=policy is None)
+        update.channels = [ChannelUpdate(channel, atp, None, None, 0, "", atp % 3 == 0) for channel, atp in changes]
+        trail.say(item, update, POLICIES, 1_000_000 + number)
+        [said] = trail.said(1_000_000 + number)
+        decoded = msgspec.msgpack.decode(said.value)
+        assert said.key == "3" and msgspec.msgpack.encode(decoded) == said.value
+        has_records = (number - 1) % (FRAME_EVERY + len(whole) + 1) == 0
+        has_places = has_records or policy is None
+        records = [policy, overrides, 0, 0, {channel: atp for channel, (atp,) in published.items()}]
+        frame = [records if has_records else None, framed if has_places else None, unlocated, {}, shown]
+        chain = [at, *levels] if number % 8 == 0 else [at]
+        at = decoded[3][0][1]
+        levels = [at if number % 8 ** (level + 1) == 0 else known for level, known in enumerate(levels)]
+        touch = [topic, partition, offset, event_id, source, line or order, 9, location]
+        touch += [-quantity if is_reversal else quantity, outcome]
+        group = [code, at, number, chain, "", [touch], None if has_places else fields]
+        group += [
+            [[c, None if atp % 3 == 0 else atp] for c, atp in changes],
+            frame if has_places or unlocated else None,
+        ]
+        assert encode(decoded) == encode([FORMAT, 77, decoded[2], [group]])
+        assert update.fields.get(HEAD) == (None if policy is None else at)
+
+
+encode = msgspec.msgpack.encode
+
+
+def test_what_was_only_repeated_says_the_items_scale_and_is_in_the_state_too() -> None:
+    floor = Floor(reference_grace=0, has_trail=True)
+    floor.takes(topology(), knows(facts=HALVES))
+    first = unit(quantity=5, event_id="once")
+    floor.hears(first)
+    floor.shard.snapshot()
+    outcome = floor.hears(first)
+    [update] = outcome.updates
+    assert (update.channels, list(update.fields), update.scale) == ([], [HEAD], 1)
+    floor.crashes()
+    item = floor.shard.find("SHOVEL")
+    assert item is not None and item.trail is not None
+    assert (item.trail.number, item.trail.at) == (3, update.fields[HEAD])
+
+
+def test_claims_from_no_location_do_not_have_all_places_written_again() -> None:
+    floor = Floor(reference_grace=0, has_trail=True)
+    floor.takes(topology(), knows())
+    floor.hears(unit(quantity=5), order(quantity=2, location=""))
+    outcome = floor.hears(unit(quantity=5))
+    [group] = [group_of(values, 0) for said in outcome.reconciled for values in msgspec.msgpack.decode(said.value)[3]]
+    assert group.frame == (None, None, {"web": 2}, {}, 2) and group.fields == {"DC1:on_hand": 10, "DC1:available": 10}

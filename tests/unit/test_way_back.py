@@ -463,6 +463,22 @@ def test_each_line_says_how_it_stands_until_it_is_forgotten() -> None:
     assert orders(floor)["SO-3 1 SHOVEL"]["state"] == "unplaced"
 
 
+@pytest.mark.parametrize("is_cold", [False, True])
+def test_a_finished_line_leaves_its_order_when_it_is_forgotten_also_of_an_item_that_nothing_touched_since_a_start(
+    is_cold: bool,
+) -> None:
+    floor = stocked(20, has_claims=True, has_orders=True, run=7)
+    floor.takes(knows("ROPE"))
+    floor.hears(order(quantity=5), order(EventType.SHIPMENT_CONFIRMED, 5, channel=""))
+    floor.hears(order(quantity=1, order_id="SO-2"), order(quantity=1, order_id="SO-3", item="ROPE"))
+    if is_cold:
+        floor.crashes()
+    floor.slowest = NOON + 8 * DAY
+    floor.waits(NOON + HOUR)
+    assert set(orders(floor)) == {"SO-2 1 SHOVEL", "SO-3 1 ROPE"}
+    assert isinstance(floor.shard.items["ROPE"], list) == is_cold, "of which nothing was to be forgotten"
+
+
 def test_with_its_tombstone_an_items_lines_leave_their_orders() -> None:
     floor = stocked(20, has_claims=True, has_orders=True, run=7)
     floor.hears(order(quantity=5))

@@ -3,7 +3,8 @@
 1. What is there already is not sent again: sealed segments have names of their own, layers grow by parts.
 2. The manifest goes last: a copy that was cut short is none.
 3. The two newest copies stay: whoever reads the older of them still finds all of it.
-4. A run that finds a copy of a newer one writes nothing any more, and removes nothing.
+4. A file is held against the checksum of its snapshot before it goes up: no damaged one takes a whole one's place.
+5. A run that finds a copy of a newer one writes nothing any more, and removes nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flows.log import get_log
-from flows.remote.cut import Cut, CutFile, NoCut, checksum_of, take_cut
+from flows.remote.cut import Cut, CutFile, NoCut, read_part, take_cut
 from flows.remote.manifest import MANIFESTS, VERSION, File, Manifest, Part, Place, place_of, write_manifest
 from flows.remote.objects import Objects, open_objects
 from flows.remote.taking_up import COMPRESSED, manifest_at
@@ -59,7 +60,8 @@ class Copier:
     def copy(self) -> Manifest | None:
         """Make a copy of what is committed now; None where the newest copy is of this epoch already.
 
-        NoCut: nothing to copy yet. RemoteProblem: the place does not take it. Superseded: of a newer run.
+        NoCut: nothing to copy yet. Damaged: the disk has lost or changed something. RemoteProblem: the place does not
+        take it. Superseded: of a newer run.
         """
         folder = self._state / CUTS
         try:
@@ -99,7 +101,7 @@ class Copier:
         parts = self._layers.setdefault(file.path, [])
         for part in parts:
             if part.object not in self._there:
-                self._put_bytes(part.object, checksum_of(file.at, part.offset, part.size)[0])
+                self._put_bytes(part.object, read_part(file, part.offset, part.size)[0])
         end = sum(part.size for part in parts)
         if end < file.size:
             name = f"layers/{Path(file.path).name}/{end:012d}-{file.size:012d}"
@@ -108,12 +110,12 @@ class Copier:
 
     def _send_store(self, file: CutFile, place: Place) -> File:
         name = f"recovery/{place.token:08d}-{place.epoch:012d}/{file.at.name}{COMPRESSED}"
-        content, checksum = checksum_of(file.at, 0, file.size)
+        content, checksum = read_part(file, 0, file.size)
         self._put_bytes(name, zlib.compress(content, 1))
         return File(file.path, (Part(name, 0, file.size, checksum),))
 
     def _put(self, name: str, file: CutFile, offset: int, size: int) -> Part:
-        content, checksum = checksum_of(file.at, offset, size)
+        content, checksum = read_part(file, offset, size)
         self._put_bytes(name, content)
         return Part(name, offset, size, checksum)
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.storage.facts import FACTS, FOLDER_MODE, Facts, read_facts
-from flows.storage.folder import SEGMENTS
+from flows.storage.folder import RESTORE, SEGMENTS
 from flows.storage.recovery_store import RECOVERY, committed_epoch
 from flows.storage.segments import LAYERS, Segment, named_in
 
@@ -33,6 +33,19 @@ SHARD_STEP = "atp.shard"
 
 class NoCut(Exception):
     """There is nothing to copy yet, or what is there moved on while it was looked at."""
+
+
+class Damaged(Exception):
+    """A file is not what the snapshots say it is."""
+
+
+class Piece(NamedTuple):
+    """Bytes of a file as a snapshot names them."""
+
+    offset: int
+    size: int
+    #: CRC-32
+    checksum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class CutFile:
     size: int
     #: it never changes under this name; else it grows
     is_sealed: bool
+    #: what the snapshots say of its bytes
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +96,14 @@ def _take(state: Path, into: Path) -> Cut:
     _check_commits(store, epoch)
     sealed, grown = _named(store, epoch)
     files: list[CutFile] = []
-    for shard, (name, size, _) in sealed:
+    for shard, (name, size, checksum) in sealed:
         path = f"{SEGMENTS}/{shard:04d}/{name}"
-        files.append(CutFile(path, _link(state / path, into / f"{shard:04d}-{name}"), size, True))
-    for name, size in grown.items():
+        at = _link(state / path, into / f"{shard:04d}-{name}")
+        files.append(CutFile(path, at, size, True, (Piece(0, size, checksum),)))
+    for name, pieces in grown.items():
         path = f"{SEGMENTS}/{LAYERS}/{name}"
-        files.append(CutFile(path, _link(state / path, into / name), size, False))
+        size = max(piece.offset + piece.size for piece in pieces)
+        files.append(CutFile(path, _link(state / path, into / name), size, False, tuple(sorted(pieces))))
     # After the store: a token that is older than the epoch would be doubted, one that is newer is not.
     facts = read_facts(state / FACTS)
     if facts is None:
@@ -128,15 +145,15 @@ def _check_commits(store: list[Path], epoch: int) -> None:
             raise FileNotFoundError(f"{path.name} is at epoch {newest}, others at {epoch}")
 
 
-def _named(store: list[Path], epoch: int) -> tuple[list[tuple[int, Segment]], dict[str, int]]:
-    """Give the sealed files of each shard, and how much of each layer file is needed."""
+def _named(store: list[Path], epoch: int) -> tuple[list[tuple[int, Segment]], dict[str, list[Piece]]]:
+    """Give the sealed files of each shard, and what of each layer file is needed."""
     sealed: list[tuple[int, Segment]] = []
-    grown: dict[str, int] = {}
+    grown: dict[str, list[Piece]] = {}
     for snapshot in _snapshots(store, epoch):
         shard, segments, kept = named_in(snapshot)
         sealed += [(shard, segment) for segment in segments]
-        for name, offset, size, _ in kept:
-            grown[name] = max(grown.get(name, 0), offset + size)
+        for name, *piece in kept:
+            grown.setdefault(name, []).append(Piece(*piece))
     return sealed, grown
 
 
@@ -175,11 +192,19 @@ def _link(path: Path, to: Path) -> Path:
     return to
 
 
-def checksum_of(path: Path, offset: int, size: int) -> tuple[bytes, int]:
-    """Read some bytes of a file, and their CRC-32."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        content = file.read(size)
+def read_part(file: CutFile, offset: int, size: int) -> tuple[bytes, int]:
+    """Read some bytes of a file, and their CRC-32; Damaged if they are not what the snapshots name.
+
+    A copy must not take the place of a whole one where a disk has lost or changed a bit.
+    """
+    with file.at.open("rb") as source:
+        source.seek(offset)
+        content = source.read(size)
     if len(content) != size:
-        raise FileNotFoundError(f"{path} has {len(content)} bytes at {offset}, expected {size}")
+        raise Damaged(f"state file {file.path} has {len(content)} bytes at {offset}, expected {size}: {RESTORE}")
+    view = memoryview(content)
+    for piece in file.pieces:
+        begin, end = piece.offset - offset, piece.offset - offset + piece.size
+        if begin >= 0 and end <= size and zlib.crc32(view[begin:end]) != piece.checksum:
+            raise Damaged(f"state file {file.path} is damaged ({piece.size} bytes at {piece.offset}): {RESTORE}")
     return content, zlib.crc32(content)

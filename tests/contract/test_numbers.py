@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tests.conftest import World
-from tests.contract.lab import Lab
+from tests.contract.lab import NOON_ZONE, Lab
 
 NOW = datetime.now(UTC)
 #: Days are judged at the time of the run: a story about days must not be told over midnight.
-TODAY = NOW.date()
+NOON = datetime.combine(NOW.astimezone(NOON_ZONE).date(), time(12), NOON_ZONE)
 
 Event = tuple[str, dict[str, Any]]
 
@@ -27,7 +27,7 @@ def at(seconds_ago: float) -> str:
 
 def on(days: int) -> str:
     """Give noon of a day to come."""
-    return f"{TODAY + timedelta(days=days)}T12:00:00Z"
+    return (NOON + timedelta(days=days)).isoformat()
 
 
 def goods(type: str, quantity: Any, ago: float, **fields: Any) -> Event:
@@ -280,7 +280,7 @@ def test_numbers_follow_from_what_was_said_and_not_from_its_order(world: World) 
         events = list(enumerate(story.events))
         tell(lab, story, f"I{number}/told", events)
         tell(lab, story, f"I{number}/backwards", events[::-1])
-    lab.catch_up("--workers", "2")
+    lab.catch_up("--workers", "2", time_zone=NOON_ZONE.key)
     assert lab.codes() == {}
     wrong = []
     for number, story in enumerate(STORIES):

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from tests.conftest import World
-from tests.contract.lab import Lab, moment
+from tests.contract.lab import NOON_ZONE, Lab, moment
 from tests.running import Engine, until
 
 MOST = 2**53 - 1
@@ -56,6 +56,7 @@ def test_each_change_leaves_by_its_lane_with_the_value_before(lab: Lab) -> None:
     heard.psubscribe(f"{lab.world.redis_prefix}*")
     told: list[tuple[Any, ...]] = []
     switches = {"updates__pubsub": "true", "updates__breakdown": "true", "state__epoch_interval": "100ms"}
+    switches["time_zone"] = NOON_ZONE.key
 
     def next_update(atp: int, channel: str = "web") -> dict[str, Any]:
         def there() -> dict[str, Any] | None:
@@ -123,7 +124,7 @@ def test_each_change_leaves_by_its_lane_with_the_value_before(lab: Lab) -> None:
     assert versions == sorted(set(versions))
     held = lab.hash("atp", "SHOVEL")
     assert (held["_version"], held["web:by_day"]) == (str(versions[-1]), "[15,15]")
-    assert held["_day0"] == datetime.now(UTC).date().isoformat()
+    assert held["_day0"] == datetime.now(NOON_ZONE).date().isoformat()
     assert not lab.misfits()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from flows.remote import cut as cutting
 from flows.remote.beginning import begin_with_newest, refuse_from_scratch
 from flows.remote.copying import Copier, RemoteCopies, Superseded
-from flows.remote.cut import NoCut, take_cut
+from flows.remote.cut import CutFile, Damaged, NoCut, Piece, read_part, take_cut
 from flows.remote.manifest import MANIFESTS, VERSION, Place, place_of
 from flows.remote.objects import Missing, Objects, RemoteProblem, open_objects
 from flows.remote.taking_up import INCOMING, copies_in, gather, take_up
@@ -117,6 +118,35 @@ def test_what_is_deleted_before_it_could_be_linked_makes_the_cut_anew(
     assert take_cut(state, tmp_path / "cut").state
     assert len(calls) == 2
     assert RETIRE_AFTER >= 1  # files outlive the epoch that let go of them: this is seldom
+
+
+def test_what_a_disk_has_changed_takes_no_whole_copys_place_not_even_once_it_is_whole_again(
+    settings: Settings, state: Path
+) -> None:
+    [path] = (state / "segments/layers").iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(Damaged, match=f"state file segments/layers/{path.name} is damaged"):
+        copier(settings).copy()
+    assert copies_in(open_objects(settings)) == []
+    path.write_bytes(whole)
+    manifest = copier(settings).copy()
+    assert manifest == gather(open_objects(settings), state)
+    assert (state / INCOMING / path.relative_to(state)).read_bytes() == whole
+
+
+def test_bytes_are_held_against_what_a_snapshot_says_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "sealed"
+    path.write_bytes(b"sound")
+    piece = Piece(0, 5, zlib.crc32(b"sound"))
+    file = CutFile("segments/0001/sealed", path, 5, True, (piece,))
+    assert read_part(file, 0, 5) == (b"sound", piece.checksum)
+    path.write_bytes(b"sounD")
+    with pytest.raises(Damaged, match=r"segments/0001/sealed is damaged \(5 bytes at 0\)"):
+        read_part(file, 0, 5)
+    path.write_bytes(b"soun")
+    with pytest.raises(Damaged, match="has 4 bytes at 0, expected 5"):
+        read_part(file, 0, 5)
 
 
 def test_an_empty_directory_has_nothing_to_copy(tmp_path: Path) -> None:

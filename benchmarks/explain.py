@@ -1,8 +1,10 @@
-"""How long `atp explain` takes with a running engine: in one process, and as a command with Python's start in it.
+"""How long `atp explain` takes beside a running engine under traffic: as a call, and as a command with Python's start.
 
-python -m benchmarks.explain --channel web --times 200 --ago 3600
+    python -m benchmarks.explain [--items 20000] [--rate 300] [--times 200] [--ago 60]
+    python -m benchmarks.explain --items 200000 --rate 1000 --ago 120    # the mark: 1,000,000 item/locations
 
-Settings are those of `atp.toml` and the environment; the engine runs with `trail.enabled`, and has published items.
+The mark: 300 ms p99 of now, 2 s of a moment. Every cell of every item holds stock, and the trail is on. Items are those
+that traffic names, and any; each is asked of now and of a moment up to `ago` seconds ago.
 """
 
 from __future__ import annotations
@@ -15,15 +17,21 @@ import subprocess
 import sys
 import time
 
-import redis
-
+from benchmarks.driver import Driver
+from benchmarks.lab import Lab
+from benchmarks.sampling import Sampler
+from benchmarks.session import Session, Timetable
+from benchmarks.statements import LOCATIONS, MINUTE, stock
 from flows.inspection.explaining import explain
 from flows.inspection.trailed import NoTrail
-from flows.settings import load_settings, redis_address
+from flows.runtime.run import now
+from flows.traffic.profile import Profile, channel_code, item_code
 from schemas.times import time_text
 
 #: Commands are measured less often: each starts a Python.
 COMMANDS = 20
+#: traffic before anything is asked, so that there is a past
+WARM_S = 10.0
 
 
 def milliseconds(taken: list[float]) -> dict[str, float]:
@@ -33,52 +41,71 @@ def milliseconds(taken: list[float]) -> dict[str, float]:
     return {"p50": round(statistics.median(ordered), 1), "p99": round(p99, 1), "max": round(ordered[-1], 1)}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--channel", default="web")
-    parser.add_argument("--times", type=int, default=200)
-    parser.add_argument("--ago", type=float, default=0, help="of moments up to so many seconds ago; 0: of now")
-    told = parser.parse_args()
-    settings = load_settings()
-    with redis.Redis.from_url(redis_address(settings.redis), decode_responses=True) as client:
-        key = f"{settings.redis.prefix}engine:items"
-        count = int(client.zcard(key))  # type: ignore[arg-type]
-        dice = random.Random(1)
-        ranks = [dice.randrange(count) for _ in range(told.times)]
-        items = [client.zrange(key, rank, rank)[0] for rank in ranks]  # type: ignore[index]
-    taken: list[float] = []
-    commands: list[float] = []
-    differ = untold = 0
-    for item in items:
-        at = None if not told.ago else time.time_ns() // 1000 - int(dice.uniform(0, told.ago) * 1e6)
-        began = time.monotonic()
-        try:
-            differ += not explain(settings, item, told.channel, at=at).agrees
-        except NoTrail:
-            untold += 1
-        taken.append((time.monotonic() - began) * 1000)
-        if len(commands) < COMMANDS:
-            when = ["--at", time_text(at)] if at is not None else []
+class Questions:
+    """Asks while traffic goes on."""
+
+    def __init__(self, lab: Lab, told: argparse.Namespace) -> None:
+        self._lab, self._told = lab, told
+        self._dice = random.Random(1)
+        self.answers: dict[str, dict[str, object]] = {}
+
+    def __call__(self, start: float, driver: Driver, sampler: Sampler) -> None:
+        """Do it: of now, then of moments of the past."""
+        time.sleep(max(0.0, start + WARM_S - time.monotonic()))
+        self.answers["now"] = self._ask(False)
+        time.sleep(max(0.0, start + WARM_S + self._told.ago - time.monotonic()))
+        self.answers["at"] = self._ask(True)
+
+    def _ask(self, is_past: bool) -> dict[str, object]:
+        taken: list[float] = []
+        commands: list[float] = []
+        differ = untold = 0
+        for number in range(self._told.times):
+            # Half of them those that traffic names most, which have the longest trails.
+            item = item_code(self._dice.randrange(100 if number % 2 else self._told.items))
+            channel = channel_code(self._dice.randrange(4))
+            at = now() - round(self._dice.uniform(0, self._told.ago) * 1e6) if is_past else None
             began = time.monotonic()
-            subprocess.run(
-                [sys.executable, "-m", "flows.cli", "explain", item, told.channel, "--json", *when],
-                stdout=subprocess.DEVNULL,
-                check=False,
-            )
-            commands.append((time.monotonic() - began) * 1000)
-    print(
-        json.dumps(
-            {
-                "items": count,
-                "asked": len(items),
-                "ms": milliseconds(taken),
-                "command_ms": milliseconds(commands),
-                "differ": differ,
-                "no_trail": untold,
-            }
-        )
-    )
+            try:
+                differ += not explain(self._lab.settings, item, channel, at=at).agrees
+            except NoTrail:
+                untold += 1
+            taken.append((time.monotonic() - began) * 1000)
+            if len(commands) < COMMANDS:
+                when = ["--at", time_text(at)] if at is not None else []
+                began = time.monotonic()
+                subprocess.run(
+                    [sys.executable, "-m", "flows.cli", "explain", item, channel, "--json", *when],
+                    env=self._lab.environment(),
+                    stdout=subprocess.DEVNULL,
+                    check=False,
+                )
+                commands.append((time.monotonic() - began) * 1000)
+        return {
+            "ms": milliseconds(taken),
+            "command_ms": milliseconds(commands),
+            "differ": differ,
+            "no_trail": untold,
+        }
+
+
+def main() -> None:
+    """Measure and print one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=20_000)
+    parser.add_argument("--rate", type=float, default=300.0, help="events a second beside the questions")
+    parser.add_argument("--times", type=int, default=200)
+    parser.add_argument("--ago", type=float, default=60.0, help="how far back moments lie, in seconds, at most")
+    told = parser.parse_args()
+    seconds = 2 * WARM_S + told.ago + 60.0 + told.times * 0.6
+    profile = Profile(round(told.rate * seconds), told.items, LOCATIONS)
+    timetable = Timetable(profile, [(told.rate, seconds)], [], probe_rate=1.0, follow_kafka=False)
+    with Lab(more={"trail.enabled": True}) as lab, Session(lab, profile, timetable.probe_count()) as session:
+        lab.send(stock(told.items, now() - 60 * MINUTE))
+        session.wait_until_caught_up()
+        questions = Questions(lab, told)
+        session.drive(timetable, questions)
+        print(json.dumps({"items": told.items, "cells": told.items * LOCATIONS, **questions.answers}))
 
 
 if __name__ == "__main__":

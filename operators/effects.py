@@ -7,7 +7,7 @@ later count of its cell covers has none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from operators import position
 from operators.ours import ours_of
@@ -15,7 +15,7 @@ from operators.rules import lines, supply
 from operators.rules.causes import PHYSICAL, Effect
 from operators.rules.days import Days
 from schemas.reconciled import Evidence, Judged
-from schemas.state import MOMENT_SEPARATOR, Cell, Item, LineAt, Moment
+from schemas.state import MOMENT_SEPARATOR, Cell, Item, Line, LineAt, Moment
 from schemas.units import EventType, Unit
 
 #: what a unit of the type does is its quantity; of all others it is looked up in the journals
@@ -33,6 +33,9 @@ PICK_CONFIRMED = int(EventType.PICK_CONFIRMED)
 HANDLED = frozenset({PICK_CONFIRMED, int(EventType.SHIPMENT_CONFIRMED)})
 #: (unit, quantity, quarantined), converted
 Applied = tuple[Unit, int, int | None]
+#: what announced something: its kind, its code, and where to or which line
+Key = tuple[str, str, str]
+RECEIPT, TRANSFER, LINE = "receipt", "transfer", "line"
 
 
 def effects_of(
@@ -74,41 +77,151 @@ def named(unit: Unit) -> Evidence:
     return Evidence(origin.topic, origin.partition, origin.offset, unit.source, unit.event_id, unit.line_id)
 
 
-def still_to_come(item: Item, location: str, as_of: int, units: Sequence[Unit]) -> dict[int, list[Evidence]]:
-    """Give what each receipt and transfer still brings to a location, and below zero what each order line claims there.
+class ItemUnits:
+    """The units of an item that were read again, by what is asked of them."""
+
+    def __init__(self, applied: Sequence[Applied]) -> None:
+        self._said = applied
+        self._at: dict[str, list[Applied]] | None = None
+        self._of: dict[Key, list[Unit]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def moments(self) -> set[int]:
+        """Give when they occurred."""
+        return {unit.occurred_at for unit, _, _ in self._said}
+
+    def at(self, location: str) -> list[Applied]:
+        """Give those that name a location, and words on lots everywhere, oldest logged first.
+
+        Each once: repeats are read again as well.
+        """
+        if self._at is None:
+            first: dict[tuple[str, str, str], Applied] = {}
+            for applied in sorted(self._said, key=_logged):
+                unit = applied[0]
+                first.setdefault((unit.source, unit.event_id, unit.line_id), applied)
+            self._at = {}
+            for applied in first.values():
+                unit = applied[0]
+                if unit.location or unit.type in LOT_WORDS:
+                    self._at.setdefault(unit.location, []).append(applied)
+        if "" not in self._at:
+            return self._at.get(location, [])
+        return sorted([*self._at.get(location, ()), *self._at[""]], key=_logged)
+
+    def of(self, key: Key) -> list[Unit]:
+        """Give those that announced a receipt or a transfer to a place, or are of an order line."""
+        if self._of is None:
+            self._of = {}
+            for unit, _, _ in self._said:
+                self._of.setdefault((LINE, unit.order_id, unit.line_id), []).append(unit)
+                to = unit.to_location or unit.location
+                if unit.type == RECEIPT_EXPECTED:
+                    self._of.setdefault((RECEIPT, unit.receipt_id, to), []).append(unit)
+                elif unit.type == TRANSFER_SHIPPED:
+                    self._of.setdefault((TRANSFER, unit.transfer_id, to), []).append(unit)
+        return self._of.get(key, [])
+
+
+class StillToCome(Mapping[int, list[Evidence]]):
+    """What each receipt and transfer still brings to a location, and below zero what each order line claims there.
 
     By quantity, with those units that announced it: a line's hard part, its soft part (lapsed ones by as_of have none)
-    and both. What is 0 is left out.
+    and both. What is 0 is left out. It is gathered when it is first looked into: of most rows nobody asks.
     """
-    found: dict[int, list[Evidence]] = {}
-    for (receipt_id, at), receipt in item.receipts.items():
-        if at == location:
-            said = [unit for unit in there_of(units, RECEIPT_EXPECTED, location) if unit.receipt_id == receipt_id]
-            _add(found, supply.expected(receipt, position.parts_of(item, (receipt_id, at))[0]), said)
-    for (transfer_id, at), transfer in item.transfers.items():
-        if at == location:
-            said = [unit for unit in there_of(units, TRANSFER_SHIPPED, location) if unit.transfer_id == transfer_id]
-            _add(found, supply.in_transit(transfer), said)
-    for (order_id, line_id), line in item.lines.items():
-        there = line.at.get(location)
-        hard = there.claimed if there is not None else 0
+
+    def __init__(self, item: Item, location: str, as_of: int, units: ItemUnits, claims: Claims) -> None:
+        self._item, self._location, self._as_of, self._units, self._claims = item, location, as_of, units, claims
+        self._keys: dict[int, list[Key]] | None = None
+
+    def __getitem__(self, quantity: int) -> list[Evidence]:
+        return [named(unit) for key in self._gathered()[quantity] for unit in self._units.of(key)]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._gathered())
+
+    def __len__(self) -> int:
+        return len(self._gathered())
+
+    def _gathered(self) -> dict[int, list[Key]]:
+        if self._keys is None:
+            item = self._item
+            keys: dict[int, list[Key]] = {}
+            for (receipt_id, at), receipt in item.receipts.items():
+                if at == self._location:
+                    coming = supply.expected(receipt, position.parts_of(item, (receipt_id, at))[0])
+                    _add(keys, coming, (RECEIPT, receipt_id, at))
+            for (transfer_id, at), transfer in item.transfers.items():
+                if at == self._location:
+                    _add(keys, supply.in_transit(transfer), (TRANSFER, transfer_id, at))
+            for claim, order_id, line_id in self._claims.at(self._location, self._as_of):
+                _add(keys, -claim, (LINE, order_id, line_id))
+            self._keys = keys
+        return self._keys
+
+
+class Claims:
+    """What each order line of an item claims at its places: all lines are looked at once for all rows."""
+
+    def __init__(self, item: Item) -> None:
+        self._item = item
+        self._as_of = -1
+        self._at: dict[str, list[tuple[int, str, str]]] = {}
+
+    def at(self, location: str, as_of: int) -> list[tuple[int, str, str]]:
+        """Give (quantity, order, line): of each line there its hard part, its soft part and both, each value once."""
+        if self._as_of != as_of:
+            self._as_of, self._at = as_of, {}
+            for (order_id, line_id), line in self._item.lines.items():
+                self._note(line, order_id, line_id)
+        return self._at.get(location, [])
+
+    def _note(self, line: Line, order_id: str, line_id: str) -> None:
         soft = 0
-        if line.location == location and (line.expires_at is None or line.expires_at > as_of):
+        if line.location and (line.expires_at is None or line.expires_at > self._as_of):
             soft = lines.soft_allocated(line, lines.totals(line)[1])
-        said = [unit for unit in units if (unit.order_id, unit.line_id) == (order_id, line_id)]
-        for claim in {hard, soft, hard + soft}:
-            _add(found, -claim, said)
-    return found
+        if soft and line.location not in line.at:
+            self._at.setdefault(line.location, []).append((soft, order_id, line_id))
+        for place, there in line.at.items():
+            hard = there.claimed
+            own = soft if place == line.location else 0
+            for claim in {hard, own, hard + own}:
+                if claim:
+                    self._at.setdefault(place, []).append((claim, order_id, line_id))
 
 
-def there_of(units: Sequence[Unit], kind: int, location: str) -> list[Unit]:
-    """Give the units of a type that bring something to a location."""
-    return [unit for unit in units if unit.type == kind and (unit.to_location or unit.location) == location]
+class Lazily(Mapping[int, int]):
+    """A mapping that is made when it is first looked into."""
+
+    def __init__(self, make: Callable[[], dict[int, int]]) -> None:
+        self._make = make
+        self._made: dict[int, int] | None = None
+
+    def _known(self) -> dict[int, int]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __getitem__(self, key: int) -> int:
+        return self._known()[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
 
 
-def _add(found: dict[int, list[Evidence]], quantity: int, units: Iterable[Unit]) -> None:
+def _add(keys: dict[int, list[Key]], quantity: int, key: Key) -> None:
     if quantity:
-        found.setdefault(quantity, []).extend(named(unit) for unit in units)
+        keys.setdefault(quantity, []).append(key)
+
+
+def _logged(applied: Applied) -> tuple[int, int]:
+    origin = applied[0].origin
+    return applied[0].recorded_at, origin.offset
 
 
 def _change(item: Item, row: Judged, measure: str, applied: Applied, horizon: int, days: Days) -> int:

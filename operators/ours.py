@@ -6,6 +6,8 @@ applied to the item; days and expiries are as of the moment, too. What is not kn
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from operators.rules import lines, lots, past
 from operators.rules.days import Days
 from schemas.state import Cell, Item, Place
@@ -60,6 +62,19 @@ def _on_hand(item: Item, place: Place, lot: str, as_of: int, horizon: int) -> in
             return None
         total += quantity
     return total
+
+
+def on_hands(item: Item, location: str, lot: str, moments: Sequence[int], horizon: int) -> list[int | None]:
+    """Give on_hand as of each of many moments; as `ours_of`."""
+    place = item.places.get(location)
+    totals: list[int | None] = [0] * len(moments)
+    for _, cell in _cells(place, lot) if place is not None else ():
+        quantities = past.on_hands(cell, moments, horizon)
+        for number, moment in enumerate(moments):
+            quantity = cell.on_hand if item.as_of <= moment else quantities[number]
+            total = totals[number]
+            totals[number] = None if total is None or quantity is None else total + quantity
+    return totals
 
 
 def cell_on_hand(item: Item, cell: Cell, as_of: int, horizon: int) -> int | None:

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor
 from typing import Any, Protocol
 
 import msgspec
 
 from operators import ours, position
-from operators.effects import Applied, effects_of, still_to_come
+from operators.effects import Applied, Claims, ItemUnits, Lazily, StillToCome, effects_of
 from operators.evaluate import measure_of
 from operators.ids import RememberedIds, content_fingerprint, unit_fingerprint
 from operators.reconciled_json import count_event, hold_event, variance_json
@@ -36,7 +38,6 @@ from schemas.reconciled import (
     ATP,
     CloseStatement,
     Decided,
-    Evidence,
     Judged,
     Reported,
     Rows,
@@ -55,6 +56,8 @@ from schemas.variances import OWN_SOURCE, row_id, variance_key
 
 #: Items of a statement that a shard looks at in one turn: about 2 ms.
 ITEMS_AT_ONCE = 20
+#: An item of which more units are read again has its rows looked at one a turn: a unit takes some microseconds a row.
+UNITS_AT_ONCE = 500
 #: Rounded down where the item's rounding is safe; the other measures are rounded up.
 ROUNDED_DOWN = frozenset({"on_hand", "available", "in_transit", "expected", ATP})
 STOCK_STATED, PROMISE_STATED = "stock_stated", "promise_stated"
@@ -115,6 +118,17 @@ _encode = msgspec.msgpack.Encoder().encode
 Step = tuple[str, tuple[str, str], str]
 
 
+class Naming:
+    """An item whose rows get their causes: what all of them are looked at with, and which are left."""
+
+    def __init__(self, step: tuple[tuple[str, str], str], item: Item, rows: list[Judged], units: list[Applied]) -> None:
+        self.step, self.item = step, item
+        self.differing = rows
+        self.left = deque(rows)
+        self.units = ItemUnits(units)
+        self.claims = Claims(item)
+
+
 class Reconciler:
     """One a shard; the shard hands it what concerns statements, and writes its words with its own."""
 
@@ -135,6 +149,7 @@ class Reconciler:
         self._refused_of: CloseStatement | None = None
         self._refused_names: frozenset[str] = frozenset()
         self._work: deque[Step] = deque()
+        self._naming: Naming | None = None
         self._asked: dict[tuple[str, str], int] = {}
         #: (item, location) -> since when something is withheld, and when that was reported (0: not yet)
         self._held: dict[tuple[str, str], tuple[int, int]] = {}
@@ -180,7 +195,8 @@ class Reconciler:
             elif kind == "searched":
                 self._finish_search(key)
             elif kind == "cause":
-                self._name_causes(key, code)
+                if self._name_causes(key, code):
+                    most = 0
             elif kind == "closed":
                 self._finish_close(key)
             elif kind == "apply":
@@ -422,8 +438,7 @@ class Reconciler:
         facts = self._rules.get(row.source, DEFAULTS)
         return any(
             name in (*causes.PHYSICAL, ATP)
-            and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts, ()))[0]
-            not in causes.BY_FIGURES
+            and causes.cause_of(row, name, self._surroundings(item, row, name, rows, facts))[0] not in causes.BY_FIGURES
             for name in row.differing
         )
 
@@ -446,6 +461,7 @@ class Reconciler:
             tally = found.tally
             tally.absent, tally.causes, tally.units, tally.explained = 0, {}, "0", "0"
             tally.wanted, tally.promises = [], []
+            self._naming = None
             self._work.extend(("cause", key, code) for code in sorted(found.items))
             self._work.append(("closed", key, ""))
 
@@ -536,27 +552,50 @@ class Reconciler:
             return None
         return expand(tuple(named), children(self._shard.policies.topology.locations))
 
-    def _name_causes(self, key: tuple[str, str], code: str) -> None:
+    def _name_causes(self, key: tuple[str, str], code: str) -> bool:
+        """Name the causes of an item's rows, or where it has many units of one of them; true where that took a turn."""
         item, found = self._shard.find(code), self._open[key]
         assert item is not None
-        tally = found.tally
-        rows = [row for row in self._rows_of(item, key) if not self._is_newly_sent(item, row, tally)]
-        differing = [row for row in rows if row.differing]
-        scale = measure_of(item).scale
-        facts = self._rules.get(key[0], DEFAULTS)
-        for row in differing:
-            for name in row.differing:
-                effects = self._effects(item, row, name)
-                around = self._surroundings(item, row, name, differing, facts, effects)
-                row.causes[name], row.evidence[name] = causes.cause_of(row, name, around)
-                added_causes(tally.causes, {name: {row.causes[name]: 1}})
-                size = Fraction(abs(row.theirs[name] - row.ours[name]), 10**scale)
-                tally.units = str(Fraction(tally.units) + size)
-                if row.causes[name] != causes.UNKNOWN:
-                    tally.explained = str(Fraction(tally.explained) + size)
-            tally.absent += row.is_absent
-            position.mark(item, "p", judged_key(row), "")
+        naming = self._naming
+        if naming is None or naming.step != (key, code) or naming.item is not item:
+            rows = [row for row in self._rows_of(item, key) if not self._is_newly_sent(item, row, found.tally)]
+            units = self._units.get(key, {}).get(code, [])
+            naming = self._naming = Naming((key, code), item, [row for row in rows if row.differing], units)
+        is_heavy = len(naming.units) > UNITS_AT_ONCE
+        while naming.left:
+            self._name_causes_of(naming, naming.left.popleft(), found.tally)
+            if is_heavy and naming.left:
+                self._work.appendleft(("cause", key, code))
+                return True
+        self._naming = None
+        return is_heavy
+
+    def _name_causes_of(self, naming: Naming, row: Judged, tally: Tally) -> None:
+        item = naming.item
+        facts = self._rules.get(row.source, DEFAULTS)
+        for name in row.differing:
+            row.causes[name], row.evidence[name] = self._cause_of(naming, row, name, facts)
+            added_causes(tally.causes, {name: {row.causes[name]: 1}})
+            size = Fraction(abs(row.theirs[name] - row.ours[name]), 10 ** measure_of(item).scale)
+            tally.units = str(Fraction(tally.units) + size)
+            if row.causes[name] != causes.UNKNOWN:
+                tally.explained = str(Fraction(tally.explained) + size)
+        tally.absent += row.is_absent
+        position.mark(item, "p", judged_key(row), "")
         self._shard._note(item)
+
+    def _cause_of(self, naming: Naming, row: Judged, name: str, facts: ReconciliationFacts) -> causes.Cause:
+        around = self._surroundings(naming.item, row, name, naming.differing, facts)
+        found = causes.cause_of(row, name, around)
+        if name not in causes.PHYSICAL or found[0] in causes.BY_FIGURES:
+            return found  # no unit is asked
+        item, units = naming.item, naming.units
+        horizon, days = self._shard._journal_horizon, self._shard._days
+        effects = effects_of(item, row, name, units.at(row.place), horizon, days)
+        around = replace(around, effects=effects, was=Lazily(lambda: self._was(item, row, name, units, effects)))
+        if name == "on_hand":
+            around = replace(around, coming=StillToCome(item, row.place, row.as_of, units, naming.claims))
+        return causes.cause_of(row, name, around)
 
     def _rows_of(self, item: Item, key: tuple[str, str]) -> list[Judged]:
         if item.rare is None:
@@ -564,31 +603,17 @@ class Reconciler:
         return [row for row in item.rare.judged.values() if (row.source, row.statement_id) == key]
 
     def _surroundings(
-        self,
-        item: Item,
-        row: Judged,
-        name: str,
-        siblings: list[Judged],
-        facts: ReconciliationFacts,
-        effects: Sequence[causes.Effect],
+        self, item: Item, row: Judged, name: str, siblings: list[Judged], facts: ReconciliationFacts
     ) -> causes.Surroundings:
+        """Give what figures alone say."""
         measure = measure_of(item)
-        worths = [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
-        coming: dict[int, list[Evidence]] = {}
-        if name == "on_hand":
-            units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
-            coming = still_to_come(item, row.place, row.as_of, [unit for unit, _, _ in units])
-        now = self._ours(item, row.place, row.lot, name, row.as_of) if name in causes.PHYSICAL else None
         return causes.Surroundings(
-            worths,
-            siblings,
-            effects,
-            now,
-            coming,
-            self._was(item, row, name, effects),
-            name == ATP and self._is_before_last(item, row),
-            facts,
-            measure.scale,
+            conversions=[factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base],
+            siblings=siblings,
+            now=self._ours(item, row.place, row.lot, name, row.as_of) if name in causes.PHYSICAL else None,
+            is_before_last=name == ATP and self._is_before_last(item, row),
+            facts=facts,
+            scale=measure.scale,
         )
 
     def _is_before_last(self, item: Item, row: Judged) -> bool:
@@ -616,34 +641,24 @@ class Reconciler:
         self._drop(item, row)
         return True
 
-    def _was(self, item: Item, row: Judged, name: str, effects: Sequence[causes.Effect]) -> dict[int, int]:
+    def _was(
+        self, item: Item, row: Judged, name: str, units: ItemUnits, effects: Sequence[causes.Effect]
+    ) -> dict[int, int]:
         """What ours was a day before, and after each unit of that day: quantity -> the last such moment."""
-        begin = row.as_of - causes.DAY
-        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
-        if name not in causes.PHYSICAL or not (units or effects):
+        if not (units or effects):
             return {}
-        moments = sorted({begin, *(unit.occurred_at for unit, _, _ in units if begin < unit.occurred_at <= row.as_of)})
-        found = {}
-        for moment in moments:
-            known = self._ours(item, row.place, row.lot, name, moment)
-            if known is None and moment == begin:
-                # Journals need not reach back so far: walked back, over what the day's units did.
-                latest = self._ours(item, row.place, row.lot, name, row.as_of)
-                day = sum([one.change for one in effects if begin < one.occurred_at <= row.as_of])
-                known = None if latest is None else latest - day
-            if known is not None:
-                found[known] = moment
-        return found
-
-    def _effects(self, item: Item, row: Judged, name: str) -> list[causes.Effect]:
-        """What units did to the measure there; without repeats, which are read again as well."""
-        units = self._units.get((row.source, row.statement_id), {}).get(item.code, [])
-        first: dict[tuple[str, str, str], Applied] = {}
-        for applied in sorted(units, key=_logged):
-            unit = applied[0]
-            first.setdefault((unit.source, unit.event_id, unit.line_id), applied)
-        horizon, days = self._shard._journal_horizon, self._shard._days
-        return effects_of(item, row, name, first.values(), horizon, days)
+        begin = row.as_of - causes.DAY
+        moments = sorted({begin, *(moment for moment in units.moments() if begin < moment <= row.as_of)})
+        if name == "on_hand":
+            quantities = ours.on_hands(item, row.place, row.lot, moments, self._shard._journal_horizon)
+        else:
+            quantities = [self._ours(item, row.place, row.lot, name, moment) for moment in moments]
+        if quantities[0] is None:
+            # Journals need not reach back so far: walked back, over what the day's units did.
+            latest = self._ours(item, row.place, row.lot, name, row.as_of)
+            day = sum([one.change for one in effects if begin < one.occurred_at <= row.as_of])
+            quantities[0] = None if latest is None else latest - day
+        return {known: moment for moment, known in zip(moments, quantities, strict=True) if known is not None}
 
     def _finish_close(self, key: tuple[str, str]) -> None:
         self._closing.pop(key, None)
@@ -838,8 +853,12 @@ class Reconciler:
         if now is not None and now != standing.ours and standing.measure != ATP:
             standing = replaced(standing, ours=now)
         step = None
-        facts = ReconciliationFacts(Fraction(standing.tolerance), Fraction(standing.tolerance_percent))
-        if agrees(facts, standing.ours, standing.theirs, measure_of(item).scale):
+        if agrees(
+            _within(standing.tolerance, standing.tolerance_percent),
+            standing.ours,
+            standing.theirs,
+            measure_of(item).scale,
+        ):
             step = "becomes_equal"
         elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
             item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
@@ -1006,6 +1025,12 @@ class Reconciler:
                 self._begin_verdict(found.verdict)
 
 
+@lru_cache
+def _within(tolerance: str, tolerance_percent: str) -> ReconciliationFacts:
+    """Give what agrees, from how it is kept: an item with open variances is held against them at each of its events."""
+    return ReconciliationFacts(Fraction(tolerance), Fraction(tolerance_percent))
+
+
 def replaced(standing: Standing, **fields: Any) -> Standing:
     """Give a copy with other values for some fields."""
     return msgspec.structs.replace(standing, **fields)
@@ -1051,10 +1076,6 @@ def _is_known_here(item: Item, row: Stated, compared: Iterable[str]) -> bool:
             return True
     # What is withheld though no variance is known, as after a start from scratch, ends with the verdict, too.
     return row.type == STOCK_STATED and ours.own_hold(item, row.place)[0] > 0
-
-
-def _logged(applied: Applied) -> tuple[int, int]:
-    return (applied[0].recorded_at, applied[0].origin.offset)
 
 
 def _converted(row: Stated, measure: UnitsOfMeasure) -> dict[str, int]:

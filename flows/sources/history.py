@@ -40,6 +40,12 @@ TIMEOUT_S = 10.0
 UNITS_AT_ONCE = 500
 
 
+#: a search, and up to which offsets it reads, by partition
+Asked = tuple[Search, dict[str, int]]
+#: Searches that begin within so much of each other are read together, in microseconds.
+TOGETHER = 3_600_000_000
+
+
 class _Named(msgspec.Struct, gc=False):
     """Of a message: what names its items."""
 
@@ -66,7 +72,7 @@ class History:
     def __init__(self, run: Run, known: CodeSets) -> None:
         self._run = run
         self._decoder = Decoder(decoder_config(run.settings), known)
-        self._asked: queue.SimpleQueue[tuple[Search, dict[str, int]] | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Asked | None] = queue.SimpleQueue()
         self._found: queue.SimpleQueue[Found] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._is_closed = False
@@ -93,24 +99,31 @@ class History:
             self._thread.join(TIMEOUT_S)
 
     def _main(self) -> None:
+        waiting: list[Asked] = []
         while not self._is_closed:
-            asked = self._asked.get()
-            if asked is None:
+            new = [] if waiting else [self._asked.get()]
+            while not self._asked.empty():
+                new.append(self._asked.get())
+            if None in new:
                 return
-            search, until = asked
+            waiting += [one for one in new if one is not None]
+            first = waiting[0][0].since
+            together = [one for one in waiting if abs(one[0].since - first) <= TOGETHER]
+            waiting = [one for one in waiting if abs(one[0].since - first) > TOGETHER]
             try:
-                if search.items:
-                    self._read(search, until)
-                if search.promises or search.anew_since is not None:
-                    self._read_sent(search)
+                self._read([one for one in together if one[0].items])
+                for search, _ in together:
+                    if search.promises or search.anew_since is not None:
+                        self._read_sent(search)
             except (KafkaException, KafkaProblem) as error:
+                names = ", ".join(name_of(search) for search, _ in together)
                 log.warning(
-                    f"what explains {name_of(search)} could not be read again, so that some causes stay unknown: "
-                    f"{error}",
+                    f"what explains {names} could not be read again, so that some causes stay unknown: {error}",
                     kind="kafka_read",
                     next="see whether the brokers run: atp check",
                 )
-            self._found.put(Found(search, [], True))
+            for search, _ in together:
+                self._found.put(Found(search, [], True))
 
     def _read_sent(self, search: Search) -> None:
         found: Sent = read_sent(self._run.settings, search, MESSAGES_MAX, lambda: self._is_closed)
@@ -121,18 +134,28 @@ class History:
         for at in range(0, len(found.anew), UNITS_AT_ONCE):
             self._found.put(Found(search, [], False, [], found.anew[at : at + UNITS_AT_ONCE]))
 
-    def _read(self, search: Search, until: dict[str, int]) -> None:
+    def _read(self, asked: list[Asked]) -> None:
+        """Read once what all of them ask for: who states every shop by itself asks for the same days 100 times."""
+        if not asked:
+            return
         settings = self._run.settings
+        until: dict[str, int] = {}
+        for _, ends in asked:
+            for part, end in ends.items():
+                until[part] = max(end, until.get(part, 0))
+        since = min(search.since for search, _ in asked)
+        items = set().union(*(search.items for search, _ in asked))
+        units: list[list[Unit]] = [[] for _ in asked]
         consumer = Consumer(consumer_config(settings, **{"auto.offset.reset": "earliest"}))
         try:
             # What occurred at a moment was logged at the earliest so much before.
-            since_ms = max(0, search.since - settings.max_clock_skew) // 1000
+            since_ms = max(0, since - settings.max_clock_skew) // 1000
             starts = self._starts(consumer, until, since_ms)
             clocks = dict.fromkeys(starts, 0)
             consumer.assign([TopicPartition(*place_of(part), offset) for part, offset in starts.items()])
             parts = {place_of(part): part for part in starts}
             open_parts = set(starts)
-            count, units = 0, []
+            count = 0
             while open_parts and count < MESSAGES_MAX and not self._is_closed:
                 began = time.monotonic()
                 messages: list[Any] = consumer.consume(READ_AT_ONCE, 0.2)
@@ -148,17 +171,22 @@ class History:
                         continue
                     count += 1
                     clocks[part] = max(clocks[part], message.timestamp()[1] * 1000)
-                    units += self._units_of(message, clocks[part], search)
+                    for unit in self._units_of(message, clocks[part], items):
+                        for (search, ends), found in zip(asked, units, strict=True):
+                            if message.offset() < ends.get(part, 0) and _wants(search, unit):
+                                found.append(unit)
                     if message.offset() + 1 >= until[part]:
                         open_parts.discard(part)
-                while len(units) >= UNITS_AT_ONCE:
-                    self._found.put(Found(search, units[:UNITS_AT_ONCE], False))
-                    del units[:UNITS_AT_ONCE]
+                for (search, _), found in zip(asked, units, strict=True):
+                    while len(found) >= UNITS_AT_ONCE:
+                        self._found.put(Found(search, found[:UNITS_AT_ONCE], False))
+                        del found[:UNITS_AT_ONCE]
                 time.sleep(min(0.05, time.monotonic() - began) if messages else 0)
-            for at in range(0, len(units), UNITS_AT_ONCE):
-                self._found.put(Found(search, units[at : at + UNITS_AT_ONCE], False))
-            if open_parts and not self._is_closed:
-                say_too_many(search)
+            for (search, _), found in zip(asked, units, strict=True):
+                if found:
+                    self._found.put(Found(search, found, False))
+                if open_parts and not self._is_closed:
+                    say_too_many(search)
         finally:
             consumer.close()
 
@@ -176,9 +204,9 @@ class History:
                 starts[part] = start
         return starts
 
-    def _units_of(self, message: Any, clock: int, search: Search) -> list[Unit]:
+    def _units_of(self, message: Any, clock: int, items: set[str]) -> list[Unit]:
         value = message.value()
-        if value is None or not _names(value, search.items):
+        if value is None or not _names(value, items):
             return []
         origin = Origin(
             message.topic(), message.partition(), message.offset(), message.timestamp()[1], message.key(), value
@@ -189,10 +217,14 @@ class History:
         bare = origin.without_bytes()
         found = []
         for unit in units:
-            if unit.item in search.items and search.since < unit.occurred_at <= search.until:
+            if unit.item in items:
                 unit.origin = bare
                 found.append(unit)
         return found
+
+
+def _wants(search: Search, unit: Unit) -> bool:
+    return unit.item in search.items and search.since < unit.occurred_at <= search.until
 
 
 def words_of(found: Found, shards: int) -> list[Word]:

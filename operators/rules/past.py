@@ -8,11 +8,26 @@ Rule 3: what is not known any more is None, never a guess.
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import TypeAlias
+
 from schemas.aside import Past, Pasts
 from schemas.state import Cell, Moment
 
+#: occurred_at, change, occurred_at, change ...
+Journal: TypeAlias = "array[int] | None"
 #: before any event
 NEVER = -(1 << 62)
+#: Journals of so many numbers are summed once, and then only what came since: an item that sells all day has 100,000
+#: of them, and each of its events is to be held against each open variance of it.
+LONG = 512
+SUMMED_MAX = 4096
+#: (identity of a journal, moment) -> the journal, how much of it is summed, the sum of what is later than the moment.
+#: Journals only grow; one that is pruned is another one.
+_summed: dict[tuple[int, int], tuple[array[int], int, int]] = {}
 
 
 def on_hand(cell: Cell, moment: int, horizon: int) -> int | None:
@@ -37,18 +52,49 @@ def quarantined(cell: Cell, moment: int, horizon: int) -> int | None:
     )
 
 
-def _at(count: Moment | None, now: int, moves: object, past: Past | None, moment: int, horizon: int) -> int | None:
+def _at(
+    count: Moment | None, now: int, moves: array[int] | None, past: Past | None, moment: int, horizon: int
+) -> int | None:
     if count is None or count[0] <= moment:
         return now - _after(moves, moment) if moment >= horizon else None
     return None if past is None else _of_past(past, moment)
 
 
+def on_hands(cell: Cell, moments: Sequence[int], horizon: int) -> list[int | None]:
+    """Give a cell's on_hand as of each of many moments: as `on_hand`, and each journal is walked once."""
+    aside = cell.past.on_hand if cell.past is not None else None
+    times, sums = _running(_pairs(cell.moves))
+    older, older_sums = _running(aside.moves) if aside is not None else ([], [0])
+    found: list[int | None] = []
+    for moment in moments:
+        known = None
+        if cell.count is None or cell.count[0] <= moment:
+            if moment >= horizon:
+                known = cell.on_hand - (sums[-1] - sums[bisect_right(times, moment)])
+        elif aside is not None and moment >= aside.since:
+            start, quantity = _started(aside, moment)
+            known = quantity + older_sums[bisect_right(older, moment)] - older_sums[bisect_right(older, start)]
+        found.append(known)
+    return found
+
+
+def _running(entries: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Give the moments of changes in order, and what the first n of them add up to, from n = 0 on."""
+    ordered = sorted(entries)
+    return [at for at, _ in ordered], [0, *accumulate([change for _, change in ordered])]
+
+
 def _of_past(past: Past, moment: int) -> int | None:
     if moment < past.since:
         return None
-    known = max((entry for entry in past.counts if entry[0][0] <= moment), default=None)
-    start, quantity = (known[0][0], known[1]) if known is not None else (past.base_at, past.base)
+    start, quantity = _started(past, moment)
     return quantity + sum([change for at, change in past.moves if start < at <= moment])
+
+
+def _started(past: Past, moment: int) -> tuple[int, int]:
+    """Give the newest word up to a moment, and the quantity that it gave."""
+    known = max((entry for entry in past.counts if entry[0][0] <= moment), default=None)
+    return (known[0][0], known[1]) if known is not None else (past.base_at, past.base)
 
 
 def move(past: Past | None, occurred_at: int, change: int) -> None:
@@ -79,7 +125,13 @@ def count(cell: Cell, word: Moment, quantity: int, quarantined: int | None, hori
 
 
 def _counted(
-    past: Past | None, newest: Moment | None, now: int, moves: object, word: Moment, quantity: int, horizon: int
+    past: Past | None,
+    newest: Moment | None,
+    now: int,
+    moves: array[int] | None,
+    word: Moment,
+    quantity: int,
+    horizon: int,
 ) -> Past | None:
     if newest is not None and word <= newest:
         if past is not None and word[0] > past.base_at and word != newest:
@@ -130,11 +182,34 @@ def _size(past: Past | None) -> int:
     return 0 if past is None else 1 + len(past.counts) + len(past.moves)
 
 
-def _pairs(moves: object) -> list[tuple[int, int]]:
-    numbers = list(moves) if moves is not None else []  # type: ignore[call-overload]
+def _pairs(moves: Journal) -> list[tuple[int, int]]:
+    numbers = list(moves) if moves is not None else []
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def _after(moves: object, moment: int) -> int:
+def _after(moves: Journal, moment: int) -> int:
     """Sum the changes of a journal that are later than a moment."""
-    return sum([change for at, change in _pairs(moves) if at > moment]) if moves else 0
+    if not moves:
+        return 0
+    size = len(moves)
+    if size < LONG:
+        return _sum_after(moves, 0, moment)
+    key = (id(moves), moment)
+    known = _summed.get(key)
+    if known is not None and known[0] is moves:
+        total = known[2] + _sum_after(moves, known[1], moment)
+    else:
+        if len(_summed) >= SUMMED_MAX:
+            _summed.clear()
+        total = _sum_after(moves, 0, moment)
+    _summed[key] = (moves, size, total)
+    return total
+
+
+def _sum_after(moves: array[int], begin: int, moment: int) -> int:
+    total = 0
+    numbers = moves
+    for position in range(begin, len(moves), 2):
+        if numbers[position] > moment:
+            total += numbers[position + 1]
+    return total

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from operators import reconciling
 from tests.reconciling import faults
 from tests.reconciling.engine_side import EngineSide
 from tests.reconciling.faults import PLANS, Planted, plant
@@ -34,6 +35,12 @@ def test_a_true_statement_has_no_variance_whatever_came_late(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_what_becomes_of_any_statement_is_what_the_model_says(seed: int) -> None:
     play(StatedHistory(seed, is_true=False))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_items_whose_units_fill_a_turn_are_judged_as_all_others(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconciling, "UNITS_AT_ONCE", 0)
+    play(StatedHistory(100 + seed, is_true=False))
 
 
 @pytest.mark.parametrize("seed", range(2 * len(PLANS)))

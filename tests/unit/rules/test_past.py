@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 
@@ -53,6 +54,36 @@ def test_before_the_journals_reach_nothing_is_known() -> None:
     cells.move(cell, EIGHT, 10, 0, SEVEN)
     assert past.on_hand(cell, SIX, SEVEN) is None
     assert past.on_hand(cell, SEVEN, SEVEN) == 10
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_many_moments_at_once_are_each_what_it_is_alone(seed: int) -> None:
+    dice, cell = random.Random(seed), Cell()
+    horizon = dice.choice([NEVER, 10])
+    for _ in range(40):
+        if dice.random() < 0.15:
+            counted(cell, dice.randrange(40), dice.randrange(100), horizon=horizon)
+        else:
+            cells.move(cell, dice.randrange(40), dice.randrange(-9, 10), 0, horizon)
+    moments = list(range(-1, 45))
+    assert past.on_hands(cell, moments, horizon) == [past.on_hand(cell, at, horizon) for at in moments]
+
+
+def test_of_a_long_journal_only_what_came_since_is_summed_and_a_pruned_one_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(past, "LONG", 4)
+    monkeypatch.setattr(past, "SUMMED_MAX", 3)
+    dice, cell = random.Random(1), Cell()
+    told: list[tuple[int, int]] = []
+    for number in range(300):
+        at, change = dice.randrange(100), dice.randrange(-9, 10)
+        told.append((at, change))
+        cells.move(cell, at, change, 0, NEVER)
+        if number % 100 == 99:
+            cells.forget_moves(cell, number // 10)  # another journal: what was summed of the old one counts no more
+        for moment in dice.sample(range(30, 100), 2):
+            assert past.on_hand(cell, moment, NEVER) == sum(c for t, c in told if t <= moment)
 
 
 def test_what_is_put_aside_is_forgotten_behind_the_horizon_and_not_before() -> None:

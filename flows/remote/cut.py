@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flows.storage.facts import FACTS, FOLDER_MODE, Facts, read_facts
-from flows.storage.folder import RESTORE, SEGMENTS
+from flows.storage.facts import FACTS, FOLDER_MODE, RESTORE, Facts, read_facts
+from flows.storage.folder import SEGMENTS
 from flows.storage.recovery_store import RECOVERY, committed_epoch
 from flows.storage.segments import LAYERS, Segment, named_in
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, NamedTuple
@@ -346,7 +347,15 @@ def orders() -> Iterator[Case]:
 
 
 CASES = list(cases())
-NAMES = [f"{number}-{one.name}"[:70].encode("ascii", "replace").decode() for number, one in enumerate(CASES)]
+
+
+def named(case: Case) -> str:
+    """Name a test; without the moment, for every process that collects the tests has to find the same ones."""
+    is_moment = case.name.startswith("occurred_at")
+    return re.sub(r"[0-9]", "0", case.name) if is_moment else case.name
+
+
+NAMES = [f"{number}-{named(one)}"[:70].encode("ascii", "replace").decode() for number, one in enumerate(CASES)]
 
 
 class Told(NamedTuple):

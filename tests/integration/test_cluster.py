@@ -15,6 +15,7 @@ from tests.running import frozen
 from tests.stories import Feeder, Stories, send
 
 PARTITIONS = 4
+READY = "ready: "
 
 
 def is_right(world: Any, moments: tuple[int, ...]) -> None:
@@ -34,13 +35,18 @@ def test_two_machines_lose_a_worker_and_then_a_machine_and_every_number_is_right
     with Watcher(world) as watcher, Cluster(world, 2) as cluster:
         with Feeder(world, stories.events(), PARTITIONS, per_second=120):
             cluster.start()
+            leader, absent = cluster.machines[0], f"machine 1 ({cluster.names[1]}) has not come"
+            says(leader, READY)
             cluster.wait_until_it_reads()
             first = cluster.machines[1].kill_worker()
             cluster.machines[1].wait_for_workers(1, besides=(first,))
+            says(leader, READY, 2)
             cluster.wait_until_it_reads()
+            before = leader.text().count(absent)
             cluster.machines[1].kill_everything()
-            says(cluster.machines[0], f"machine 1 ({cluster.names[1]}) has not come")
+            says(leader, absent, before + 1)
             cluster.start_one(1)
+            says(leader, READY, 3)
             cluster.wait_until_it_reads()
         cluster.stop()
         began = now_us()
@@ -61,13 +67,13 @@ def test_the_machine_that_leads_dies_another_stands_still_and_both_come_back(wor
             cluster.wait_until_it_reads()
             cluster.machines[0].kill_everything()
             cluster.start_one(0)
-            says(cluster.machines[0], "ready: ")
+            says(cluster.machines[0], READY)
             still = cluster.machines[2]
             with ExitStack() as pause:
                 for process in [*still.workers(), psutil.Process(still.process.pid)]:
                     pause.enter_context(frozen(process))
                 says(cluster.machines[0], f"machine 2 ({cluster.names[2]}) was not heard of")
-            says(cluster.machines[0], "ready: ", 2)
+            says(cluster.machines[0], READY, 2)
             for machine in (0, 1, 2):
                 killed = cluster.machines[machine].kill_worker()
                 cluster.machines[machine].wait_for_workers(1, besides=(killed,))
@@ -93,7 +99,7 @@ def test_one_machine_is_stopped_and_the_others_wait_for_it(world: Any) -> None:
         says(cluster.machines[0], f"machine 1 ({cluster.names[1]}) has not come")
         cluster.machines[0].still_runs()
         cluster.start_one(1)
-        says(cluster.machines[0], "ready: ", 2)
+        says(cluster.machines[0], READY, 2)
         cluster.stop()
         began = now_us()
         cluster.catch_up()

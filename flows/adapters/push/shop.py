@@ -95,22 +95,29 @@ class Shop:
         """Make one request, not sooner than the budget that the shop told allows."""
         if self._budget is not None:
             available, rate, at = self._budget
-            early = pause_s(self._costs.get(kind, 0.0), available + rate * (time.monotonic() - at), rate)
-            if early > 0:
-                raise Failure("its budget is used up", early)
+            available += rate * (time.monotonic() - at)
+            if self._costs.get(kind, 0.0) > available:
+                raise Failure("its budget is used up", pause_s(self._enough(kind), available, rate))
         answer = self._post(request)
         told = throttle_of(answer)
         if told is not None:
             self._costs[kind] = told.cost
             self._budget = (told.available, told.restore_rate, time.monotonic())
             if told.was_refused:
-                raise Failure("throttled", pause_s(told.cost, told.available, told.restore_rate))
+                raise Failure("throttled", pause_s(self._enough(kind), told.available, told.restore_rate))
         problem = errors_of(answer)
         if problem:
             raise Failure(
                 f"it refuses the request: {problem}", remedy=f"see sources.{self._source}.push, and what its token may"
             )
         return answer
+
+    def _enough(self, kind: str) -> float:
+        """What the budget has to be before it is tried again: for a look, and for what is set because of it.
+
+        Waited for the setting alone, the look that comes before it would use that up again, and nothing were ever set.
+        """
+        return max(self._costs.get(kind, 0.0), self._costs.get("levels", 0.0) + self._costs.get("set", 0.0))
 
     def _post(self, request: Request) -> dict[str, Any]:
         try:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import socket
 from typing import Final
 
 import uvicorn
 
 from flows.console.app import application
 from flows.console.desk import Desk
-from flows.errors import PlainError
 from flows.log import Foreign, configure, get_log
+from flows.runtime.listening import listening_socket
 from flows.runtime.stop_signals import StopSignals
 from schemas.settings import Settings
 
@@ -23,16 +22,12 @@ CONNECTIONS_MAX: Final = 1_000
 GRACE_S: Final = 2
 
 
-class ConsoleProblem(PlainError):
-    """The address cannot be listened on."""
-
-
 def serve(settings: Settings) -> int:
-    """Serve; the exit code. SettingsError if the token cannot be used, ConsoleProblem if the port cannot."""
+    """Serve; the exit code. SettingsError if the token cannot be used, ListenProblem if the port cannot."""
     desk = Desk(settings)
     configure(settings, process="console")
     logging.getLogger("uvicorn.error").addFilter(Foreign("http_server", "see docs/console.md"))
-    listening = _listen(settings)
+    listening = listening_socket("console", settings.console.host, settings.console.port)
     signals = StopSignals()
     try:
         host, port = settings.console.host, listening.getsockname()[1]
@@ -60,17 +55,3 @@ def serve(settings: Settings) -> int:
     finally:
         signals.restore()
         listening.close()
-
-
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.console.host, settings.console.port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except OSError as error:
-        raise ConsoleProblem(
-            f"console.port: {host}:{port} cannot be listened on ({error}): free it, or set console.port or console.host"
-        ) from error
-    return listening

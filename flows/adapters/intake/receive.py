@@ -17,10 +17,10 @@ from flows.adapters.intake.http_protocol import BoundedHeads
 from flows.adapters.intake.raw import RawSender, RawTopics
 from flows.adapters.intake.receiver import BODY_SECONDS_MAX, Readiness, Receiver, Source, sender_of
 from flows.adapters.intake.secrets import Secrets
-from flows.errors import PlainError
 from flows.kafka.clients import KafkaProblem
 from flows.kafka.topics import plan_of_raw
 from flows.log import Foreign, configure, get_log
+from flows.runtime.listening import listening_socket
 from flows.runtime.stop_signals import StopSignals
 from schemas.intake_settings import NONE
 from schemas.settings import Settings, SettingsError
@@ -32,10 +32,6 @@ CONNECTIONS_MAX: Final = 512
 #: How often Kafka is asked whether it is there, while nothing comes.
 PROBE_S: Final = 5.0
 PROBE_AWAY_S: Final = 1.0
-
-
-class ListenProblem(PlainError):
-    """The address cannot be listened on."""
 
 
 def receive(settings: Settings) -> int:
@@ -51,7 +47,7 @@ def receive(settings: Settings) -> int:
     counts = Counts(RECEIVE, sources)
     signals = StopSignals()
     try:
-        listening = _listen(settings)
+        listening = listening_socket("receive", settings.receive.host, settings.receive.port)
         sender = RawSender(settings, settings.receive.kafka_timeout / 1_000_000)
         readiness = Readiness(counts)
         prober = _Prober(settings, sources, sender, readiness)
@@ -103,20 +99,6 @@ def _serve(receiver: Receiver, listening: socket.socket) -> None:
         )
     )
     server.run(sockets=[listening])
-
-
-def _listen(settings: Settings) -> socket.socket:
-    host, port = settings.receive.host, settings.receive.port
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except OSError as error:
-        raise ListenProblem(
-            f"receive.port: {host}:{port} cannot be listened on ({error}): free it, or set receive.port or receive.host"
-        ) from error
-    return listening
 
 
 class _Prober:

@@ -60,6 +60,10 @@ $(COMPILED): $(STAMP) $(SOURCES)
 demo: $(COMPILED) ## Run the engine on a real Kafka and Valkey, with a story to watch
 	@$(BIN)/atp demo $(ARGS)
 
+.PHONY: demo-cluster
+demo-cluster: $(COMPILED) ## The same day with one engine on three machines, of which one is lost
+	@$(BIN)/atp demo --machines 3 $(ARGS)
+
 .PHONY: check
 check: $(COMPILED) ## Lint, types, import directions
 	$(BIN)/ruff check .

@@ -110,6 +110,11 @@ class Engine:
         """SIGKILL one worker; the supervisor starts the cluster again."""
         next(process for process in self._tree() if WORKER in process.cmdline()).kill()
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's."""
+        return self._process.pid
+
     # --- what it uses ------------------------------------------------------------------------------------------------
 
     def cpu_s(self) -> float:

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from flows.runtime.machines import SETS
+from schemas.cluster_settings import ClusterSettings
+from tests.chaos.proxy import Proxy
 from tests.running import Engine, until
 
 #: Who shares a busy machine with other tests is silent for seconds at times; the rest as in other tests.
@@ -15,16 +18,29 @@ FAST = {"reference_grace": 0, "cluster__silent_after": "8s"}
 
 
 class Cluster:
-    """Machines by their place. A context manager that ends whatever still runs."""
+    """Machines by their place. A context manager that ends whatever still runs.
 
-    def __init__(self, world: Any, count: int, workers: int = 1, **settings: object) -> None:
+    `has_links`: what leads to a machine goes through a network that can be broken (`links`).
+    """
+
+    def __init__(self, world: Any, count: int, workers: int = 1, has_links: bool = False, **settings: object) -> None:
         self._world, self.workers, self._settings = world, workers, settings
+        self._has_links = has_links
         network = f"127.{random.randint(60, 250)}.{random.randint(1, 250)}"  # nobody else's ports are there
         self.names = [f"{network}.{machine + 1}" for machine in range(count)]
+        #: what they listen on themselves, where links lead to their names
+        self._own_names = [f"{network}.{machine + 101}" for machine in range(count)]
         self.machines: list[Engine] = []
         self._all = ExitStack()
 
     def __enter__(self) -> Self:
+        first = ClusterSettings().port
+        self.links = [
+            self._all.enter_context(Proxy(port, port, name, own))
+            for name, own in zip(self.names, self._own_names, strict=True)
+            for port in range(first, first + SETS * self.workers)
+            if self._has_links
+        ]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -40,6 +56,7 @@ class Cluster:
             "workers": self.workers,
             "cluster__machines": ",".join(self.names),
             "cluster__this": machine,
+            **({"cluster__bind": self._own_names[machine]} if self._has_links else {}),
             "state__dir": str(self.state_dir(machine)),
             **self._settings,
             **more,
@@ -62,6 +79,11 @@ class Cluster:
             self.machines[machine] = engine
         return engine
 
+    def say_to_links(self, word: str) -> None:
+        """Break the network between the machines, or mend it: a word of tests/chaos/proxy.py."""
+        for link in self.links:
+            link.say(word)
+
     def wait_until_it_reads(self) -> None:
         """Wait until it has committed what was in the input topics at the call."""
         self.machines[0].wait_until_it_reads(self._world, self._world.settings(**self.settings(0)))
@@ -80,4 +102,4 @@ class Cluster:
 
 def says(engine: Engine, words: str, count: int = 1) -> None:
     """Wait until an engine's log has these words so often."""
-    until(lambda: engine.text().count(words) >= count, 90, lambda: f"{words!r} {count} times\n{engine.text()}")
+    until(lambda: engine.text().count(words) >= count, 180, lambda: f"{words!r} {count} times\n{engine.text()}")

@@ -74,12 +74,18 @@ def demo(
     seconds: Annotated[int, typer.Option(min=20, max=600, help="How long the trading day takes.")] = 60,
     seed: Annotated[int, typer.Option(help="The same seed plays the same day.")] = 1,
     keep: Annotated[bool, typer.Option("--keep", help="Keep servers and data until Ctrl-C, to look around.")] = False,
+    machines: Annotated[
+        int,
+        typer.Option(
+            min=1, max=9, help="On how many machines the engine runs; one of several is lost in the middle of the day."
+        ),
+    ] = 1,
 ) -> None:
     """Play a hard trading day on a real Kafka and Valkey, and check every number at its end."""
     with reporting():
         from flows.demo.run import play
 
-        raise typer.Exit(play(seconds, seed, keep))
+        raise typer.Exit(play(seconds, seed, keep, machines))
 
 
 def _gather() -> None:

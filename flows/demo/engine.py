@@ -39,6 +39,8 @@ class Engine:
             "PYTHONUNBUFFERED": "1",
         }
         self.log = folder / "engine.log"
+        self.killed_words = "the engine and its workers are gone"
+        self.started_words = "the engine is started again on the state it left behind"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *flags: str) -> None:
@@ -79,12 +81,17 @@ class Engine:
         """SIGTERM, and wait; EngineError if it does not end well."""
         if self._process is not None:
             self._process.terminate()
-            self._end(STOP_SECONDS_MAX, "after SIGTERM")
+            self.wait_for_end(STOP_SECONDS_MAX, "after SIGTERM")
+
+    def ask_to_end(self) -> None:
+        """SIGTERM; returns at once."""
+        if self._process is not None:
+            self._process.terminate()
 
     def catch_up(self, seconds_max: float) -> None:
         """Run until everything sent so far is published; EngineError if that fails."""
         self.start("--until-caught-up")
-        self._end(seconds_max, "with --until-caught-up")
+        self.wait_for_end(seconds_max, "with --until-caught-up")
 
     def close(self) -> None:
         """End it, in good order if it can still be had; never raises."""
@@ -96,7 +103,8 @@ class Engine:
             time.sleep(0.05)
         self.kill()
 
-    def _end(self, seconds_max: float, how: str) -> None:
+    def wait_for_end(self, seconds_max: float, how: str) -> None:
+        """Wait until it ends by itself; EngineError if it does not, or not well."""
         assert self._process is not None
         try:
             code = self._process.wait(seconds_max)

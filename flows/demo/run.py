@@ -22,6 +22,7 @@ from rich.console import Console
 
 from flows.audit.compare import SHOWN_MAX, Report, audit, percentile
 from flows.demo import night, scenario, world
+from flows.demo.cluster import Cluster
 from flows.demo.engine import Engine, EngineError
 from flows.demo.scenario import Delivery, Scenario
 from flows.demo.shoppers import Shoppers
@@ -43,8 +44,8 @@ HOT_ITEMS = tuple(world.item_code(number) for number in range(world.FLASH_COUNT 
 CONFIG = '[sources.shop-plugin]\nmay_send = ["order_placed"]\n[sources.erp]\nsettle = "0s"\n'
 
 
-def play(seconds: int, seed: int, keep: bool) -> int:
-    """Play the day in that many seconds; exit code 0 if every number is right at its end."""
+def play(seconds: int, seed: int, keep: bool, machines: int = 1) -> int:
+    """Play the day in that many seconds, with the engine on so many machines; 0 if every number is right at its end."""
     console = Console(highlight=False)
     began = time.monotonic()
     with ExitStack() as stack:
@@ -69,7 +70,8 @@ def play(seconds: int, seed: int, keep: bool) -> int:
         if KAFKA_ENV in os.environ or REDIS_ENV in os.environ:
             stack.callback(_clear, settings)  # not our servers: leave them as they were
         topics.create(settings)
-        engine = Engine(overrides, folder, config)
+        alone = machines == 1
+        engine = Engine(overrides, folder, config) if alone else Cluster(overrides, folder, config, machines)
         stack.callback(engine.close)
         stage = _Stage(settings, engine, console, seconds, seed)
         stack.callback(stage.close)
@@ -77,14 +79,14 @@ def play(seconds: int, seed: int, keep: bool) -> int:
         is_explained = night.play(settings, lambda: engine.catch_up(CATCH_UP_SECONDS_MAX), console)
         _tell(console, report, stage, time.monotonic() - began)
         if keep:
-            _keep(console, settings, folder)
+            _keep(console, settings, folder / "state" if alone else None)
         return 0 if report.is_right and is_explained else 1
 
 
 class _Stage:
     """The play itself: feeder, shoppers, tail and view around one engine."""
 
-    def __init__(self, settings: Settings, engine: Engine, console: Console, seconds: int, seed: int) -> None:
+    def __init__(self, settings: Settings, engine: Engine | Cluster, console: Console, seconds: int, seed: int) -> None:
         self._settings, self._engine, self._console = settings, engine, console
         self._seconds, self._seed = seconds, seed
         self._store: redis.Redis = redis.Redis.from_url(settings.redis.url, socket_timeout=10)
@@ -190,14 +192,13 @@ class _Stage:
         self.killed_ms = now() // 1000
         count = self._engine.kill()
         self._state = "KILLED"
-        view.say(
-            clock, f"kill -9: the engine and its workers ({count} processes) are gone; events keep coming", "bold red"
-        )
+        words = self._engine.killed_words
+        view.say(clock, f"kill -9 of {count} processes: {words}; events keep coming", "bold red")
 
     def _restart(self, view: View, clock: str) -> None:
         self._engine.start()
         self._state = "restarting"
-        view.say(clock, "the engine is started again on the state it left behind", "bold yellow")
+        view.say(clock, self._engine.started_words, "bold yellow")
 
     def _watch(self, view: View, clock: str) -> None:
         if self._state != "KILLED":
@@ -317,16 +318,18 @@ def _clear(settings: Settings) -> None:
         store.close()
 
 
-def _keep(console: Console, settings: Settings, folder: Path) -> None:
-    """Leave everything as it is until Ctrl-C."""
-    flags = f"--set topics.prefix={settings.topics.prefix} --set redis.prefix={settings.redis.prefix}"
-    console.print(
-        f"\nKept until Ctrl-C: Kafka {settings.kafka.bootstrap_servers}, Redis {settings.redis.url}, {folder}\n"
-        f"  atp get FLASH-1 --redis {settings.redis.url} --set redis.prefix={settings.redis.prefix}\n"
-        f"  atp run --kafka {settings.kafka.bootstrap_servers} --redis {settings.redis.url} "
-        f"--state-dir {folder / 'state'} {flags}",
-        soft_wrap=True,
-    )
+def _keep(console: Console, settings: Settings, state: Path | None) -> None:
+    """Leave everything as it is until Ctrl-C; `state`: where it is, if all of it is in one place."""
+    lines = [
+        f"\nKept until Ctrl-C: Kafka {settings.kafka.bootstrap_servers}, Redis {settings.redis.url}",
+        f"  atp get FLASH-1 --redis {settings.redis.url} --set redis.prefix={settings.redis.prefix}",
+    ]
+    if state is not None:
+        lines.append(
+            f"  atp run --kafka {settings.kafka.bootstrap_servers} --redis {settings.redis.url} --state-dir {state} "
+            f"--set topics.prefix={settings.topics.prefix} --set redis.prefix={settings.redis.prefix}"
+        )
+    console.print("\n".join(lines), soft_wrap=True)
     with contextlib.suppress(KeyboardInterrupt):
         while True:
             signal.pause()

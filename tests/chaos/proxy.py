@@ -26,10 +26,10 @@ CHUNK = 65_536
 class Proxy:
     """The proxy as a child process; a context manager."""
 
-    def __init__(self, port: int, target: int) -> None:
+    def __init__(self, port: int, target: int, host: str = HOST, target_host: str = HOST) -> None:
         self.port = port
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.proxy", str(port), str(target)],
+            [sys.executable, "-m", "tests.chaos.proxy", f"{host}:{port}", f"{target_host}:{target}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - it takes no lock: one system call
         )  # fmt: skip
@@ -52,8 +52,8 @@ class Proxy:
 
 
 class _Network:
-    def __init__(self, port: int, target: int) -> None:
-        self._port, self._target = port, target
+    def __init__(self, place: tuple[str, int], target: tuple[str, int]) -> None:
+        self._place, self._target = place, target
         self._word, self._amount = "pass", 0.0
         self._is_open = asyncio.Event()
         self._is_open.set()
@@ -62,7 +62,7 @@ class _Network:
 
     async def listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, HOST, self._port)
+            self._server = await asyncio.start_server(self._accept, *self._place)
 
     async def obey(self, line: str) -> None:
         word, _, amount = line.partition(" ")
@@ -84,7 +84,7 @@ class _Network:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            there_reader, there_writer = await asyncio.open_connection(HOST, self._target)
+            there_reader, there_writer = await asyncio.open_connection(*self._target)
         except OSError:
             writer.transport.abort()
             return
@@ -130,8 +130,13 @@ class _Network:
         await asyncio.gather(read(), write())
 
 
-async def _serve(port: int, target: int) -> None:
-    network = _Network(port, target)
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+async def _serve(place: str, target: str) -> None:
+    network = _Network(_place(place), _place(target))
     await network.listen()
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
@@ -142,4 +147,4 @@ async def _serve(port: int, target: int) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+        asyncio.run(_serve(sys.argv[1], sys.argv[2]))

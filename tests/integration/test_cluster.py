@@ -86,6 +86,36 @@ def test_the_machine_that_leads_dies_another_stands_still_and_both_come_back(wor
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_links_are_slow_cut_held_and_dead_one_way_and_every_number_is_right(world: Any) -> None:
+    world.create_topics(kafka__partitions=PARTITIONS)
+    stories = Stories(8, 60, seed=35)
+    stories.send_reference(world)
+    with Watcher(world) as watcher, Cluster(world, 2, has_links=True) as cluster:
+        with Feeder(world, stories.events(), PARTITIONS, per_second=30):
+            cluster.start()
+            leader = cluster.machines[0]
+            says(leader, READY)
+            cluster.wait_until_it_reads()
+            cluster.say_to_links("delay 100")
+            cluster.wait_until_it_reads()
+            for word in ("once", "hold", "swallow", "cut"):
+                before = leader.text().count(READY)
+                cluster.say_to_links(word)
+                if word in ("hold", "swallow"):
+                    # Nothing says that it is broken: that no epoch ends does.
+                    says(leader, "waits for no server: a link is cut", leader.text().count("a link is cut") + 1)
+                cluster.say_to_links("pass")
+                says(leader, READY, before + 1)
+                cluster.wait_until_it_reads()
+        cluster.stop()
+        began = now_us()
+        cluster.catch_up()
+    assert not watcher.went_back, watcher.went_back[:5]
+    is_right(world, (began, now_us()))
+
+
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_one_machine_is_stopped_and_the_others_wait_for_it(world: Any) -> None:
     world.create_topics(kafka__partitions=PARTITIONS)

@@ -43,7 +43,8 @@ class Checkpoints:
     """The file of one source, locked for this process alone. CheckpointProblem if it cannot be used."""
 
     def __init__(self, folder: Path, source: str) -> None:
-        self._path = folder / f"{source}.json"
+        #: of the file; without it polling begins anew
+        self.path = folder / f"{source}.json"
         self._folder = folder
         self._lock = -1
         try:
@@ -70,28 +71,28 @@ class Checkpoints:
     def load(self, url: str) -> Checkpoint:
         """Give what is kept, or the begin if there is nothing, or of another address."""
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=Checkpoint)
+            kept = msgspec.json.decode(self.path.read_bytes(), type=Checkpoint)
         except FileNotFoundError:
             return Checkpoint(VERSION, url)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise CheckpointProblem(
-                f"{self._path}: expected what atp poll keeps there, got other text ({error}): remove it to ask for "
+                f"{self.path}: expected what atp poll keeps there, got other text ({error}): remove it to ask for "
                 "everything again, which counts nothing twice"
             ) from error
         if kept.version != VERSION:
             raise CheckpointProblem(
-                f"{self._path}: expected version {VERSION}, got {kept.version}: it was kept by another version of atp"
+                f"{self.path}: expected version {VERSION}, got {kept.version}: it was kept by another version of atp"
             )
         return kept if kept.url == url else Checkpoint(VERSION, url)
 
     def store(self, checkpoint: Checkpoint) -> None:
         """Keep it: on disk when this returns, and never less there than the one before. OSError if it cannot be."""
-        fresh = self._path.with_suffix(".json.new")
+        fresh = self.path.with_suffix(".json.new")
         with fresh.open("wb") as out:
             out.write(msgspec.json.encode(checkpoint))
             out.flush()
             os.fsync(out.fileno())
-        fresh.replace(self._path)
+        fresh.replace(self.path)
         handle = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, handle)

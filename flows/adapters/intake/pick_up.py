@@ -37,10 +37,11 @@ from flows.adapters.intake.raw import (
     RawMessage,
     RawSender,
     RawTopics,
-    parts_of,
+    messages_of,
     raw_message,
     readable,
     refused_of,
+    told_of,
     type_of,
     wait_for_topics,
 )
@@ -64,8 +65,6 @@ RETRY_S: Final = 2.0
 _NO_FILE: Final = frozenset({errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.ENXIO})
 #: Of a SHA-256, in the name of a file whose name is taken.
 MARK_DIGITS: Final = 16
-#: Of what is too large so much is named in the note: a sentence is to be read.
-NAMED_MAX: Final = 20
 
 SendAll = Callable[[list[RawMessage]], None]
 
@@ -207,15 +206,12 @@ class PickUp:
         shown = os.fsdecode(name)
         result = cut(found.raw, self._bytes_max, self._heading_rows)
         message = raw_message(self._source, found.raw, now(), type_of(shown, found.raw), shown)
-        messages = parts_of(message, found.raw, result.parts) if result.parts else []
-        messages += [refused_of(message, one) for one in result.refused]
+        messages = messages_of(message, found.raw, result)
         self._send_all(messages)
         seconds = time.perf_counter() - begun
         for each in messages:
             self._counts.sent(self._source, len(each.value), seconds)
-        more = len(result.refused) - NAMED_MAX
-        named = "; ".join(one.sentence for one in result.refused[:NAMED_MAX])
-        return named + (f"; and {more} more" if more > 0 else "")
+        return told_of(result.refused)
 
     def _fail(self, name: bytes, mark: str, reason: str, told: str, remedy: str) -> int:
         kept = self._folder.finish(name, FAILED, mark, told)

@@ -1,7 +1,8 @@
 """Asks one source, page by page and round by round, and sends what it answers.
 
 1. A page is asked for: the next one of the round under way, else the first, from the checkpoint on.
-2. It goes to Kafka, cut where it is too large. A first page that says what the last one said is not sent again.
+2. It goes to Kafka, cut where it is too large; what no message can hold is accounted for as refused, and is not asked
+   for again and again. A first page that says what the last one said is not sent again.
 3. When Kafka has it, the checkpoint is stored: which page comes next, or that the round is over.
 
 Killed between 2 and 3, the page is sent twice, as the same document. What fails is tried again after a wait that
@@ -24,7 +25,7 @@ import msgspec
 
 from flows.adapters.intake.checkpoints import Checkpoint, Checkpoints
 from flows.adapters.intake.counts import Counts
-from flows.adapters.intake.raw import RawMessage, parts_of, raw_message
+from flows.adapters.intake.raw import RawMessage, messages_of, raw_message, told_of
 from flows.kafka.sending import SendError
 from flows.log import get_log
 from flows.runtime.run import now
@@ -266,15 +267,20 @@ class Poller:
 
     def _send(self, url: str, page: Page, begun: float) -> None:
         result = cut(page.body, self._bytes_max, self._heading_rows)
-        if result.refused:
-            self._counts.refused(self._source, "too_large")
-            told = "; ".join(one.sentence for one in result.refused)
-            raise Failure(told, remedy="ask for fewer rows a page, or raise max_message_bytes")
         message = raw_message(self._source, page.body, now(), page.content_type, urlsplit(url).path)
-        messages = parts_of(message, page.body, result.parts)
+        messages = messages_of(message, page.body, result)
         self._send_all(messages)
         for each in messages:
             self._counts.sent(self._source, len(each.value), time.perf_counter() - begun)
+        if result.refused:
+            # Asked for again it is as large: the pages behind it would wait for it for ever.
+            self._counts.refused(self._source, "too_large")
+            log.error(
+                f"{self._source}: {_place(url)}: {told_of(result.refused)}; the rest and the next pages go on",
+                kind="page_too_large",
+                next="ask for fewer rows a page, or raise max_message_bytes where the engine and the translator run; "
+                f"then remove {self._checkpoints.path}: all is asked for once more, and what counted counts once",
+            )
 
 
 def unpacked(answer: httpx.Response) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from flows.kafka import topics
 from flows.kafka.clients import CONNECT_TIMEOUT_S, KafkaProblem, Reasons, client_config
 from flows.kafka.sending import SendError
 from flows.log import get_log
-from operators.adapters.cutting import Part, TooLarge
+from operators.adapters.cutting import Cut, Part, TooLarge
 from schemas.documents import REFUSED_HEADER, STOOD_HEADER
 from schemas.settings import Settings
 from schemas.times import time_text
@@ -34,6 +34,8 @@ POLL_S: Final = 0.2
 #: How often Kafka is asked whether it is there, while nothing is sent.
 PROBE_S: Final = 5.0
 UNKNOWN_TYPE: Final = "application/octet-stream"
+#: Of what is too large so much is named: a sentence is to be read.
+NAMED_MAX: Final = 20
 
 Told = Callable[[KafkaError | None], None]
 
@@ -85,6 +87,17 @@ def refused_of(message: RawMessage, refused: TooLarge) -> RawMessage:
     """
     headers = (*message.headers, (REFUSED_HEADER, refused.sentence), (STOOD_HEADER, refused.place))
     return RawMessage(message.source, refused.head, headers)
+
+
+def messages_of(message: RawMessage, whole: bytes, found: Cut) -> list[RawMessage]:
+    """Make all messages of a document: its parts, and one for each piece that no message can hold."""
+    return [*parts_of(message, whole, found.parts), *(refused_of(message, one) for one in found.refused)]
+
+
+def told_of(refused: list[TooLarge]) -> str:
+    """Say what of a document no message can hold; nothing where all of it can go."""
+    more = len(refused) - NAMED_MAX
+    return "; ".join(one.sentence for one in refused[:NAMED_MAX]) + (f"; and {more} more" if more > 0 else "")
 
 
 def readable(text: str) -> str:

@@ -21,6 +21,7 @@ from flows.adapters.intake.poller import Poller, retry_after
 from flows.adapters.intake.raw import RawMessage
 from flows.kafka.sending import SendError
 from flows.settings import load_settings
+from schemas.documents import REFUSED_HEADER
 
 URL = "https://erp.example/orders?limit=2"
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -235,7 +236,6 @@ def test_pages_that_lead_in_a_circle_are_noticed(tmp_path: Path) -> None:
         (httpx.Response(302, headers={"location": "https://evil.example/"}), "302, it is elsewhere"),
         (httpx.Response(401), "401, it does not let us in"),
         (httpx.Response(404), "404"),
-        (page("x" * 2000), "too_large: the file has 2,000 bytes"),
     ],
 )
 def test_what_cannot_be_used_is_said_and_nothing_is_sent(tmp_path: Path, answer: httpx.Response, told: str) -> None:
@@ -261,6 +261,37 @@ def test_a_large_table_goes_in_parts(tmp_path: Path) -> None:
     assert [dict(message.headers)["part"] for message in desk.sent] == ["1", "2", "3"]
     joined = b"".join(message.value[int(dict(message.headers)["heading"]) :] for message in desk.sent)
     assert joined == text.encode()
+
+
+def test_a_page_that_no_message_can_hold_is_accounted_for_as_refused_and_the_next_one_comes(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, 'next = "link"')
+    large = '[{"note": "' + "x" * 5000 + '"}]'
+    assert desk.run(page("1", link="</2>; rel=next"), page(large, link="</3>; rel=next"), page("3"))
+    assert desk.urls == ["/orders?limit=2", "/2", "/3"]
+    assert desk.bodies == [b"1", large[:1000].encode(), b"3"]
+    headers = dict(desk.sent[1].headers)
+    assert headers["name"] == "/2"
+    assert headers[REFUSED_HEADER].startswith("too_large: the file has 5,014 bytes")
+    [said] = [line for line in desk.lines if line["kind"] == "page_too_large"]
+    assert said["event"].startswith("erp: https://erp.example/2: too_large: the file has 5,014 bytes")
+    assert str(tmp_path / "polling" / "erp.json") in said["next"]
+    # It is not sent again while it says the same, wherever it stands.
+    (tmp_path / "first").mkdir()
+    first = Desk(tmp_path / "first")
+    assert first.run(page(large))
+    assert first.run(page(large))
+    assert len(first.sent) == 1
+
+
+def test_of_a_page_of_sets_those_go_that_a_message_can_hold(tmp_path: Path) -> None:
+    isa = "ISA*00*          *00*          *ZZ*ACME           *ZZ*US             *240110*1200*U*00401*000000001*0*P*>~"
+    small, large = ("ST*850*1~BEG*00*SA*A~SE*3*1~", f"ST*850*2~BEG*00*SA*{'B' * 1000}~SE*3*2~")
+    desk = Desk(tmp_path)
+    assert desk.run(page(isa + small + large + small.replace("850*1", "850*3") + "IEA*1*1~"))
+    heads = [dict(message.headers).get(REFUSED_HEADER, "") for message in desk.sent]
+    assert [bool(head) for head in heads] == [False, False, True]
+    assert "set 2" in heads[2]
+    assert sum(body.count(b"ST*850*") for body in desk.bodies[:2]) == 2
 
 
 def test_keys_are_read_from_their_files_for_each_request(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its list of exports
     AdminClient,
     AlterConfigOpType,
@@ -35,7 +35,9 @@ from tests.translator_child import POINTS
 pytestmark = pytest.mark.timeout(900)
 
 #: One that is starved by its neighbors ends all the same.
-PROCESS_SECONDS_MAX = 180
+PROCESS_SECONDS_MAX = 400
+#: A hundred deaths and starts: a quarter of an hour, and several times that on a machine that others use too.
+LONG_SECONDS_MAX = 4 * 3600
 
 SETTINGS = """
 [sources.acme]
@@ -278,6 +280,25 @@ def test_a_running_translator_takes_aliases_and_new_sources_as_they_come_and_end
     assert_as_expected(world, DOCUMENTS[2])
 
 
+def test_a_raw_topic_ends_where_kafka_says_so_whatever_stands_there(world: Any) -> None:
+    """Behind the last message: the mark of a transaction, as Kafka Connect writes them; or nothing is left at all."""
+    open_office(world)
+    topic = world.topic("inventory.raw.acme")
+    servers = {"bootstrap.servers": world.servers.bootstrap_servers}
+    producer = Producer({**servers, "log_level": 0, "transactional.id": topic})
+    producer.init_transactions(PATIENCE_S)
+    producer.begin_transaction()
+    producer.produce(topic, DOCUMENTS[2], partition=0)
+    producer.commit_transaction(PATIENCE_S)
+    translate(world)
+    assert_as_expected(world, DOCUMENTS[2])
+    admin = AdminClient(servers)
+    for done in admin.delete_records([TopicPartition(topic, 0, OFFSET_END)]).values():
+        assert done.result(PATIENCE_S).low_watermark == 2
+    translate(world, translator__dir=world.folder / "anew")
+    assert_as_expected(world, DOCUMENTS[2])
+
+
 def test_wrong_aliases_go_to_the_dead_letters_and_the_older_ones_stay_in_force(world: Any) -> None:
     open_office(world)
     world.send("inventory.aliases", {"ours": "not a code"}, key="acme:item:SHOVEL")
@@ -349,7 +370,7 @@ def dies(world: Any, where: str, times: int) -> bool:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(LONG_SECONDS_MAX)
 def test_killed_a_hundred_times_at_all_points_while_documents_and_aliases_come(world: Any) -> None:
     draw = random.Random(18)
     aliases = {"SHOVEL": "SPADE"}
@@ -384,7 +405,7 @@ def test_killed_a_hundred_times_at_all_points_while_documents_and_aliases_come(w
         world.flush()
         where = draw.choice(list(POINTS))
         killed[where] += dies(world, where, draw.choice([1, 1, 2]))
-    assert killed.keys() == POINTS.keys(), killed
+    assert all(killed[where] for where in POINTS), killed
     for theirs in late:
         aliases[theirs] = f"T-{theirs}"
         send_alias(world, theirs, aliases[theirs])

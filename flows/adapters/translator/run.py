@@ -19,7 +19,7 @@ from flows.adapters.translator.folder import TranslatorFolder
 from flows.adapters.translator.graph import build
 from flows.adapters.translator.metrics import MetricsEndpoint, TranslatorMetrics
 from flows.adapters.translator.shared import Shared
-from flows.adapters.translator.source import raw_parts
+from flows.adapters.translator.source import parts_there
 from flows.errors import PlainError
 from flows.kafka.clients import consumer_config, partitions_of
 from flows.log import configure, get_log
@@ -78,7 +78,7 @@ def _look(settings: Settings, shared: Shared) -> None:
         )
     consumer = Consumer(consumer_config(settings, log_level=0))
     try:
-        parts = raw_parts(settings, consumer)
+        parts = parts_there(settings, consumer)
     finally:
         consumer.close()
     shared.unread.update(topic.removeprefix(settings.topic(f"{RAW}.")) for topic, _ in parts)

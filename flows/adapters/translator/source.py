@@ -33,6 +33,7 @@ ALIASES_PART, RAW_PART = "aliases", "raw"
 POLL_MAX: Final = 100
 ALIASES_POLL_MAX: Final = 10_000
 DISCOVER_EVERY_S: Final = 5.0
+DISCOVER_TIMEOUT_S: Final = 1.0
 READ_TIMEOUT_S: Final = 60.0
 #: How long a poll waits where nothing comes; the dataflow idles in steps of 1 ms by itself.
 POLL_S: Final = 0.0
@@ -42,10 +43,13 @@ _positions = msgspec.msgpack.Decoder(dict[str, int])
 _again = msgspec.json.Decoder(Again)
 
 
-def raw_parts(settings: Settings, consumer: Consumer, timeout_s: float = CONNECT_TIMEOUT_S) -> list[tuple[str, int]]:
-    """Give the partitions of all raw topics that there are."""
+def parts_there(settings: Settings, consumer: Consumer, timeout_s: float = CONNECT_TIMEOUT_S) -> list[tuple[str, int]]:
+    """Give the partitions of all raw topics that there are; KafkaProblem if Kafka does not tell."""
     prefix = settings.topic(f"{RAW}.")
-    topics = consumer.list_topics(timeout=timeout_s).topics
+    try:
+        topics = consumer.list_topics(timeout=timeout_s).topics
+    except KafkaException as error:
+        raise KafkaProblem(f"Kafka does not tell which raw topics there are: {error}") from error
     return sorted(
         (name, partition)
         for name, facts in topics.items()
@@ -199,10 +203,11 @@ class RawPart(_Part):
         self._read: set[tuple[str, int]] = set()
         self._prefix = shared.settings.topic(f"{RAW}.")
         self._ends: dict[tuple[str, int], int] = {}
-        self._discovered_at = 0.0
-        self._discover(CONNECT_TIMEOUT_S)
+        self._discovered_at = time.monotonic()
+        # Without an answer nothing would seem to be there, and a run until all is translated would end at once.
+        self._take_new(parts_there(shared.settings, self._consumer))
         if shared.until_caught_up:
-            self._ends = {part: span_of(self._consumer, TopicPartition(*part))[1] for part in self._read}
+            self._ends = {part: self._end_of(part) for part in self._read}
 
     def next_batch(self) -> Iterable[Word]:
         """Give what has come, once the aliases are there."""
@@ -215,35 +220,55 @@ class RawPart(_Part):
         if shared.until_caught_up and self._is_at_end():
             raise StopIteration
         if not shared.until_caught_up and time.monotonic() - self._discovered_at > DISCOVER_EVERY_S:
-            self._discover(1.0)
+            self._discover()
         if not self._read:
             return []
         out = []
         for message in self._poll(POLL_MAX, POLL_S):
-            if message.error() is not None:
-                if message.error().code() != KafkaError._PARTITION_EOF:
-                    self._complain(message)
-                continue
             topic, partition, offset = message.topic(), message.partition(), message.offset()
-            self._positions[f"{topic}/{partition}"] = offset + 1
+            error = message.error()
+            if error is None:
+                self._positions[f"{topic}/{partition}"] = offset + 1
+            elif error.code() == KafkaError._PARTITION_EOF:
+                # The end may be behind the last message: marks of transactions stand there, or what was deleted.
+                self._pass_over(f"{topic}/{partition}", offset)
+                continue
+            else:
+                self._complain(message)
+                continue
             out.append(raw_of(message, topic.removeprefix(self._prefix)))
         return out
+
+    def _end_of(self, part: tuple[str, int]) -> int:
+        """Ask where it ends, for as long as aliases are waited for: a broker that is busy answers late."""
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        while True:
+            try:
+                return span_of(self._consumer, TopicPartition(*part))[1]
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._TIMED_OUT or time.monotonic() > deadline:
+                    raise KafkaProblem(f"Kafka does not tell where {part[0]}/{part[1]} ends: {error}") from error
+
+    def _pass_over(self, part: str, end: int) -> None:
+        if end > self._positions.get(part, 0):
+            self._positions[part] = end
 
     def _is_at_end(self) -> bool:
         ends = self._ends | self._shared.later_ends
         return all(self._positions.get(f"{topic}/{number}", 0) >= end for (topic, number), end in ends.items())
 
-    def _discover(self, timeout_s: float) -> None:
+    def _discover(self) -> None:
         self._discovered_at = time.monotonic()
         try:
-            found = raw_parts(self._shared.settings, self._consumer, timeout_s)
-        except KafkaException as error:
+            self._take_new(parts_there(self._shared.settings, self._consumer, DISCOVER_TIMEOUT_S))
+        except KafkaProblem as problem:
             log.warning(
-                f"Kafka does not tell which raw topics there are: {error}",
+                str(problem),
                 kind="kafka_read",
                 next="it is asked again by itself; if this stays, see whether the brokers run: atp check",
             )
-            return
+
+    def _take_new(self, found: list[tuple[str, int]]) -> None:
         new = [part for part in found if part not in self._read]
         if new:
             self._read.update(new)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from flows.adapters.intake.raw import raw_message, refused_of
 from flows.adapters.translator import steps
@@ -184,6 +185,27 @@ def test_what_no_message_could_hold_is_one_line_refused_by_its_first_bytes(tmp_p
     assert (letter.code, letter.line_id) == ("too_large", "set_2_(ST*944*0002)")
     assert "bytes with what has to stand before it" in letter.message
     assert len(message.value) <= 4_096 and message.value in file
+
+
+def test_a_document_that_an_adapter_fails_at_is_refused_aloud_and_stops_no_other(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = steps.translate
+
+    def failing(raw: bytes, *more: Any) -> Any:
+        if b"BROKEN" in raw:
+            raise RecursionError("BROKEN")
+        return whole(raw, *more)
+
+    monkeypatch.setattr(steps, "translate", failing)
+    line.alias("item:RAKE", "RAKE-1")
+    with capture_logs() as said:
+        accounted = line.raw(received("BROKEN"))
+    (letter,) = accounted.refusals
+    assert (letter.code, letter.line_id) == ("bad_value", "message") and "RecursionError" in letter.message
+    assert [(one["kind"], one["log_level"]) for one in said] == [("adapter_failed", "error")]
+    assert "BROKEN" not in str(said) + letter.message, "what messages hold is in no log line"
+    assert line.raw(received("RAKE", 2)).whole.refused() == {}
 
 
 def test_a_source_without_settings_is_read_by_content(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -27,6 +29,7 @@ from flows.adapters.translator.words import (
     TryAgain,
     Waiting,
 )
+from flows.log import get_log
 from operators.adapters import debezium
 from operators.adapters.account import Fact, Refused, Translation, one_line
 from operators.adapters.alias_records import ALIASES_MAX, judge_alias
@@ -44,6 +47,8 @@ from operators.adapters.retelling import (
 from schemas.codes import BAD_VALUE, TOO_LARGE, UNKNOWN_ALIAS
 from schemas.documents import REFUSED_HEADER, STOOD_HEADER
 from schemas.units import Refusal
+
+log = get_log(__name__)
 
 #: Messages of a source that wait for aliases. Those beyond are in their accounts like all: `--replay` has them.
 WAITING_MAX: Final = 10_000
@@ -105,7 +110,22 @@ def _translated(shared: Shared, raw: Raw) -> Translation:
         told = f"value: expected at most {size_max} bytes, got {len(value)}"
         return one_line(kind or "unknown", "message", Refused(TOO_LARGE, told))
     reader = shared.reader(raw.source)
-    return translate(value, replace(reader.context, headers=raw.headers), reader.kind)
+    try:
+        return translate(value, replace(reader.context, headers=raw.headers), reader.kind)
+    except Exception as error:
+        # A mistake of ours, and no broken state: nothing was kept yet. One document that an adapter fails at must not
+        # stop all that others send; it is refused aloud, and a replay tries it once the adapter is mended.
+        origin = raw.first
+        # Its kind and place alone: its own words may hold what the message does, and no log line has that.
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        failed = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+        log.error(
+            f"{origin.topic}/{origin.partition}/{origin.offset}: the adapter failed at it ({failed}): refused whole",
+            kind="adapter_failed",
+            next="report it with the message; then atp translate --replay --code bad_value",
+        )
+        told = f"content: expected what the adapter can read, got what it fails at ({failed}): report it"
+        return one_line(kind or "unknown", "message", Refused(BAD_VALUE, told))
 
 
 # --- what facts become ------------------------------------------------------------------------------------------------

@@ -272,7 +272,9 @@ def _ship(lines: Lines, fact: Fact, step: Step) -> Told:
         told.append(("shipment_confirmed", sub_id(fact.identity, step["line_key"]), body))
     if _amount(step, "short"):
         line["allocated"] = str(max(Decimal(line.get("allocated", 0)) - _amount(step, "short"), Decimal(0)))
-        told.append(("order_released", sub_id(fact.identity, "short"), {**row, "quantity": step["short"]}))
+        # Two lots of one line of the order may both be short: under one id they would be one unit.
+        event_id = sub_id(fact.identity, "short", step["line_key"])
+        told.append(("order_released", event_id, {**row, "quantity": step["short"]}))
     return told
 
 

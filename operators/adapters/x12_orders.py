@@ -89,20 +89,28 @@ def read_change(reading: Reading) -> None:
     except Refused as refusal:
         refuse_all(reading, parts, "POC", refusal)
         return
-    products = [pairs_of(part.head, 8) for part in parts]
     lines = []
-    for key, pairs, part in zip(_keys(parts, products, 3), products, parts, strict=True):
+    # A price that changes beside a quantity is a second POC of the line: it must not take the line's number from it.
+    told = [part for part in parts if not _is_nothing(order, part)]
+    products = [pairs_of(part.head, 8) for part in told]
+    known = dict(zip((part.at for part in told), zip(_keys(told, products, 3), products, strict=True), strict=True))
+    for part in parts:
         number, change = reading.open(part.at, "POC"), element(part.head, 2)
         if reason is not None:
             reading.account.ignore(number, reason)
-        elif order.purpose != CANCELLATION and change in _NOTHING:
+        elif part.at not in known:
             reading.account.ignore(number, "price_change" if change in ("PC", "PR") else "no_quantity_change")
         else:
             try:
-                lines.append((number, _changed(reading, part.head, change, order, key, pairs)))
+                lines.append((number, _changed(reading, part.head, change, order, *known[part.at])))
             except Refused as refusal:
                 reading.account.refuse(number, refusal.code, str(refusal))
     _remember(reading, order, lines)
+
+
+def _is_nothing(order: _Order, part: Part) -> bool:
+    """Does this POC leave the line's quantity as it is?"""
+    return order.purpose != CANCELLATION and element(part.head, 2) in _NOTHING
 
 
 def read_855(reading: Reading) -> None:

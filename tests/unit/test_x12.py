@@ -175,6 +175,14 @@ def test_changes_of_price_and_date_move_no_quantity() -> None:
     assert fates(become(x12(change(*lines)))) == ["price_change", "no_quantity_change"]
 
 
+def test_a_price_that_changes_beside_a_quantity_takes_no_line_s_number() -> None:
+    for price in ("POC*1*PC*5**EA*9.99**VN*SHOVEL", "POC*1*RS*5**EA***VN*SHOVEL"):
+        for lines in ((price, "POC*1*CA*9**EA***VN*SHOVEL"), ("POC*1*QI*4**EA***VN*SHOVEL", price)):
+            result = become(x12(ORDER, change(*lines)))
+            assert sorted(fates(result)[2:])[0] == "event" and len(result.bodies()) == 2
+            assert [(line["line_id"], line["quantity"]) for line in result.bodies()[1]["lines"]] == [("1", 9)]
+
+
 def test_a_cancellation_without_lines_is_of_the_whole_order() -> None:
     result = become(x12(ORDER, change(purpose="01")))
     cancelled = result.bodies()[1]
@@ -338,6 +346,15 @@ def test_a_shipping_advice_finds_the_lines_of_its_order_by_their_items() -> None
     assert [body["line_id"] for body in result.bodies()[1:] if body["type"] == "shipment_confirmed"] == ["1", "1", "2"]
     alone = become(x12(swapped))
     assert [body["line_id"] for body in alone.bodies() if body["type"] == "shipment_confirmed"] == ["9", "9", "8"]
+
+
+def test_lots_of_one_line_that_are_both_short_are_two_units() -> None:
+    short = SHIPPED.replace("W12*CC*10*6**EA", "W12*CC*7*6*1*EA").replace("W12*CC*10*4**EA", "W12*CC*5*4*1*EA")
+    assert short.count("*1*EA") == 2
+    result = become(x12(SHIP_THIS, short))
+    released = [body for body in result.bodies() if body["type"] == "order_released"]
+    units = [(body["event_id"], line["line_id"], line["quantity"]) for body in released for line in body["lines"]]
+    assert [unit[1:] for unit in units] == [("1", 1), ("1", 1), ("2", 1)] and len({unit[:2] for unit in units}) == 3
 
 
 def test_a_shipping_advice_repeated_after_its_order_came_ships_nothing_twice() -> None:

@@ -101,6 +101,7 @@ def test_damaged_documents_are_accounted_for(kind: str) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kind", SAMPLES)
 @pytest.mark.parametrize("seed", range(2, 7))
 def test_a_million_damaged_documents_are_accounted_for(kind: str, seed: int) -> None:

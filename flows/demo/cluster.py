@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.demo.engine import Engine
-from flows.processes.addresses import free_ports
+from flows.embedded.child import free_port
 from flows.runtime.machines import SETS
 
 HOST = "127.0.0.1"
@@ -73,7 +73,7 @@ def _first_ports(count: int) -> list[int]:
     """Give ports of which the next one is free as well, as far as one can know."""
     found: list[int] = []
     for _ in range(TRIES_MAX):
-        first = free_ports(1)[0]
+        first = free_port()
         taken = {port + more for port in found for more in range(PORTS)}
         if not taken & set(range(first, first + PORTS)) and all(map(_is_free, range(first, first + PORTS))):
             found.append(first)

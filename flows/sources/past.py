@@ -247,6 +247,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     # By its name: what is sent is known by the module that it comes from, and the other side has no such __main__.
-    from flows.sources import past
+    from flows.sources import past  # noqa: PLW0406  # under its own name, on purpose
 
     past.main()

@@ -159,6 +159,7 @@ def main() -> None:
     profile = Profile(1 << 30, told.items, LOCATIONS)
     with Lab() as lab:
         lab.send(reference(profile))
+        lab.send([("inventory.items", PROBE.encode(), f'{{"item":"{PROBE}"}}'.encode())])
         lab.send(stock(told.items, now() - 60 * MINUTE))
         running = Machine(lab, "one")
         try:

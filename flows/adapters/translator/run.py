@@ -6,6 +6,7 @@ was doing then is done again under the same ids.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -91,9 +92,14 @@ def _execute(shared: Shared, folder: TranslatorFolder) -> None:
     from bytewax._bytewax import cli_main
     from bytewax.recovery import RecoveryConfig
 
+    flow = build(shared)
+    # What is loaded by now is never garbage; looked through each time with what messages leave, all of it stands still
+    # for some 50 ms. Not switched off as in a worker: a refusal that is raised and kept is a cycle.
+    gc.collect()
+    gc.freeze()
     try:
         cli_main(  # type: ignore[no-untyped-call]  # Bytewax does not type it
-            build(shared),
+            flow,
             workers_per_process=1,
             process_id=None,
             addresses=None,

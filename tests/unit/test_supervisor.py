@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,14 +62,15 @@ class Signals:
 
 
 class Watched:
-    """Workers that end when they are told to, one look later; a diary, a monitor and who says how fresh all is."""
+    """Workers that end one look after they were told to; a diary, a monitor and who says how fresh all is."""
 
     loses = confirms = None
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.followed = -1
-        self.code: int | None = None
+        #: looks after which they are gone; None: nobody told them to end
+        self.looks: int | None = None
         self.at_signal: Callable[[], None] = lambda: None
 
     def is_followed(self, token: int) -> bool:
@@ -80,11 +80,14 @@ class Watched:
         self.said.append(signal)
 
     def poll(self) -> int | None:
-        return self.code
+        if self.looks is None:
+            return None
+        self.looks -= 1
+        return 0 if self.looks < 0 else None
 
     def send_signal(self, number: int) -> None:
         self.at_signal()
-        threading.Timer(0.1, lambda: setattr(self, "code", 0)).start()
+        self.looks = 1
 
 
 @pytest.fixture

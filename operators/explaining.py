@@ -64,7 +64,10 @@ LINES_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Where the records stand that decide; each as `topic/partition@offset`, empty where that is not known."""
+    """Where the records stand that decide; each as `topic/partition@offset`, empty where that is not known.
+
+    What is not known is named by topic and key.
+    """
 
     item: str = ""
     channel: str = ""
@@ -198,7 +201,9 @@ class _Tree:
             f"step 3 of {self.item.code} for {self.channel}: expected {promised}, its terms make {opened[least]}"
         )
         self._due = None if least == days - 1 else self.today + least
-        terms = [self._location(location, parts[least]) for location, parts in places if any(parts[least].values())]
+        terms = [
+            self._location(location, parts[least], least) for location, parts in places if any(parts[least].values())
+        ]
         for claimant, claimed in unlocated.items():
             if claimed[least]:
                 says = f"order lines of {claimant} claim it from no location yet"
@@ -225,25 +230,38 @@ class _Tree:
             "safety_stock": -view.safety.get(location, view.everywhere),
         }
         horizon = self.policy.horizon_days
-        later = _summed(dues(_claims_alone(place), view, self.today), days) if horizon else [0] * days
-        supply = _summed(dues(_supply_alone(place), view, self.today), days) if horizon else [0] * days
+        later = _summed(dues(_alone(place, "soft_by_day"), view, self.today), days) if horizon else [0] * days
+        supply = _summed(dues(_alone(place, *SUPPLY), view, self.today), days) if horizon else [0] * days
         return [
             {**fixed, "soft_allocated": later[at] - place.soft_allocated, "supply": supply[at]} for at in range(days)
         ]
 
-    def _location(self, location: str, parts: dict[str, int]) -> Term:
+    def _location(self, location: str, parts: dict[str, int], least: int) -> Term:
+        """Step 1 at a location, on the day that decides."""
         terms = []
         for name, quantity in parts.items():
             if quantity or name == "on_hand":
                 said_by = self.told.moved.get((name, location), "")
                 if name == "safety_stock":
                     said_by = self._safety_record()
-                lines = self._lines(name, location, -quantity)
-                terms.append(self._term(name, quantity, PART_SAYS[name], location, said_by, lines))
+                if name == "supply":
+                    beneath = self._supply(self.item.places[location], least)
+                else:
+                    beneath = self._lines(name, location, -quantity)
+                terms.append(self._term(name, quantity, PART_SAYS[name], location, said_by, beneath))
         total = sum(parts.values())
         if total < 0:
             terms.append(self._term("below_zero", -total, "one location's debt takes nothing from another", location))
         return self._term("available", max(0, total), f"is available at {location}", location, children=terms)
+
+    def _supply(self, place: Place, least: int) -> list[Term]:
+        """Name what comes up to a day of the horizon by the day on which it comes."""
+        return [
+            self._term(SUPPLY[by_day], quantity, SUPPLY_SAYS[by_day], day_text(self.today + day))
+            for by_day in SUPPLY
+            for day, quantity in sorted(dues(_alone(place, by_day), self.row.view, self.today).items())
+            if quantity and day <= least
+        ]
 
     def _lines(self, name: str, of: str, claimed: int) -> list[Term]:
         """Name the order lines that claim a figure, where what is known of them makes it up."""
@@ -275,16 +293,20 @@ class _Tree:
     def _policy_record(self, name: str) -> str:
         """Which record gave a value of the policy: the most specific that has it."""
         if self.override is not None and getattr(self.override, name) is not None:
-            return self.told.channel_item or "inventory.channel_items"
+            return self.told.channel_item or self._own_record()
         channel = self.policies.topology.channels[self.channel]
         if getattr(channel, name) is not None:
-            return self.told.channel or "inventory.channels"
+            return self.told.channel or f"inventory.channels {self.channel}"
         return ""
 
     def _safety_record(self) -> str:
         if self.override is not None and self.override.safety_stock is not None:
-            return self.told.channel_item or "inventory.channel_items"
-        return self.told.item or "inventory.items"
+            return self.told.channel_item or self._own_record()
+        return self.told.item or f"inventory.items {self.item.code}"
+
+    def _own_record(self) -> str:
+        """Name the item's record in the channel by its key, where its place is not known."""
+        return f"inventory.channel_items {self.channel}:{self.item.code}"
 
 
 #: what a part of step 1 says, by its name
@@ -299,6 +321,10 @@ PART_SAYS = {
     "supply": "is expected, or on its way, by then",
 }
 
+
+#: What comes, by where a location has it by day: what each is called in the tree, and what it says.
+SUPPLY = {"expected_by_day": "expected", "in_transit_by_day": "in_transit"}
+SUPPLY_SAYS = {"expected_by_day": "is expected that day", "in_transit_by_day": "arrives by transfer that day"}
 
 #: step 5's limits in the order in which they are met: what sets each in a policy without, and what it says
 LIMITS = {
@@ -323,17 +349,11 @@ def limits(policy: Policy, free: int) -> list[tuple[str, int, str]]:
     return found
 
 
-def _claims_alone(place: Place) -> Place:
-    """Give a place with its claims by day, without its supply."""
+def _alone(place: Place, *names: str) -> Place:
+    """Give a place with these of its figures by day alone."""
     alone = Place()
-    alone.soft_by_day = place.soft_by_day
-    return alone
-
-
-def _supply_alone(place: Place) -> Place:
-    """Give a place with its supply by day, without its claims."""
-    alone = Place()
-    alone.expected_by_day, alone.in_transit_by_day = place.expected_by_day, place.in_transit_by_day
+    for name in names:
+        setattr(alone, name, getattr(place, name))
     return alone
 
 

@@ -59,11 +59,16 @@ cdef inline bytes packed_touch(str topic, long long partition, long long offset,
             free(buffer)
 
 
-cdef inline bytes packed_figures(str location, long long on_hand, long long quarantined, Place place, long long withheld):
+cdef inline bytes packed_figures(str location, long long on_hand, long long quarantined, Place place, long long withheld,
+                                 list by_day):
     cdef long long[7] figures
-    cdef int count = 7, index
+    cdef int count = 7, days = len(by_day), index
+    cdef Py_ssize_t bound = text_size(location) + 1 + 7 * NUMBER
+    cdef bytes day
+    for day in by_day:
+        bound += PyBytes_GET_SIZE(day)
     cdef unsigned char[BUFFER] small
-    cdef unsigned char* buffer = room_for(text_size(location) + 1 + 7 * NUMBER, small)
+    cdef unsigned char* buffer = room_for(bound, small)
     cdef unsigned char* at = buffer
     figures[0] = on_hand
     figures[1] = quarantined
@@ -72,14 +77,16 @@ cdef inline bytes packed_figures(str location, long long on_hand, long long quar
     figures[4] = place.in_transit
     figures[5] = place.expected
     figures[6] = withheld
-    while count > 0 and figures[count - 1] == 0:
+    while days == 0 and count > 0 and figures[count - 1] == 0:
         count -= 1
     try:
         at = put_any(at, location)
-        at[0] = 0x90 | count
+        at[0] = 0x90 | (count + days)
         at += 1
         for index in range(count):
             at = put_number(at, figures[index])
+        for day in by_day:
+            at = put_raw(at, day)
         return PyBytes_FromStringAndSize(<char*> buffer, at - buffer)
     finally:
         if buffer != small:

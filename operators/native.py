@@ -35,8 +35,12 @@ def packed_touch(topic: str, partition: int, offset: int, unit: Unit, quantity: 
     )
 
 
-def packed_figures(location: str, on_hand: int, quarantined: int, place: Place, withheld: int) -> bytes:
-    """Give a location and its figures, the last of them that are 0 left out: an entry of a frame's places."""
+def packed_figures(
+    location: str, on_hand: int, quarantined: int, place: Place, withheld: int, by_day: list[bytes]
+) -> bytes:
+    """Give a location and its figures, an entry of a frame's places; `by_day`: those by day, the last of which says
+    something. Without any, those at the end that are 0 are left out.
+    """
     figures = [
         on_hand,
         quarantined,
@@ -46,9 +50,9 @@ def packed_figures(location: str, on_hand: int, quarantined: int, place: Place, 
         place.expected,
         withheld,
     ]
-    while figures and not figures[-1]:
+    while figures and not figures[-1] and not by_day:
         figures.pop()
-    return _encode(location) + _encode(figures)
+    return _encode(location) + _encode([*figures, *map(Raw, by_day)])
 
 
 def packed_records(

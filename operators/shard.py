@@ -382,7 +382,7 @@ class Shard:
             wakes.append(self._cold_wakes[0][0])
         if self._parked:
             wakes.append(self._parked[0][0])
-        if self.policies.has_horizon or self._has_dates:
+        if self._has_days():
             wakes.append(self._days.start_of(self._evaluated[1] + 1))
         if len(self.ids) or self.items:
             wakes.append(self._tidy_at)
@@ -549,10 +549,11 @@ class Shard:
         assert self.policies is not None
         today = self._days.day_of(now)
         version = self.policies.version
-        depends_on_day = self.policies.has_horizon or self._has_dates
-        if self._evaluated == (version, today) or (self._evaluated[0] == version and not depends_on_day):
+        if self._evaluated == (version, today) or (self._evaluated[0] == version and not self._has_days()):
             self._evaluated = (version, today)
             return
+        if self._trail is not None and (self._evaluated[1] != today or not self._evaluated[0]):
+            self._trail.turn(now)
         cause = "reference" if self._evaluated[0] != version else "day_turn"
         # What an older sweep still had to do for these causes, this one does; a forced republish stays asked for.
         self._sweep = deque(entry for entry in self._sweep if entry[2] is not None)
@@ -560,6 +561,11 @@ class Shard:
         self._sweep_target = (version, today)
         # Until it is through, items stand under this policy and that: also after a crash all are looked at again.
         self._evaluated = (0, today) if self.items else self._sweep_target
+
+    def _has_days(self) -> bool:
+        """Is there something to do for every item when a day begins?"""
+        assert self.policies is not None
+        return self.policies.has_horizon or self._has_dates or self._trail is not None
 
     def _take_item_record(self, message: ItemRecord, now: int) -> None:
         item = self.find(message.item)
@@ -800,7 +806,7 @@ class Shard:
                 item.correlation_id = ""  # of the event just told: what changes it next may be no event
                 # Of an item without a record nothing is published: what touches it leaves no trail in Redis either.
                 if self._trail is not None and (
-                    update is not None or (item.policy is not None and item.code in self._trail.touches)
+                    update is not None or (item.policy is not None and self._trail.owes(item))
                 ):
                     update = self._trail.say(item, update, self.policies, now)
                 if update is not None:

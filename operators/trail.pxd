@@ -14,9 +14,9 @@ cdef long long _FRAME_EVERY, _GROUPS_MAX, _SKIP
 cdef class Trail:
     cdef str _key
     cdef public dict touches
-    cdef long long _run, _topology_at, _last_at
+    cdef long long _run, _topology_at, _last_at, _day_at
     cdef object _topology
-    cdef bytes _standing
+    cdef bytes _standing, _tables
     cdef list _groups, _said
 
     @cython.locals(signed=cython.longlong, touch=bytes, touches=list)

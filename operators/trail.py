@@ -12,6 +12,8 @@ Rule 2: no group depends on more than the newest frame before it that has record
         often enough for 64 records.
 Rule 3: switched off it costs one comparison a unit.
 Rule 4: what is written is bytes at once (`operators.native`): no object a unit waits for the end of the activation.
+Rule 5: each day has a frame of each item, so that what stood at a moment of the last day follows from what was written
+        in the last two, however seldom an item is touched: when a day turns, all are looked at.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ FORMAT = 2
 FORMATS = (1, 2)
 #: in place of when the topology of a frame was written down: there is no frame yet, or another is due
 NO_FRAME = -1
+#: in place of a topology's version: none was written down yet
+NO_TOPOLOGY = 0
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -58,7 +62,10 @@ class Trail:
         self.touches: dict[str, list[bytes]] = {}
         #: when the locations and channels in force were written down, which they are, and both as MessagePack
         self._topology_at = 0
-        self._topology = 0
+        self._topology = NO_TOPOLOGY
+        self._tables = b""
+        #: when the day began that each item has to have a group of
+        self._day_at = 0
         self._standing = _encode(0) + _encode(0)
         self._last_at = 0
         self._groups: list[bytes] = []
@@ -80,16 +87,27 @@ class Trail:
         if item.trail is not None:
             item.trail.topology_at = NO_FRAME
         if origin is not None:
-            touch = _encode((origin[0], origin[1], origin[2], "", "", "", 0, "", 0, ""))
+            touch = _encode((origin[0], origin[1], origin[2], (origin[4] or b"").decode(), "", "", 0, "", 0, ""))
             self.touches.setdefault(item.code, []).append(touch)
 
     def take_topology(self, tables: bytes, version: int, now: int) -> None:
         """Write down which locations and channels are in force from now on; each item's next group has a frame."""
         if version == self._topology:
             return
-        self._topology, self._topology_at = version, self._moment(now)
+        self._topology, self._topology_at, self._tables = version, self._moment(now), tables
         self._standing = _encode(version) + _encode(self._topology_at)
         self._said.append(Reported(TRAIL, self._key, _encode((FORMAT, self._run, self._topology_at, tables))))
+
+    def turn(self, now: int) -> None:
+        """A day begins: what is in force is written down again, and each item has a group with a frame to come."""
+        if self._topology != NO_TOPOLOGY and self._topology_at < now:  # else it was right now
+            version, self._topology = self._topology, NO_TOPOLOGY
+            self.take_topology(self._tables, version, now)
+        self._day_at = self._moment(now)
+
+    def owes(self, item: Item) -> bool:
+        """Is a group of an item to be written, also where no number and no figure of it moved?"""
+        return item.code in self.touches or item.trail is None or item.trail.at < self._day_at
 
     def left(self, find: Callable[[str], Item | None]) -> list[Item]:
         """Give the items at which something was refused or repeated in this activation, and nothing applied.
@@ -191,7 +209,7 @@ def _levels_at(number: int, at: int, levels: list[int]) -> list[int]:
 
 
 def _figures(item: Item, location: str, place: Place, units: dict[str, Dated]) -> bytes:
-    """Give a location and its figures, by day where something is by day; what is empty at the end left out."""
+    """Give a location and its figures, by day where something is by day."""
     if place.lots:
         on_hand, quarantined, _ = physical(item, location, place)
     else:
@@ -199,22 +217,7 @@ def _figures(item: Item, location: str, place: Place, units: dict[str, Dated]) -
     withheld = 0
     if item.rare is not None and location in item.rare.withheld:
         withheld = item.rare.withheld[location].total
-    dated = units.get(location)
-    if not (place.soft_by_day or place.expected_by_day or place.in_transit_by_day or dated):
-        return native.packed_figures(location, on_hand, quarantined, place, withheld)
-    figures: list[Any] = [
-        on_hand,
-        quarantined,
-        place.soft_allocated,
-        place.hard_reserved,
-        place.in_transit,
-        place.expected,
-        withheld,
-        place.soft_by_day,
-        place.expected_by_day,
-        place.in_transit_by_day,
-        dated,
-    ]
-    while not figures[-1]:
-        figures.pop()
-    return _encode(location) + _encode(figures)
+    by_day: list[Any] = [place.soft_by_day, place.expected_by_day, place.in_transit_by_day, units.get(location)]
+    while by_day and not by_day[-1]:
+        by_day.pop()
+    return native.packed_figures(location, on_hand, quarantined, place, withheld, [_encode(days) for days in by_day])

@@ -26,11 +26,11 @@ from schemas.settings import Settings
 from schemas.topics import EXCEPTIONS, UPDATES
 
 #: Records of a partition that are read, the newest: of the item's exceptions, of a source's, of its numbers in a lane.
-#: With what an explanation reads of the trail they stay below 64.
+#: What an explanation reads of the trail is what they leave (flows/inspection/trail.py).
 OF_ITEM, OF_SOURCE, OF_LANE = 16, 2, 1
 #: Partitions in which it is looked for silent sources, where the engine's endpoint does not say which they are.
 SOURCE_PARTS_MAX = 4
-#: What a partition gives in one go: all of them together stay below 1 MiB.
+#: What a partition gives in one go: of nine partitions 288 KiB.
 FETCH_BYTES = 32_768
 ENDPOINT_S = 0.5
 SILENCE_S = 5.0
@@ -40,6 +40,13 @@ SLACK_MS = 500
 FIGURED = frozenset({"negative_on_hand", "oversold", "allocated_without_stock"})
 #: What is open of others says nothing of an item.
 OF_OTHERS = frozenset({"stale_source", "statement_rejected", "held_too_long"})
+
+
+def reads_at_most(settings: Settings) -> tuple[int, int]:
+    """Give how many records of Kafka are read, and how many bytes, at the most."""
+    sources = min(SOURCE_PARTS_MAX, sum(1 for told in settings.sources.values() if told.stale_after))
+    records = OF_ITEM + OF_SOURCE * sources + OF_LANE * len(UPDATES)
+    return records, FETCH_BYTES * (1 + sources + len(UPDATES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class Newest:
         self.update: _Update | None = None
         #: are there older records of the item's part of the exceptions?
         self.is_cut = False
+        self.records_read = self.bytes_read = 0
 
     def read(self, settings: Settings, item: str, channel: str, sources: list[str]) -> None:
         """Read them; KafkaProblem where that is not possible."""
@@ -101,6 +109,8 @@ class Newest:
                 spans[part] = (max(low, end - most), end)
                 self.is_cut |= part == own and end - most > low
             for message in reader.read(spans):
+                self.records_read += 1
+                self.bytes_read += len(message.value() or b"")
                 if message.topic() == own[0]:
                     self.known.tell(message.value())
                 elif message.key() == number.encode():

@@ -82,6 +82,9 @@ def lines_of(said: Explanation) -> Iterator[str]:
         yield "what touched it last:"
         for move in said.moved:
             yield f"  {moved_line(move, said.scale)}"
+    if said.reach:
+        read = f"{said.records_read} records of Kafka, {said.bytes_read / 1024:.0f} KiB"
+        yield f"the trail was {said.reach}: {read}"
     for doubt in said.doubts:
         if sys.stdout.isatty() or said.tree is not None:
             yield f"note: {doubt}"

@@ -67,6 +67,9 @@ class Explanation:
     stale_sources: tuple[str, ...] = ()
     #: Redis has the number, and Kafka perhaps not yet
     waits: bool = False
+    #: what was read of Kafka for all of this
+    records_read: int = 0
+    bytes_read: int = 0
 
 
 def explain(settings: Settings, item: str, channel: str, day: int = 0, at: int | None = None) -> Explanation:
@@ -82,9 +85,12 @@ def explain(settings: Settings, item: str, channel: str, day: int = 0, at: int |
         found = _explained(settings, item, channel, day, at)
         if found.state != PUBLISHED:
             return found
-        more = doubts_about(settings, item, gathered.result(), found.published if day == 0 else None)
+        now = gathered.result()
+        more = doubts_about(settings, item, now, found.published if day == 0 else None)
     return replace(
         found,
+        records_read=found.records_read + now.newest.records_read,
+        bytes_read=found.bytes_read + now.newest.bytes_read,
         doubts=(*found.doubts, *more.sentences),
         exceptions=more.exceptions,
         stale_sources=more.stale_sources,
@@ -94,16 +100,19 @@ def explain(settings: Settings, item: str, channel: str, day: int = 0, at: int |
 
 def _explained(settings: Settings, item: str, channel: str, day: int, at: int | None) -> Explanation:
     """Explain it by its terms."""
+    untold = ""
     if at is not None or settings.trail.enabled:
-        from flows.inspection.trailed import explain_by_trail
+        from flows.inspection.trailed import NoTrail, explain_by_trail
 
-        found = explain_by_trail(settings, item, channel, day, at)
-        if found is not None:
-            return found
+        try:
+            return explain_by_trail(settings, item, channel, day, at)
+        except NoTrail as problem:
+            if at is not None:
+                raise
+            untold = str(problem)
     records = read_records(settings, item)
-    promises, position, claims, alive = hashes(
-        settings, [f"atp:{item}", f"position:{item}", f"claims:{item}", "engine:alive"]
-    )
+    names = [f"atp:{item}", f"position:{item}", f"claims:{item}", "engine:alive"]
+    promises, position, claims, alive = hashes(settings, names, steady=3)
     today = days_in(settings.time_zone).day_of(time.time_ns() // 1000)
     doubts = list(doubts_of_engine(alive))
     published = published_in(promises, channel, day)
@@ -122,6 +131,9 @@ def _explained(settings: Settings, item: str, channel: str, day: int, at: int | 
         tree = explained(known.item, channel, policies, today, known.dated, day, scale, told)
         if channel_horizon(records, channel):
             doubts += known.doubts_of_days
+        if untold:
+            read = f"{records.records_read} records of the reference topics, all there are, were read instead"
+            doubts.append(f"{untold}: {read}")
     base_uom = measure_in(common_part(records.item)).base if records.item is not None else ""
     agrees = tree is not None and published is not None and tree.value == published
     if not agrees:
@@ -151,6 +163,8 @@ def _explained(settings: Settings, item: str, channel: str, day: int, at: int | 
         int(version) if version is not None else None,
         state=state,
         near=near,
+        records_read=records.records_read,
+        bytes_read=records.bytes_read,
     )
 
 

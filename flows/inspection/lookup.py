@@ -15,6 +15,8 @@ from flows.settings import redis_address
 from schemas.settings import Settings
 
 TIMEOUT_S = 5
+#: Looks at hashes that are to have stood together: each a fraction of a millisecond.
+LOOKS_MAX = 8
 Hashes = tuple[dict[str, str], dict[str, str]]
 NOTHING: Hashes = ({}, {})
 FIGURES = (
@@ -92,16 +94,25 @@ def read(settings: Settings, items: list[str]) -> dict[str, Hashes]:
     return dict(zip(items, zip(answers[::2], answers[1::2], strict=True), strict=True))
 
 
-def hashes(settings: Settings, keys: list[str]) -> list[dict[str, str]]:
-    """Read whole hashes, named without the prefix; LookupProblem if Redis does not answer."""
+def hashes(settings: Settings, keys: list[str], steady: int = 0) -> list[dict[str, str]]:
+    """Read whole hashes, named without the prefix; LookupProblem if Redis does not answer.
+
+    `steady`: so many of them, the first, are given as they stood together: read until two looks in a row are the same,
+    for a reader of numbers has no right to a transaction. Of what changes all the time the last look is given.
+    """
     client = redis.Redis.from_url(
         redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     )
     try:
-        pipeline = client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.hgetall(f"{settings.redis.prefix}{key}")
-        answers: list[dict[str, str]] = pipeline.execute()
+        answers: list[dict[str, str]] = []
+        for _ in range(LOOKS_MAX if steady else 1):
+            before = answers
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hgetall(f"{settings.redis.prefix}{key}")
+            answers = pipeline.execute()
+            if before and before[:steady] == answers[:steady]:
+                break
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:

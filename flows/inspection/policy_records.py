@@ -30,6 +30,9 @@ class Records:
     overrides: dict[str, bytes] = field(default_factory=dict)
     override_at: dict[str, str] = field(default_factory=dict)
     channel_at: dict[str, str] = field(default_factory=dict)
+    #: what was read of Kafka for it
+    records_read: int = 0
+    bytes_read: int = 0
 
 
 def read_records(settings: Settings, item: str) -> Records:
@@ -38,13 +41,18 @@ def read_records(settings: Settings, item: str) -> Records:
     topics = [name for name in REFERENCE if name.removeprefix("inventory.") in KINDS]
     taken: list[tuple[str, Origin]] = []
     ours, behind = item.encode(), b":" + item.encode()
+    records_read = bytes_read = 0
     for message in read_topics(settings, topics):
+        records_read += 1
+        bytes_read += len(message.value() or b"")
         kind, key = names[message.topic()], message.key() or b""
         if (kind == "items" and key != ours) or (kind == "channel_items" and not key.endswith(behind)):
             continue
         origin = Origin(message.topic(), 0, message.offset(), message.timestamp()[1], message.key(), message.value())
         taken.append((kind, origin))
-    return in_force(taken, item)
+    found = in_force(taken, item)
+    found.records_read, found.bytes_read = records_read, bytes_read
+    return found
 
 
 def in_force(taken: list[tuple[str, Origin]], item: str) -> Records:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
-from flows.inspection.trail import Group, Touch, TrailReader
+from flows.inspection.policy_changes import CHANGES_MAX, Changed, of_channel_items, of_item, of_topology
+from flows.inspection.trail import Group, Touch, TrailEnds
 from operators.explaining import ClaimOfLine, Told
 from operators.rules.lots import Dated
 from operators.rules.topology import Topology
@@ -25,8 +27,10 @@ class Moved:
     at: str
     #: what it was where no event did it: `expiry`, `day_turn`, `reference`, ...
     cause: str
-    #: each event or policy record in it, applied or not
+    #: each event or record of the item's in it, applied or not
     touches: tuple[dict[str, object], ...]
+    #: which values of which records changed, the item's and those of channels and locations
+    policy: tuple[Changed, ...]
     #: figure, as in `position:<item>` -> by how much it changed
     figures: dict[str, int]
     #: the channel's number before and after; None: it was not published
@@ -40,10 +44,13 @@ class Moved:
 
 
 class Replayed:
-    """An item as it stood after the groups that were taken, oldest first; the first has a frame with records."""
+    """An item as it stood after the groups that were taken, oldest first; the first has a frame with records.
 
-    def __init__(self, item: str, channel: str) -> None:
-        self._code, self._channel = item, channel
+    `find`: gives the locations and channels of a moment, or raises TrailEnds; None: what changed of them is not told.
+    """
+
+    def __init__(self, item: str, channel: str, find: Callable[[int], Topology] | None = None) -> None:
+        self._code, self._channel, self._find = item, channel, find
         self._places: dict[str, list[object]] = {}
         self._unlocated: dict[str, int] = {}
         self._unlocated_by_day: dict[str, dict[int, int]] = {}
@@ -55,13 +62,21 @@ class Replayed:
         self.published: dict[str, int] = {}
         #: (figure, location) -> which event moved it last
         self.told: dict[tuple[str, str], str] = {}
+        #: key of a record of the item's -> where it stands, of those that came in these groups
+        self._records: dict[str, str] = {}
+        self._is_begun = False
         self._seen: set[tuple[str, int, int, str, str]] = set()
 
     def take(self, group: Group) -> Moved:
         """Bring it up to a group, and say what that moved."""
         before, figures_before = self.published.get(self._channel), self.figures()
+        policy: tuple[Changed, ...] = ()
         if group.frame is not None:
+            under = (self.policy, self.overrides, self.topology)
             self._take_frame(group)
+            if self._is_begun:
+                policy = tuple(islice(self._changes(*under), CHANGES_MAX))
+            self._is_begun = True
         for name, value in (group.fields or {}).items():
             location, _, figure = name.rpartition(":")
             if location == "*":
@@ -86,12 +101,25 @@ class Replayed:
         }
         touches = self._fresh(group.touches)
         applied = [touch for touch in touches if not touch.outcome and touch.type]
-        for name in moved:
+        for name in moved if applied else ():
             location, _, figure = name.rpartition(":")
-            if applied:
-                self.told[figure, location] = applied[-1].place
+            here = [touch for touch in applied if touch.location == location] or applied
+            self.told[figure, location] = here[-1].place
+        self._records |= {touch.event_id: touch.place for touch in touches if not touch.type and not touch.outcome}
         told = tuple(said_of(touch) for touch in touches)
-        return Moved(time_text(group.at), group.cause, told, moved, before, self.published.get(self._channel))
+        return Moved(time_text(group.at), group.cause, told, policy, moved, before, self.published.get(self._channel))
+
+    def _changes(
+        self, policy: bytes | None, overrides: Mapping[str, bytes], topology: tuple[int, int]
+    ) -> Iterator[Changed]:
+        """Compare the records under which it stood with those under which it stands."""
+        yield from of_channel_items(self._code, overrides, self.overrides)
+        yield from of_item(self._code, policy, self.policy)
+        if self._find is not None and topology[0] != self.topology[0]:
+            try:
+                yield from of_topology(self._find(topology[1]), self._find(self.topology[1]))
+            except TrailEnds:
+                return  # the numbers are known all the same
 
     def figures(self) -> dict[str, int]:
         """Give the figures that are not 0, as `position:<item>` names them."""
@@ -129,7 +157,8 @@ class Replayed:
 
     def told_by(self, lines: dict[tuple[str, str], list[ClaimOfLine]]) -> Told:
         """Give which event moved each figure last, as far as the groups reach; `lines`: what order lines claim."""
-        return Told(moved=dict(self.told), lines=lines)
+        own = self._records.get(f"{self._channel}:{self._code}", "")
+        return Told(self._records.get(self._code, ""), "", own, dict(self.told), lines)
 
     def _take_frame(self, group: Group) -> None:
         assert group.frame is not None
@@ -157,7 +186,7 @@ def said_of(touch: Touch) -> dict[str, object]:
         "topic": touch.topic,
         "partition": touch.partition,
         "offset": touch.offset,
-        "event_id": touch.event_id,
+        "event_id" if touch.type else "key": touch.event_id,
         "source": touch.source,
         "line_id": touch.line,
         "type": EventType(touch.type).name.lower() if touch.type else "record",
@@ -166,8 +195,3 @@ def said_of(touch: Touch) -> dict[str, object]:
         "outcome": touch.outcome or "applied",
     }
     return {name: value for name, value in found.items() if value not in ("", None)}
-
-
-def topology_of(reader: TrailReader, replayed: Replayed) -> Topology:
-    """Give the locations and channels in force; TrailEnds where they are not in the topic any more."""
-    return reader.topology(replayed.topology[1])

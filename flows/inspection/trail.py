@@ -7,9 +7,11 @@ where the topic no longer reaches back, the trail ends and says so.
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -25,6 +27,9 @@ from schemas.topics import TRAIL
 
 #: What a look-up may read: 64 records of 16 KB.
 RECORDS_MAX = 64
+#: What an explanation of what stands now may read of Kafka in all, with what it doubts: so that it takes no longer, and
+#: no more of Kafka, however busy an item is and however large its frames.
+NOW_RECORDS_MAX, NOW_BYTES_MAX = 64, 1 << 20
 #: Look-ups of one question, each some milliseconds.
 LOOKUPS_MAX = 4_000
 #: How long a newest group may be on its way: Redis is written before Kafka.
@@ -32,8 +37,6 @@ ON_ITS_WAY_S = 2.0
 POLL_S = 0.05
 #: A moment may be some microseconds ahead of the clock, so that each is one group's alone.
 SLACK_MS = 5
-#: Records that are kept while one question is answered.
-KEPT_MAX = 4_096
 
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -45,6 +48,7 @@ class Touch:
     topic: str
     partition: int
     offset: int
+    #: of a record of reference data its key
     event_id: str
     source: str
     #: line_id, or the order's id where the unit has none
@@ -94,10 +98,16 @@ class TrailEnds(Exception):
 
 
 class TrailReader:
-    """Looks up one item's groups. Used within one question, and closed."""
+    """Looks up one item's groups. Used within one question, and closed.
 
-    def __init__(self, settings: Settings, item: str) -> None:
+    `records_max`, `bytes_max`: what all look-ups together may read; None: each has its own bound alone.
+    """
+
+    def __init__(
+        self, settings: Settings, item: str, records_max: int | None = None, bytes_max: int | None = None
+    ) -> None:
         self._item = item
+        self._records_max, self._bytes_max = records_max, bytes_max
         name = settings.topic(TRAIL)
         count = partitions_of(settings, [TRAIL])[name]
         shard = str(shard_of(item, settings.shards)).encode()
@@ -116,8 +126,10 @@ class TrailReader:
                 },
             )
         )
-        #: (moment, run) -> a group; how many look-ups were made; offset -> a record's parts
+        #: moment -> a group, or the locations and channels in force
         self._groups: dict[int, Group] = {}
+        self._topologies: dict[int, Topology] = {}
+        #: how many look-ups were made, and what they read
         self._lookups = self.records_read = self.bytes_read = 0
 
     def __enter__(self) -> TrailReader:
@@ -141,9 +153,12 @@ class TrailReader:
 
     def topology(self, at: int) -> Topology:
         """Give the locations and channels that were written down at a moment; TrailEnds likewise."""
+        if at in self._topologies:
+            return self._topologies[at]
         for said_at, body in self._records(at, 0.0):
             if said_at == at and isinstance(body, bytes):
-                return unpack_topology(body)
+                found = self._topologies[at] = unpack_topology(body)
+                return found
         raise TrailEnds("which locations and channels were in force then is not in the topic any more")
 
     def latest(self, head: int, moment: int) -> tuple[Group, list[Group]]:
@@ -197,6 +212,7 @@ class TrailReader:
             self._consumer.assign([place])
             silent_s, limit_s, read = 0.0, SILENCE_S, 0
             while read < RECORDS_MAX:
+                self._check_bound()
                 message = self._consumer.poll(POLL_S)
                 error = message.error() if message is not None else None
                 if error is not None and error.code() == KafkaError._PARTITION_EOF:
@@ -216,6 +232,14 @@ class TrailReader:
                     yield self._keep(message.value() or b"")
         except KafkaException as error:
             raise KafkaProblem(f"{self._part[0]} cannot be read: {error}") from error
+
+    def _check_bound(self) -> None:
+        for read, most, what in (
+            (self.records_read, self._records_max, "records"),
+            (self.bytes_read, self._bytes_max, "bytes"),
+        ):
+            if most is not None and read >= most:
+                raise TrailEnds(f"{read} {what} of it were read, which is as much as may be for what stands now")
 
     def _keep(self, raw: bytes) -> tuple[int, Any]:
         form, run, at, body = _decode(raw)
@@ -259,3 +283,21 @@ def standing_at(reader: TrailReader, group: Group) -> tuple[tuple[Any, ...], lis
         if len(groups) > 4 * FRAME_EVERY + 4096:
             break
     raise TrailEnds("no frame of the item is in the topic any more")
+
+
+def with_older(reader: TrailReader, groups: list[Group], least: int) -> list[Group]:
+    """Give groups that begin with a frame from an older frame on, so that at least so many are behind it.
+
+    Fewer where the trail does not reach so far. Of the oldest it is known what stood after it, and not what it moved.
+    """
+    older: list[Group] = []
+    framed = 0
+    if len(groups) <= least:
+        with contextlib.suppress(TrailEnds):
+            for before in islice(reader.back(groups[0]), 1, None):
+                older.append(before)
+                if before.records is not None:
+                    framed = len(older)
+                    if framed + len(groups) > least:
+                        break
+    return older[:framed][::-1] + groups

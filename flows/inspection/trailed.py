@@ -6,11 +6,20 @@ import time
 from dataclasses import dataclass
 
 from flows.errors import PlainError
+from flows.inspection.doubtful import reads_at_most
 from flows.inspection.explaining import Explanation, doubts_of_engine, published_in, why_not
 from flows.inspection.known_item import lines_in
 from flows.inspection.lookup import hashes
-from flows.inspection.replayed import Moved, Replayed, topology_of
-from flows.inspection.trail import Group, TrailEnds, TrailReader, standing_at
+from flows.inspection.replayed import Moved, Replayed
+from flows.inspection.trail import (
+    NOW_BYTES_MAX,
+    NOW_RECORDS_MAX,
+    Group,
+    TrailEnds,
+    TrailReader,
+    standing_at,
+    with_older,
+)
 from operators.evaluate import Policies, item_facts
 from operators.explaining import explained, plain
 from operators.rules.days import days_in
@@ -22,6 +31,8 @@ from schemas.times import day_text, time_text
 MOVED_MAX = 5
 #: How many groups of a span are told one by one.
 MOVES_MAX = 10_000
+#: How many events and changes of records a line names.
+TOLD_MAX = 4
 
 
 class NoTrail(PlainError):
@@ -46,27 +57,33 @@ class Difference:
     doubts: tuple[str, ...]
 
 
-def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: int | None) -> Explanation | None:
-    """Explain a number by the item's trail; None where it has none and what stands now is asked."""
+def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: int | None) -> Explanation:
+    """Explain a number by the item's trail; NoTrail where that does not tell it.
+
+    For what stands now no more is read than NOW_RECORDS_MAX and NOW_BYTES_MAX leave beside what is doubted.
+    """
     names = [f"atp:{item}", f"position:{item}", f"claims:{item}", "engine:alive"]
-    promises, position, claims, alive = hashes(settings, names)
+    promises, position, claims, alive = hashes(settings, names, steady=3)
     head = int(position.get(HEAD, "0"))
     if not head:
-        if at is None:
-            return None
         raise NoTrail(_no_head(settings, item))
     moment = time.time_ns() // 1000 if at is None else at
-    with TrailReader(settings, item) as reader:
+    bound: tuple[int, ...] = ()
+    if at is None:
+        records, size = reads_at_most(settings)
+        bound = (NOW_RECORDS_MAX - records, NOW_BYTES_MAX - size)
+    with TrailReader(settings, item, *bound) as reader:
         try:
             group, _ = reader.latest(head, moment)
-            _, groups = standing_at(reader, group)
-            replayed, moves = _replayed(item, channel, groups)
-            if at is None and replayed.policy is None:
-                return None  # what is known of it is looked for elsewhere
-            topology = topology_of(reader, replayed)
+            in_force, groups = standing_at(reader, group)
+            if at is None and in_force[0] is None:
+                raise NoTrail(f"the trail of {item} ends with its record")  # the rest is looked for elsewhere
+            topology = reader.topology(in_force[3])
+            groups = with_older(reader, groups, MOVED_MAX)  # behind what is needed: there may be no more of it
+            replayed, moves = _replayed(item, channel, groups, reader)
         except TrailEnds as end:
             if at is None:
-                return None
+                raise NoTrail(f"what stands of {item} cannot be told by its trail: {end}") from None
             raise NoTrail(f"what stood of {item} at {time_text(moment)} cannot be told: {end}") from None
     today = days_in(settings.time_zone).day_of(moment)
     standing, dated = replayed.item()
@@ -111,8 +128,10 @@ def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: 
         tuple(doubts),
         int(version) if version is not None and at is None else None,
         time_text(at) if at is not None else None,
-        tuple(moves[: -MOVED_MAX - 1 : -1]),
+        tuple(moves[::-1][:MOVED_MAX]),
         f"read back to {time_text(groups[0].at)}",
+        records_read=reader.records_read,
+        bytes_read=reader.bytes_read,
     )
 
 
@@ -134,10 +153,10 @@ def difference(settings: Settings, item: str, channel: str, since: int, until: i
         except TrailEnds as end:
             raise NoTrail(f"what stood of {item} at {time_text(until)} cannot be told: {end}") from None
         groups = _back_to(reader, last, since, doubts)
-    replayed, moves = _replayed(item, channel, groups)
-    between = [(group, move) for group, move in zip(groups, moves, strict=True) if group.at > since]
+        replayed, moves = _replayed(item, channel, groups, reader)
+    between = [move for group, move in zip(groups[-len(moves) :], moves, strict=False) if group.at > since]
     facts = item_facts(replayed.policy) if replayed.policy is not None else None
-    before = between[0][1].before if between else replayed.published.get(channel)
+    before = between[0].before if between else replayed.published.get(channel)
     return Difference(
         item,
         channel,
@@ -146,7 +165,7 @@ def difference(settings: Settings, item: str, channel: str, since: int, until: i
         facts.scale if facts is not None else 0,
         before,
         replayed.published.get(channel),
-        tuple(move for _, move in between if move.share or move.touches or move.figures),
+        tuple(move for move in between if move.share or move.touches or move.policy or move.figures),
         tuple(doubts),
     )
 
@@ -174,9 +193,11 @@ def _back_to(reader: TrailReader, last: Group, since: int, doubts: list[str]) ->
     return groups[framed - 1 :: -1]
 
 
-def _replayed(item: str, channel: str, groups: list[Group]) -> tuple[Replayed, list[Moved]]:
-    replayed = Replayed(item, channel)
-    return replayed, [replayed.take(group) for group in groups]
+def _replayed(item: str, channel: str, groups: list[Group], reader: TrailReader) -> tuple[Replayed, list[Moved]]:
+    """Give what stands after groups that begin with a frame, and what each moved: of the oldest it may not be known."""
+    replayed = Replayed(item, channel, reader.topology)
+    moves = [replayed.take(group) for group in groups]
+    return replayed, moves[1:] if groups[0].chain[0] else moves
 
 
 def _no_head(settings: Settings, item: str) -> str:
@@ -193,13 +214,14 @@ def moved_line(move: Moved, scale: int) -> str:
     numbers = f"{'-' if move.before is None else plain(move.before, scale)} -> "
     numbers += "-" if move.after is None else plain(move.after, scale)
     figures = ", ".join(f"{name} {'+' if by > 0 else ''}{plain(by, scale)}" for name, by in move.figures.items())
-    who = "; ".join(_touch_text(touch) for touch in move.touches[:3]) or move.cause
-    more = f" and {len(move.touches) - 3} more" if len(move.touches) > 3 else ""
+    told = [changed.text for changed in move.policy] + [_touch_text(touch) for touch in move.touches]
+    who = "; ".join(told[:TOLD_MAX]) or move.cause
+    more = f" and {len(told) - TOLD_MAX} more" if len(told) > TOLD_MAX else ""
     return f"{move.at}  {numbers}  {who}{more}" + (f"  [{figures}]" if figures else "")
 
 
 def _touch_text(touch: dict[str, object]) -> str:
     where = f"{touch['topic']}/{touch['partition']}@{touch['offset']}"
     outcome = "" if touch["outcome"] == "applied" else f" ({touch['outcome']})"
-    who = " ".join(str(touch[name]) for name in ("event_id", "source") if name in touch)
+    who = " ".join(str(touch[name]) for name in ("event_id", "key", "source") if name in touch)
     return f"{touch['type']}{outcome} {who + ' ' if who else ''}{where}"

@@ -43,8 +43,9 @@ DEAD_LETTER_FACTOR = 16
 KEPT_MS = 30 * 86_400_000
 #: Of use to the run that wrote them alone.
 TALLIES_KEPT_MS = 3_600_000
-#: How far back numbers can be explained, and an hour more: a segment is kept until all of it is older.
-TRAIL_KEPT_MS = 25 * 3_600_000
+#: What stood a day ago follows from a frame of the day before it, of 25 hours where clocks change; and an hour more for
+#: the look at all items in which frames are written.
+TRAIL_KEPT_MS = 50 * 3_600_000
 
 
 def plan(settings: Settings) -> dict[str, tuple[int, dict[str, str]]]:

@@ -205,6 +205,12 @@ GROUPS: Final = (
             _of_worker("atp_kafka_confirm_seconds", HISTOGRAM, "", "Waiting for Kafka to confirm what an epoch sent."),
             _of_worker("atp_kafka_retries", COUNTER, "", "Requests to Kafka that were repeated."),
             _of_worker("atp_kafka_errors", COUNTER, "", "Requests to Kafka that failed."),
+            _of_worker(
+                "atp_reports_waiting",
+                GAUGE,
+                "",
+                "Dead letters, exceptions, words on statements and records of the trail that wait for Kafka.",
+            ),
             _of_worker("atp_kafka_queue_messages", GAUGE, "", "Messages that Kafka has not confirmed yet."),
             _of_worker(
                 "atp_kafka_waiting_seconds", GAUGE, "", "For how long an epoch has waited for Kafka; 0 while none does."
@@ -250,6 +256,15 @@ GROUPS: Final = (
         (
             _of_worker("atp_items", GAUGE, "", "Items known."),
             _of_worker("atp_remembered_ids", GAUGE, "", "Ids remembered, so that no event is applied twice."),
+            _of_worker("atp_trail_records", COUNTER, "", "Records of what touched each item (trail.enabled)."),
+            _of_worker("atp_trail_bytes", COUNTER, "", "Their bytes, before compression."),
+            _of_engine(
+                "atp_trail_oldest_timestamp_seconds",
+                GAUGE,
+                "",
+                "When the oldest of them that the topic has was written; absent while there is none. What stood before "
+                "cannot be told.",
+            ),
             _of_worker("atp_snapshot_bytes", COUNTER, "", "Bytes handed to Bytewax as snapshots."),
             _of_worker("atp_segment_bytes", COUNTER, "", "Bytes of state sealed in segment files."),
             _of_engine(

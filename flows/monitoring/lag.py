@@ -51,6 +51,17 @@ class Lag(NamedTuple):
     seconds: float
 
 
+def answered(answer: Any, ended: threading.Event) -> Any:
+    """Give what Kafka answers; TimeoutError also when nobody wants to know any more."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return answer.result(WAIT_S)
+        except TimeoutError:
+            if ended.is_set() or time.monotonic() > deadline:
+                raise
+
+
 class PartitionLag:
     """One partition's ends as they were seen."""
 
@@ -198,16 +209,6 @@ class LagWatch:
                 self._ask(admin)
             self._ended.wait(EVERY_S)
 
-    def _wait_for(self, answer: Any) -> Any:
-        """Give what Kafka answers; TimeoutError also when nobody wants to know any more."""
-        deadline = time.monotonic() + TIMEOUT_S
-        while True:
-            try:
-                return answer.result(WAIT_S)
-            except TimeoutError:
-                if self._ended.is_set() or time.monotonic() > deadline:
-                    raise
-
     def _ask(self, admin: Any) -> None:
         with self._lock:
             wanted = list(self._parts)
@@ -220,7 +221,7 @@ class LagWatch:
         ends: dict[str, int | None] = {}
         for at, answer in answers.items():
             try:
-                ends[places[at.topic, at.partition]] = self._wait_for(answer).offset
+                ends[places[at.topic, at.partition]] = answered(answer, self._ended).offset
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise

@@ -127,6 +127,8 @@ class Metrics:
         #: when the last epoch was finished, by the wall clock and by the monotonic one
         self.epoch_at: tuple[float, float] | None = None
         self.snapshot_bytes = self.segment_bytes = 0
+        #: what was written of what touched each item
+        self.trail_records = self.trail_bytes = 0
         #: what is read when somebody asks
         self._live: dict[str, Callable[[], float]] = {}
         self._shards: list[tuple[Sized, Sized]] = []
@@ -292,6 +294,8 @@ class Metrics:
             "atp_fenced_flushes": [("_total", {}, self.fenced_flushes)],
             "atp_snapshot_bytes": [("_total", {}, self.snapshot_bytes)],
             "atp_segment_bytes": [("_total", {}, self.segment_bytes)],
+            "atp_trail_records": [("_total", {}, self.trail_records)],
+            "atp_trail_bytes": [("_total", {}, self.trail_bytes)],
             "atp_items": [("", {}, sum(len(items) for items, _ in list(self._shards)))],
             "atp_remembered_ids": [("", {}, sum(len(ids) for _, ids in list(self._shards)))],
         }

@@ -20,6 +20,7 @@ from flows.monitoring import health
 from flows.monitoring.catalog import SPECS, WORKER
 from flows.monitoring.lag import LagWatch, Row
 from flows.monitoring.memory import share_of
+from flows.monitoring.trail_watch import TrailWatch
 from flows.monitoring.variance_watch import VarianceWatch
 from schemas.settings import Settings
 
@@ -97,6 +98,7 @@ class Monitor:
         self._copies: RemoteWitness | None = None
         self._lag = LagWatch(settings)
         self._variances = VarianceWatch(settings)
+        self._trail = TrailWatch(settings)
         self._pool = ThreadPoolExecutor(max(2, settings.workers), thread_name_prefix="ask")
         self._size: tuple[float, int] = (-SIZE_EVERY_S, 0)
         #: the newest row of each partition: what is in Redis stays there while workers are started again
@@ -122,6 +124,7 @@ class Monitor:
         self._parts, self._token = frozenset(parts), token
         self._lag.follow(self._parts)
         self._variances.start()
+        self._trail.start()
         with self._lock:
             self._members = members
         self._numbers = sorted(members)
@@ -155,6 +158,7 @@ class Monitor:
         """Look and ask no more."""
         self._lag.close()
         self._variances.close()
+        self._trail.close()
         self._pool.shutdown(wait=False)
 
     # --- health ------------------------------------------------------------------------------------------------------
@@ -249,6 +253,7 @@ class Monitor:
         for number in self._numbers:
             yield "atp_worker_up", {"worker": str(number)}, float(reports.get(number) is not None)
         yield from self._variances.samples()
+        yield from self._trail.samples()
         yield "atp_worker_restarts", {}, self._restarts
         yield "atp_run_token", {}, self._token
         yield "atp_memory_limit_bytes", {}, share_of(self._settings)

@@ -22,7 +22,7 @@ from operators.rules.lanes import LANES
 from schemas.messages import ExceptionNote, Outgoing
 from schemas.reconciled import Reported
 from schemas.settings import Settings
-from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS, WAREHOUSE
+from schemas.topics import DEAD_LETTERS, EXCEPTIONS, POSITIONS, TRAIL, WAREHOUSE
 
 log = get_log(__name__)
 
@@ -112,6 +112,9 @@ class OutgoingKafka:
         except BufferError:
             return False
         self.has_written_events |= reported.topic == WAREHOUSE
+        if reported.topic == TRAIL:
+            self._metrics.trail_records += 1
+            self._metrics.trail_bytes += len(reported.value)
         return True
 
     def send_letter(self, letter: Letter) -> bool:

@@ -34,6 +34,7 @@ class Reports:
         self._unsent: deque[Letter] = deque()
         #: did Kafka's client take what came last?
         self.has_room = True
+        metrics.watch("atp_reports_waiting", lambda: len(self._waiting) + len(self._unsent))
 
     def refuse(self, size: int, refusals: list[Refusal]) -> None:
         """Take what could not be used, and the bytes of its messages."""

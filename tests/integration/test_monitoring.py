@@ -198,6 +198,7 @@ def an_older_engine_that_sleeps(world: Any) -> Iterator[Callable[[], None]]:
 def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fault_is_made(world: Any) -> None:
     world.config.write_text('[sources.wms]\nstale_after = "4s"\n')
     open_shop(world, items=40, partitions=4)
+    world.create_topics(kafka__partitions=4, trail__enabled=True)
     world.send("inventory.channels", SLOW, key="slow")
     world.flush()
     port = free_port()
@@ -211,10 +212,8 @@ def test_every_query_of_the_dashboard_answers_and_every_alert_fires_when_its_fau
 
     with an_older_engine_that_sleeps(world) as wake, Prometheus(world.folder / "prometheus", port) as prometheus:
         fires("AtpDown")
-        copied = {"state__remote": str(world.folder / "remote"), "state__remote_every": "1s"}
-        with Engine(
-            world, "--from-scratch", metrics__port=port, workers=2, lanes__max_wait="200ms", **copied
-        ) as engine:
+        more = {"state__remote": str(world.folder / "remote"), "state__remote_every": "1s", "trail__enabled": True}
+        with Engine(world, "--from-scratch", metrics__port=port, workers=2, lanes__max_wait="200ms", **more) as engine:
             wait_until_ready(port, engine)
 
             def is_quiet() -> bool:

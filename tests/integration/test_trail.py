@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
+import urllib.request
 from typing import Any
 
 import msgspec
@@ -12,7 +13,11 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from flows.embedded.child import free_port
+from flows.inspection.explained_view import lines_of
 from flows.inspection.explaining import explain
+from flows.inspection.status import parsed
+from flows.inspection.trail import NOW_BYTES_MAX, NOW_RECORDS_MAX
 from flows.inspection.trailed import NoTrail, difference
 from flows.kafka import topics
 from flows.kafka.reading import bounds, read_topics
@@ -20,7 +25,7 @@ from schemas.codes import parse_time
 from schemas.settings import Settings
 from schemas.topics import TRAIL, UPDATES
 from tests.running import Engine, until
-from tests.shop import clock, event, open_shop, placed, received, take_in, wait_for
+from tests.shop import clock, event, open_shop, placed, received, send_channel, take_in, wait_for
 
 ON = {"trail__enabled": True}
 
@@ -79,10 +84,27 @@ def test_any_moment_is_explained_and_the_shares_of_what_moved_a_number_add_up_al
         [move] = found.moves
         assert move.share == -3 and move.touches[0]["type"] == "record", found
         assert move.touches[0]["topic"] == settings.topic("inventory.channel_items")
+        own = f"web:{clock(0)}"
+        assert move.touches[0]["key"] == own
+        came, changed = (one.text for one in move.policy)
+        assert came == f"inventory.channel_items {own} came" and changed.endswith(f"{own}: buffer_quantity none -> 3")
+        send_channel(world, cap=number - 1)
+        number -= 1
+        record(number)
+        found = difference(settings, clock(0), "web", recorded[-2][1], recorded[-1][1])
+        [move] = found.moves
+        assert move.share == -1 and not move.touches, found
+        assert [one.text for one in move.policy] == [f"inventory.channels web: cap none -> {number}"]
 
         now = explain(settings, clock(0), "web")
         assert now.agrees and now.published == number and now.reach, now
-        assert now.moved and now.moved[0].after == number
+        assert now.moved and now.moved[0].after == number and now.moved[0].policy == move.policy
+        assert 0 < now.records_read <= NOW_RECORDS_MAX and 0 < now.bytes_read <= NOW_BYTES_MAX
+        assert now.tree is not None
+        said_by = {term.name: term.said_by for term in now.tree.children}
+        assert said_by["cap"] == "inventory.channels web", said_by
+        text = "\n".join(lines_of(now))
+        assert f"inventory.channels web: cap none -> {number}" in text and "records of Kafka" in text, text
 
         again = received(0, 1, event_id="TWICE")
         for _ in range(2):
@@ -107,7 +129,8 @@ def test_every_update_of_a_busy_item_is_found_again_at_its_moment(world: Any) ->
     open_shop(world)
     topics.create(world.settings(**ON))
     take_in(world, 0, 1000)
-    with Engine(world, **ON) as engine:
+    began, port = time.time(), free_port()
+    with Engine(world, metrics__port=port, **ON) as engine:
         wait_for(world, 1000)
         for step in range(300):
             world.send("inventory.warehouse", event("stock_adjusted", item=clock(0), location="EAST", quantity=-1,
@@ -116,6 +139,11 @@ def test_every_update_of_a_busy_item_is_found_again_at_its_moment(world: Any) ->
                 world.flush()
                 time.sleep(0.01)
         wait_for(world, 700)
+        oldest = "atp_trail_oldest_timestamp_seconds"
+        counted = until(lambda: oldest in (now := counts(port)) and now, 60, engine.text)
+        assert began - 60 < counted[oldest] <= time.time()
+        assert counted["atp_trail_bytes_total"] > counted["atp_trail_records_total"] > 100
+        assert "atp_reports_waiting" in counted
         assert engine.stop() == 0
     settings = world.settings(**ON)
     updates: dict[int, tuple[int, int]] = {}
@@ -142,9 +170,17 @@ def test_every_update_of_a_busy_item_is_found_again_at_its_moment(world: Any) ->
     with pytest.raises(NoTrail, match="the topic no longer has what was before"):
         explain(settings, clock(0), "web", at=moves[0][0])
     forget(settings, share=1)
-    assert explain(settings, clock(0), "web").published == 700, "what stands now needs no trail"
+    said = explain(settings, clock(0), "web")
+    assert said.published == 700 and said.agrees, "what stands now needs no trail"
+    assert "cannot be told by its trail" in said.doubts[-1] and "reference topics" in said.doubts[-1], said.doubts
     with pytest.raises(NoTrail, match="the topic no longer has what was before"):
         explain(settings, clock(0), "web", at=moments())
+
+
+def counts(port: int) -> dict[str, float]:
+    """Give what the engine counts: of each name the sum over all labels."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        return {name: sum(value for _, value in told) for name, told in parsed(answer.read().decode()).items()}
 
 
 def forget(settings: Settings, share: float) -> None:

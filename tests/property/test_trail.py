@@ -19,7 +19,8 @@ from flows.audit.model import Model, Promise
 from flows.inspection import trail, trailed
 from flows.inspection.explaining import explain
 from flows.inspection.replayed import Replayed
-from flows.inspection.trail import group_of
+from flows.inspection.trail import TrailEnds, TrailReader, group_of, standing_at
+from flows.kafka.topics import TRAIL_KEPT_MS
 from flows.settings import load_settings
 from operators.evaluate import Policies
 from operators.explaining import Term, explained
@@ -28,11 +29,12 @@ from operators.rules.days import days_in
 from operators.shard import Shard
 from operators.trail import HEAD
 from schemas.messages import Outcome, TopologyRecord
+from schemas.settings import Settings
 from schemas.topics import TRAIL
 from schemas.units import Refusal
 from tests import playing
 from tests.engine import Engine
-from tests.histories import CHANNELS, ITEMS, History
+from tests.histories import CHANNELS, DAY, ITEMS, History
 
 #: A moment of the engine's, and those of the groups that it wrote in it, which have a microsecond each.
 MOMENT = 1_000
@@ -59,6 +61,15 @@ class TrailedEngine(Engine):
         self.published: dict[str, list[tuple[int, dict[str, int]]]] = {}
         self._take([TopologyRecord(self.tables.pack(), 0)])
         TrailedEngine.made.append(self)
+
+    def pass_time(self, now_us: int) -> None:
+        """Each timer is seen to when it is due: who sleeps while a day begins writes its frames when it wakes."""
+        for _ in range(10_000):
+            due = self.shard.next_wake()
+            if due is None or due >= now_us:
+                return super().pass_time(now_us)
+            super().pass_time(due)
+        raise AssertionError("a shard that always wants to be woken")
 
     def resume(self) -> None:
         """A start takes a while."""
@@ -284,31 +295,50 @@ class Partition:
         """There is nothing to let go."""
 
 
-def ask_moments(seed: int, pairs: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Play a history, then explain random items at random moments by look-ups; each has the number of the recording."""
+def trailed_engine(seed: int, monkeypatch: pytest.MonkeyPatch) -> TrailedEngine:
+    """Play a history, and give who wrote its trail."""
     with monkeypatch.context() as patched:
         patched.setattr(playing, "Engine", TrailedEngine)
         playing.play(playing.tale_of(History(seed)))
     engine = TrailedEngine.made[-1]
     TrailedEngine.made.clear()
-    settings = load_settings(None, {"shards": 1, "trail.enabled": True, "time_zone": engine.config.time_zone})
+    return engine
 
-    def hashes(_: Any, keys: list[str]) -> list[dict[str, str]]:
+
+def in_place_of_kafka(engine: TrailedEngine, since: int, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Have what the engine wrote of its trail since a moment read in place of a topic."""
+    written = [(logged, value) for logged, value in engine.written if logged * 1000 >= since]
+    monkeypatch.setattr(trail, "Consumer", lambda _: Partition(written))
+    monkeypatch.setattr(trail, "consumer_config", lambda *_, **__: {})
+    monkeypatch.setattr(trail, "partitions_of", lambda of, names: {of.topic(name): 1 for name in names})
+    return load_settings(None, {"shards": 1, "trail.enabled": True, "time_zone": engine.config.time_zone})
+
+
+def ask_moments(seed: int, pairs: int, monkeypatch: pytest.MonkeyPatch, is_forgotten: bool = False) -> int:
+    """Play a history, then explain random items at random moments by look-ups; each has the number of the recording.
+
+    `is_forgotten`: what the topic keeps no longer is gone, and moments are of the last day.
+    """
+    engine = trailed_engine(seed, monkeypatch)
+    since = engine.clock - TRAIL_KEPT_MS * 1000 if is_forgotten else 0
+    earliest = engine.clock - DAY if is_forgotten else 0
+    settings = in_place_of_kafka(engine, since, monkeypatch)
+
+    def hashes(_: Any, keys: list[str], steady: int) -> list[dict[str, str]]:
         item = keys[0].removeprefix("atp:")
         return [{}, {HEAD: str(engine.heads[item])}, {}, {}]
 
     monkeypatch.setattr(trailed, "hashes", hashes)
-    monkeypatch.setattr(trail, "Consumer", lambda _: Partition(engine.written))
-    monkeypatch.setattr(trail, "consumer_config", lambda *_, **__: {})
-    monkeypatch.setattr(trail, "partitions_of", lambda of, names: {of.topic(name): 1 for name in names})
     dice = random.Random(seed)
     asked = 0
     while asked < pairs and engine.heads:
         item, channel = dice.choice(sorted(engine.heads)), dice.choice(CHANNELS)
         recorded = engine.published[item]
-        moment = dice.randint(recorded[0][0], recorded[-1][0]) + MOMENT
+        moment = dice.randint(max(recorded[0][0], earliest), max(recorded[-1][0], earliest)) + MOMENT
         if dice.random() < 0.5:  # just before something was published, or just after
             moment = dice.choice(recorded)[0] + dice.choice((-1, MOMENT))
+        if moment < earliest:
+            continue
         before = bisect_right(recorded, moment, key=lambda entry: entry[0]) - 1
         if before < 0 or recorded[before][0] > moment - MOMENT:
             continue  # before all, or in the middle of an activation
@@ -324,11 +354,37 @@ def test_any_moment_has_the_number_that_was_published_then(seed: int, monkeypatc
     assert ask_moments(seed, 40, monkeypatch) == 40
 
 
+@pytest.mark.parametrize("seed", range(210, 214))
+def test_any_moment_of_the_last_day_needs_no_more_than_the_topic_keeps(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask_moments(seed, 40, monkeypatch, is_forgotten=True) == 40
+
+
+def test_look_ups_read_no_more_than_one_sum_of_records_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = trailed_engine(200, monkeypatch)
+    settings = in_place_of_kafka(engine, 0, monkeypatch)
+
+    def read(item: str, *bound: int) -> TrailReader:
+        with TrailReader(settings, item, *bound) as reader:
+            standing_at(reader, reader.group(engine.heads[item]))
+        return reader
+
+    item = max(engine.heads, key=lambda item: read(item).records_read)
+    records, size = read(item).records_read, read(item).bytes_read
+    assert records > 1
+    read(item, records, size)
+    with pytest.raises(TrailEnds, match=f"^{records - 1} records of it were read"):
+        read(item, records - 1, size)
+    with pytest.raises(TrailEnds, match=r"^\d+ bytes of it were read"):
+        read(item, records, size // 2)
+
+
 @pytest.mark.long
 def test_ten_thousand_moments_have_the_numbers_that_were_published_then(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
     seed = 3_000
     while asked < 10_000:
-        asked += ask_moments(seed, min(50, 10_000 - asked), monkeypatch)
+        asked += ask_moments(seed, min(50, 10_000 - asked), monkeypatch, is_forgotten=seed % 2 == 1)
         seed += 1
     print(f"{asked} moments of {seed - 3_000} histories")

@@ -17,7 +17,7 @@ from operators.trail import FORMAT, FRAME_EVERY, GROUPS_MAX, HEAD, Trail
 from schemas.messages import ChannelUpdate, ItemUpdate
 from schemas.state import Item, Place
 from schemas.units import EventType, Origin, Unit
-from tests.floor import HALVES, Floor, knows, order, topology, unit
+from tests.floor import HALVES, HOUR, NOON, Floor, knows, order, topology, unit
 
 POLICIES = Policies(Topology(1, {}, {}), days_in("UTC"))
 
@@ -170,3 +170,27 @@ def test_claims_from_no_location_do_not_have_all_places_written_again() -> None:
     outcome = floor.hears(unit(quantity=5))
     [group] = [group_of(values, 0) for said in outcome.reconciled for values in msgspec.msgpack.decode(said.value)[3]]
     assert group.frame == (None, None, {"web": 2}, {}, 2) and group.fields == {"DC1:on_hand": 10, "DC1:available": 10}
+
+
+def test_each_day_has_a_frame_of_each_item_however_seldom_it_is_touched() -> None:
+    floor = Floor(reference_grace=0, has_trail=True)
+    floor.takes(topology(), knows(), knows("ROPE"))
+    floor.hears(unit(quantity=5), unit(quantity=7, item="ROPE"))
+    floor.waits(NOON + 12 * HOUR - 1)
+    for day in range(2):
+        if day == 1:
+            floor.crashes()
+        floor.sent.clear()
+        outcomes = floor.waits(NOON + (12 + 24 * day) * HOUR)
+        bodies = [msgspec.msgpack.decode(said.value)[3] for outcome in outcomes for said in outcome.reconciled]
+        assert isinstance(bodies[0], bytes), "what is in force is written down again, before the items"
+        frames = {values[0]: group_of(values, 0) for body in bodies[1:] for values in body}
+        assert frames.keys() == {"ROPE", "SHOVEL"}
+        for group in frames.values():
+            assert group.cause == "day_turn" and group.records is not None and group.frame is not None
+            assert group.frame[1], "its figures"
+        assert {update.item: update.fields[HEAD] for update in floor.sent} == {
+            item: group.at for item, group in frames.items()
+        }
+        assert not any(update.channels for update in floor.sent)
+        assert not [said for outcome in floor.waits(floor.now + 11 * HOUR) for said in outcome.reconciled]

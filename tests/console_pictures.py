@@ -38,7 +38,7 @@ PAGES = {
 }
 IN_DARK = ("item", "explain")
 ON_PHONE = ("overview", "item")
-BYTES_MAX = 120_000
+BYTES_MAX = 130_000
 
 
 def main() -> None:

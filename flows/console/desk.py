@@ -145,5 +145,5 @@ def _templates() -> jinja2.Environment:
     )
     environment.filters |= {"clock": words.clock, "short": words.short, "age": words.age, "span": words.span}
     environment.filters |= {"rate": words.rate}
-    environment.globals |= {"address": address, "quantity": words.quantity}
+    environment.globals |= {"address": address, "quantity": words.quantity, "signed": words.signed}
     return environment

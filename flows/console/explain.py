@@ -12,6 +12,7 @@ from flows.console.desk import Desk, address, asked, desk_of
 from flows.console.numbers import Away
 from flows.errors import PlainError
 from flows.inspection.explaining import explain
+from flows.inspection.trailed import NoTrail
 from schemas.codes import parse_time
 
 #: Deeper than this the tree is folded at first.
@@ -28,26 +29,39 @@ def show_explanation(request: Request) -> Response:
         return RedirectResponse(address("/item", code=item), 303)
     title = f"Why {channel} may promise that of {item}"
     number = int(day) if day.isdecimal() and len(day) <= DAY_DIGITS_MAX else 0
+    found, sentence, status = None, "", 200
     try:
-        found = explain(desk.settings, item, channel, number, parse_time(at) if at else None)
+        moment = parse_time(at) if at else None
+    except ValueError as error:
+        return desk.page(request, "problem", 400, title=title, sentence=str(error))
+    try:
+        found = explain(desk.settings, item, channel, number, moment)
+    except NoTrail as error:  # an answer: another moment may be asked for
+        sentence = str(error)
     except PlainError as error:
-        return desk.page(request, "problem", 503, title=title, sentence=str(error))
+        sentence, status = str(error), 503
     except ValueError as error:
         return desk.page(request, "problem", 400, title=title, sentence=str(error))
     now_s = int(time.time())
+    published = found.published if found is not None else None
     return desk.page(
         request,
         "explain",
+        status,
         title=title,
+        item_code=item,
+        channel=channel,
+        day=number,
         found=found,
-        published=None if found.published is None else words.quantity(found.published, found.scale),
+        sentence=sentence,
+        published=None if found is None or published is None else words.quantity(published, found.scale),
         days=range(_days(desk, item, channel)),
         unfolded=UNFOLDED,
         at=at,
         has_trail=desk.settings.trail.enabled,
         slider_from=(now_s - DAY_S) * 1000,
         slider_max=DAY_S,
-        slider_at=min(DAY_S, max(0, parse_time(at) // 1_000_000 - now_s + DAY_S)) if at else DAY_S,
+        slider_at=DAY_S if moment is None else min(DAY_S, max(0, moment // 1_000_000 - now_s + DAY_S)),
     )
 
 

@@ -29,7 +29,7 @@ EXCEPTIONS_SHOWN = 50
 
 
 def show_items(request: Request) -> Response:
-    """Answer `/items?q=`: the items that begin so; an item that alone does at once."""
+    """Answer `/items?q=`: the items that begin so; at once an item that alone does, or else an order of that number."""
     desk = desk_of(request)
     query, behind = asked(request, "q", "behind")
     if not query and not behind and "q" not in request.query_params:
@@ -38,6 +38,8 @@ def show_items(request: Request) -> Response:
         codes = desk.numbers.find(query, behind)
         if query and not behind and len(codes) == 1:
             return RedirectResponse(address("/item", code=codes[0]), 303)
+        if query and not codes and desk.numbers.fields(f"order:{query}"):
+            return RedirectResponse(address("/order", id=query), 303)
         rows = _rows(desk, codes[:FOUND_MAX])
         near = desk.numbers.near(query) if not codes and query and not behind else []
     except Away:
@@ -46,7 +48,8 @@ def show_items(request: Request) -> Response:
             request, "items", 503, title="Items", query=query, rows=[], more="", sentence=sentence, near=[]
         )
     more = address("/items", q=query, behind=codes[FOUND_MAX - 1]) if len(codes) > FOUND_MAX else ""
-    sentence = "" if codes else f"No item that is published begins with {query}." if query else "Nothing is published."
+    none = f"No item that is published begins with {query}, and no order has that number."
+    sentence = "" if codes else none if query else "Nothing is published."
     return desk.page(request, "items", title="Items", query=query, rows=rows, more=more, sentence=sentence, near=near)
 
 

@@ -15,6 +15,11 @@ def quantity(value: int | str, scale: int) -> str:
     return f"{'-' if number < 0 else ''}{whole}.{part:0{scale}d}"
 
 
+def signed(value: int, scale: int) -> str:
+    """Give by how much a quantity changed, in its unit."""
+    return f"{'+' if value > 0 else ''}{quantity(value, scale)}"
+
+
 def clock(moment_ms: int | None) -> str:
     """Give a moment of today by its time, another one by its date as well; empty for none."""
     if moment_ms is None:

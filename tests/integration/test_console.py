@@ -27,6 +27,7 @@ from tests.console import (
     state,
 )
 from tests.running import Engine, until
+from tests.shop import ago
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium, see tests/needs.txt"),
@@ -192,7 +193,15 @@ def test_a_number_is_explained_as_it_was(scene: Scene) -> None:
         page.keyboard.press("ArrowLeft")
         page.wait_for_url(re.compile("at="))
         page.get_by_role("heading", level=1).wait_for()
-        assert page.get_by_label("or exactly").input_value()
+        asked = page.get_by_label("or exactly").input_value()
+        assert asked and page.get_by_role("slider").get_attribute("aria-valuetext") == asked[:19].replace("T", " ")
+        page.wait_for_function("document.activeElement.id === 'moment'")
+        page.goto(f"/explain?item={TABLE}&channel=web&at=2020-01-01T00:00:00Z")
+        page.get_by_role("heading", level=1, name="It cannot be told").wait_for()
+        page.get_by_text("cannot be told: nothing touched the item before").wait_for()
+        page.get_by_label("or exactly").fill(ago(0))
+        page.get_by_role("button", name="Show").click()
+        page.get_by_text("The terms add up to the published number.").wait_for()
 
 
 def test_an_order_is_found_and_says_how_its_lines_stand(scene: Scene) -> None:
@@ -206,6 +215,11 @@ def test_an_order_is_found_and_says_how_its_lines_stand(scene: Scene) -> None:
         page.get_by_role("link", name=CHAIR).click()
         page.get_by_role("link", name="SO-1003").click()
         page.get_by_role("heading", level=1, name="Order SO-1003").wait_for()
+        page.goto("/")
+        page.keyboard.press("/")
+        page.keyboard.type("SO-1002")
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", level=1, name="Order SO-1002").wait_for()
 
 
 def test_a_dead_letter_is_sent_again_by_whoever_knows_the_token(scene: Scene) -> None:

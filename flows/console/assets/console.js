@@ -1,6 +1,7 @@
 // Changes in place what a page shows, as the console tells of it. Every page works without this.
 "use strict";
 
+const SETTLED_MS = 600; // so long a slider has to stand still
 const EVERY_MS = 10000; // at most so often a page is asked for again because of small changes, for its lines of an hour
 const body = document.body;
 const connection = document.getElementById("connection");
@@ -79,10 +80,17 @@ for (const slider of document.querySelectorAll("input[type=range][data-from]")) 
   const from = Number(slider.dataset.from);
   const shown = document.getElementById(slider.dataset.shows);
   const time = () => new Date(from + Number(slider.value) * 1000).toISOString().slice(0, 19) + "Z";
-  slider.addEventListener("input", () => { if (shown) shown.textContent = time().slice(0, 19).replace("T", " "); });
+  const tell = (text) => { if (shown) shown.textContent = text; slider.setAttribute("aria-valuetext", text); };
+  let asking = 0;
+  tell(shown ? shown.textContent : time());
+  slider.addEventListener("input", () => tell(time().slice(0, 19).replace("T", " ")));
   slider.addEventListener("change", () => {
-    slider.form.elements.at.value = time();
-    slider.form.submit();
+    clearTimeout(asking); // a key that is pressed again goes on from where the slider stands
+    asking = setTimeout(() => {
+      slider.form.elements.at.value = time();
+      slider.form.action = "/explain#" + slider.id; // which has the focus again then
+      slider.form.submit();
+    }, SETTLED_MS);
   });
 }
 

@@ -18,6 +18,22 @@ PARTITIONS = 4
 READY = "ready: "
 
 
+def begun(world: Any, count: int, length: int, seed: int) -> Stories:
+    """Make the topics and send the reference data of some stories."""
+    world.create_topics(kafka__partitions=PARTITIONS)
+    stories = Stories(count, length, seed=seed)
+    stories.send_reference(world)
+    return stories
+
+
+def ends(cluster: Cluster) -> int:
+    """Stop all machines and have them catch up; give when that began."""
+    cluster.stop()
+    began = now_us()
+    cluster.catch_up()
+    return began
+
+
 def is_right(world: Any, moments: tuple[int, ...]) -> None:
     """Compare all that is published with the naive model."""
     judge = Judge(world)
@@ -29,9 +45,7 @@ def is_right(world: Any, moments: tuple[int, ...]) -> None:
 
 @pytest.mark.timeout(300)
 def test_two_machines_lose_a_worker_and_then_a_machine_and_every_number_is_right(world: Any) -> None:
-    world.create_topics(kafka__partitions=PARTITIONS)
-    stories = Stories(8, 60, seed=31)
-    stories.send_reference(world)
+    stories = begun(world, 8, 60, seed=31)
     with Watcher(world) as watcher, Cluster(world, 2) as cluster:
         with Feeder(world, stories.events(), PARTITIONS, per_second=120):
             cluster.start()
@@ -48,9 +62,7 @@ def test_two_machines_lose_a_worker_and_then_a_machine_and_every_number_is_right
             cluster.start_one(1)
             says(leader, READY, 3)
             cluster.wait_until_it_reads()
-        cluster.stop()
-        began = now_us()
-        cluster.catch_up()
+        began = ends(cluster)
     assert not watcher.went_back, watcher.went_back[:5]
     is_right(world, (began, now_us()))
 
@@ -58,9 +70,7 @@ def test_two_machines_lose_a_worker_and_then_a_machine_and_every_number_is_right
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_machine_that_leads_dies_another_stands_still_and_both_come_back(world: Any) -> None:
-    world.create_topics(kafka__partitions=PARTITIONS)
-    stories = Stories(8, 60, seed=32)
-    stories.send_reference(world)
+    stories = begun(world, 8, 60, seed=32)
     with Watcher(world) as watcher, Cluster(world, 3) as cluster:
         with Feeder(world, stories.events(), PARTITIONS, per_second=60):
             cluster.start()
@@ -78,9 +88,7 @@ def test_the_machine_that_leads_dies_another_stands_still_and_both_come_back(wor
                 killed = cluster.machines[machine].kill_worker()
                 cluster.machines[machine].wait_for_workers(1, besides=(killed,))
                 cluster.wait_until_it_reads()
-        cluster.stop()
-        began = now_us()
-        cluster.catch_up()
+        began = ends(cluster)
     assert not watcher.went_back, watcher.went_back[:5]
     is_right(world, (began, now_us()))
 
@@ -88,9 +96,7 @@ def test_the_machine_that_leads_dies_another_stands_still_and_both_come_back(wor
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_links_are_slow_cut_held_and_dead_one_way_and_every_number_is_right(world: Any) -> None:
-    world.create_topics(kafka__partitions=PARTITIONS)
-    stories = Stories(8, 60, seed=35)
-    stories.send_reference(world)
+    stories = begun(world, 8, 60, seed=35)
     with Watcher(world) as watcher, Cluster(world, 2, has_links=True) as cluster:
         with Feeder(world, stories.events(), PARTITIONS, per_second=30):
             cluster.start()
@@ -108,9 +114,7 @@ def test_links_are_slow_cut_held_and_dead_one_way_and_every_number_is_right(worl
                 cluster.say_to_links("pass")
                 says(leader, READY, before + 1)
                 cluster.wait_until_it_reads()
-        cluster.stop()
-        began = now_us()
-        cluster.catch_up()
+        began = ends(cluster)
     assert not watcher.went_back, watcher.went_back[:5]
     is_right(world, (began, now_us()))
 
@@ -118,9 +122,7 @@ def test_links_are_slow_cut_held_and_dead_one_way_and_every_number_is_right(worl
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_one_machine_is_stopped_and_the_others_wait_for_it(world: Any) -> None:
-    world.create_topics(kafka__partitions=PARTITIONS)
-    stories = Stories(4, 40, seed=33)
-    stories.send_reference(world)
+    stories = begun(world, 4, 40, seed=33)
     send(world, stories.events(), PARTITIONS)
     with Cluster(world, 2) as cluster:
         cluster.start()
@@ -130,18 +132,14 @@ def test_one_machine_is_stopped_and_the_others_wait_for_it(world: Any) -> None:
         cluster.machines[0].still_runs()
         cluster.start_one(1)
         says(cluster.machines[0], READY, 2)
-        cluster.stop()
-        began = now_us()
-        cluster.catch_up()
+        began = ends(cluster)
     is_right(world, (began, now_us()))
 
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_what_does_not_fit_together_is_refused_with_a_sentence(world: Any) -> None:
-    world.create_topics(kafka__partitions=PARTITIONS)
-    stories = Stories(4, 40, seed=34)
-    stories.send_reference(world)
+    stories = begun(world, 4, 40, seed=34)
     send(world, stories.events(), PARTITIONS)
     with Cluster(world, 2, shards=8) as cluster:
         cluster.start()

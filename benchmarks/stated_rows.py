@@ -176,7 +176,7 @@ def main() -> None:
         result[name] = round((end - begin) / told.rows * 1e6, 2)
     result["us_a_row"] = round((marks[-1] - marks[0]) / told.rows * 1e6, 2)
     result["slowest_slice_ms"] = round(longest * 1000, 2)
-    tallies = [found.tally for shard in estate.shards for found in shard.reconciler._open.values()]
+    tallies = [found.tally for shard in estate.shards for found in shard.reconciler.desk.open.values()]
     assert sum(tally.agreed + tally.in_variance for tally in tallies) == told.rows
     print(json.dumps(result))
 

@@ -20,7 +20,7 @@ from operators.claims import NO_ORDERS
 from operators.conflicts import ORDER_TYPES, conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
 from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
-from operators.reconciling import Reconciler
+from operators.reconciling.reconciler import Reconciler
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows, is_late, known_until

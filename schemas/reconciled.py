@@ -142,6 +142,8 @@ class UnitsFound(msgspec.Struct, array_like=True, tag=11):
     sent: list[tuple[str, str, int, int | None, int]] = []
     #: promises that were sent since those that agree must have been sent: item, channel, when first
     anew: list[tuple[str, str, int]] = []
+    #: of the last: all units of these days were read; else nobody knows what the others did
+    is_whole: bool = True
 
 
 class VerdictFell(msgspec.Struct, array_like=True, tag=8):

@@ -48,6 +48,8 @@ class Reconciling(Engine):
         self.tallied: list[Reported] = []
         #: every unit that ever came, as Kafka keeps it
         self.units: list[Unit] = []
+        #: is all of it read again where it is asked for?
+        self.is_whole = True
         #: every promise that was sent: item, channel, atp, the one before, when
         self.promised: list[tuple[str, str, int, int | None, int]] = []
         super().__init__(dedup_window_us, max_clock_skew_us, sources, time_zone, settle_us, settles)
@@ -139,7 +141,9 @@ class Reconciling(Engine):
                     if search.anew_since is not None and at > search.anew_since:
                         anew[code, channel] = min(at, anew.get((code, channel), at))
                 first = [(*name, at) for name, at in anew.items()]
-                messages.append(UnitsFound(search.source, search.statement_id, values, True, sent, first))
+                messages.append(
+                    UnitsFound(search.source, search.statement_id, values, True, sent, first, self.is_whole)
+                )
             self._said(Outcome(0, {}, [], [], words.notes))
             if messages:
                 self._take(messages)

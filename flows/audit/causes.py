@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from flows.audit.intake import Unit
 from flows.audit.model import Model
-from flows.audit.past import Cell, Past, counted_at, day_after, day_before, effect, until
+from flows.audit.past import Cell, Past, counted_at, day_after, day_before, effect, figure_at, until
 from flows.audit.reading import DAY_US
 from flows.audit.stated import COUNTED, PROMISE
 
@@ -149,16 +149,10 @@ def _stale(model: Model, one: Difference, others: list[Difference]) -> Finding:
     if one.cell.measure == PROMISE:
         return [] if one.sent_before is not None and one.theirs == one.sent_before else None
     units = day_before(model, one.cell.item, one.as_of)
+    lapses = {unit.content.get("expires_at") for unit in model.units_of.get(one.cell.item, [])} - {None}
     moments = {one.as_of - DAY_US} | {unit.occurred_at for unit in units}
-    known = model.units_of.get(one.cell.item, [])
-    if one.cell.measure in COUNTED:
-        fits = [moment for moment in moments if counted_at(model, one.cell, moment) == one.theirs]
-    else:
-        fits = []
-        for moment in moments:
-            then = Past(model, one.cell.item, until(known, moment)).position(one.cell.item, moment)
-            if then.get(one.cell.place, {}).get(one.cell.measure, 0) == one.theirs:
-                fits.append(moment)
+    moments |= {lapse for lapse in lapses if one.as_of - DAY_US < lapse <= one.as_of}
+    fits = [moment for moment in moments if figure_at(model, one.cell, moment) == one.theirs]
     return [unit for unit in units if unit.occurred_at > max(fits)] if fits else None
 
 

@@ -90,22 +90,29 @@ def counted_at(model: Model, cell: Cell, moment: int, units: Iterable[Unit] | No
 
 
 def ours_at(model: Model, cell: Cell, moment: int) -> int | None:
-    """Give what is ours as of a moment; None where it cannot be said any more, because something later is known.
+    """Give what is ours as of a moment; None where it cannot be said any more, because something later is known."""
+    if cell.measure in COUNTED:
+        return counted_at(model, cell, moment)
+    if any(unit.occurred_at > moment for unit in model.units_of.get(cell.item, [])):
+        return None
+    return figure_at(model, cell, moment)
+
+
+def figure_at(model: Model, cell: Cell, moment: int) -> int:
+    """Give what a measure was at a moment, by what had happened by then.
 
     What source `reconciliation` withholds is no word of a system on what there is, and safety stock is nobody's word.
     """
     if cell.measure in COUNTED:
         return counted_at(model, cell, moment)
-    units = model.units_of.get(cell.item, [])
-    if any(unit.occurred_at > moment for unit in units):
-        return None
+    units = until(model.units_of.get(cell.item, []), moment)
     own = [unit for unit in units if not (unit.kind == "stock_withheld" and unit.source == RECONCILER)]
     past = Past(model, cell.item, own)
     figures = past.position(cell.item, moment).get(cell.place, {})
-    ours = figures.get(cell.measure, 0)
+    figure = figures.get(cell.measure, 0)
     if cell.measure == "available" and figures:
-        ours += past.safety_stock(cell.item, cell.place, None)
-    return ours
+        figure += past.safety_stock(cell.item, cell.place, None)
+    return figure
 
 
 def newest_count(units: Iterable[Unit], cell: Cell, lot: str | None) -> Unit | None:

@@ -41,13 +41,14 @@ COMMAND = (sys.executable, "-m", "flows.sources.past")
 
 
 class Handed(NamedTuple):
-    """Some of what a search found, as `Found` has it; `is_last`: there is no more."""
+    """Some of what a search found, as `Found` has it; `is_last`: there is no more. `is_whole`: all of it was read."""
 
     search: Search
     units: Sequence[tuple[str, Any]] = ()
     sent: Sequence[Promised] = ()
     anew: Sequence[Anew] = ()
     is_last: bool = False
+    is_whole: bool = True
 
 
 class History:
@@ -97,18 +98,19 @@ class History:
             first = waiting[0][0].since
             together = [one for one in waiting if abs(one[0].since - first) <= TOGETHER]
             waiting = [one for one in waiting if abs(one[0].since - first) > TOGETHER]
-            self._read(together)
+            is_whole = self._read(together)
             for search, _ in together:
-                self._hand_over(Handed(search, is_last=True))
+                self._hand_over(Handed(search, is_last=True, is_whole=is_whole))
         if self._reader is not None:
             self._reader.end()
 
-    def _read(self, together: list[Asked]) -> None:
-        problem = ""
+    def _read(self, together: list[Asked]) -> bool:
+        """Have it read and hand it on; was all of it read?"""
+        problem, is_whole = "", False
         try:
             if self._reader is None:
                 self._reader = _Child(self._run.settings)
-            problem = self._follow(self._reader.connection, together)
+            problem, is_whole = self._follow(self._reader.connection, together)
         except Exception as error:  # whatever it is: a statement does not wait for ever
             is_end = isinstance(error, (EOFError, OSError))
             problem = f"the process that reads it {'ended' if is_end else 'is not understood'} ({error or 'no word'})"
@@ -122,14 +124,15 @@ class History:
                 kind="kafka_read",
                 next="see whether the brokers run: atp check",
             )
+        return is_whole
 
-    def _follow(self, connection: Connection[Any, Any], together: list[Asked]) -> str:
+    def _follow(self, connection: Connection[Any, Any], together: list[Asked]) -> Done:
         """Hand on what is found until all is; gives why it is not."""
         connection.send(Ask(together, self._known.locations, self._known.channels))
         while True:
             word: Found | TooLong | Done = connection.recv()
             if isinstance(word, Done):
-                return word.problem
+                return word
             search = together[word.search][0]
             if isinstance(word, TooLong):
                 say_too_many(search)
@@ -210,5 +213,5 @@ def say_too_many(search: Search) -> None:
         f"{name_of(search)}: of the two days around it the first {MESSAGES_MAX} messages were looked at, and no more: "
         "what the others would explain stays unknown",
         kind="history_too_long",
-        next="look at those days with: atp explain ITEM LOCATION",
+        next="count what stays unknown, and send it as stock_counted: atp variances list --cause unknown",
     )

@@ -73,9 +73,10 @@ class TooLong(NamedTuple):
 
 
 class Done(NamedTuple):
-    """That is all of an `Ask`; `problem`: why Kafka did not give the rest."""
+    """That is all of an `Ask`; `problem`: why Kafka did not give the rest. `is_whole`: those were all units."""
 
     problem: str = ""
+    is_whole: bool = True
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -104,14 +105,14 @@ class Reader:
         """Read what is asked for, and tell it, some at a time."""
         self._known.locations, self._known.channels = ask.locations, ask.channels
         try:
-            self._read([(number, *one) for number, one in enumerate(ask.asked) if one[0].items])
+            is_whole = self._read([(number, *one) for number, one in enumerate(ask.asked) if one[0].items])
             for number, (search, _) in enumerate(ask.asked):
                 if search.promises or search.anew_since is not None:
                     self._read_sent(number, search)
         except (KafkaException, KafkaProblem) as error:
-            self._tell(Done(str(error) or type(error).__name__))
+            self._tell(Done(str(error) or type(error).__name__, is_whole=False))
         else:
-            self._tell(Done())
+            self._tell(Done(is_whole=is_whole))
 
     def _read_sent(self, number: int, search: Search) -> None:
         found: Sent = read_sent(self._settings, search, MESSAGES_MAX, self._is_over)
@@ -124,10 +125,13 @@ class Reader:
         for at in range(0, len(found.anew), UNITS_AT_ONCE):
             self._tell(Found(number, anew=found.anew[at : at + UNITS_AT_ONCE]))
 
-    def _read(self, asked: list[tuple[int, Search, dict[str, int]]]) -> None:
-        """Read once what all of them ask for: who states every shop by itself asks for the same days 100 times."""
+    def _read(self, asked: list[tuple[int, Search, dict[str, int]]]) -> bool:
+        """Read once what all of them ask for: who states every shop by itself asks for the same days 100 times.
+
+        True where that is all there was in these days: Kafka has not deleted some of it, and it was not too much.
+        """
         if not asked:
-            return
+            return True
         until: dict[str, int] = {}
         for _, _, ends in asked:
             for part, end in ends.items():
@@ -138,7 +142,7 @@ class Reader:
         consumer = Consumer(consumer_config(self._settings, **{"auto.offset.reset": "earliest"}))
         try:
             # What occurred at a moment was logged at the earliest so much before.
-            starts = self._starts(consumer, until, max(0, since - self._settings.max_clock_skew) // 1000)
+            starts, is_whole = self._starts(consumer, until, max(0, since - self._settings.max_clock_skew) // 1000)
             clocks = dict.fromkeys(starts, 0)
             consumer.assign([TopicPartition(*place_of(part), offset) for part, offset in starts.items()])
             parts = {place_of(part): part for part in starts}
@@ -178,22 +182,25 @@ class Reader:
                     self._tell(Found(number, found))
                 if open_parts:
                     self._tell(TooLong(number))
+            return is_whole and not open_parts
         finally:
             consumer.close()
 
-    def _starts(self, consumer: Consumer, until: dict[str, int], since_ms: int) -> dict[str, int]:
-        """Where each partition's records of that time begin; without those that have none."""
+    def _starts(self, consumer: Consumer, until: dict[str, int], since_ms: int) -> tuple[dict[str, int], bool]:
+        """Where each partition's records of that time begin, without those that have none; and are all still there?"""
         places = [TopicPartition(*place_of(part), since_ms) for part in until]
         found = consumer.offsets_for_times(places, timeout=TIMEOUT_S)
         starts = {}
+        is_whole = True
         for part, place in zip(until, found, strict=True):
             end = until[part]
             low, _ = span_of(consumer, TopicPartition(place.topic, place.partition))
             start = place.offset if place.offset >= 0 else end
             start = max(start, low)
+            is_whole = is_whole and not 0 < low >= start
             if start < end:
                 starts[part] = start
-        return starts
+        return starts, is_whole
 
     def _units_of(self, message: Any, clock: int, items: set[str]) -> list[Unit]:
         value = message.value()

@@ -193,7 +193,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         out.extend(words_of(found, shards))
         if found.is_last:
             search = found.search
-            last = UnitsFound(search.source, search.statement_id, [], True)
+            last = UnitsFound(search.source, search.statement_id, [], True, is_whole=found.is_whole)
             out.extend(to_shard(shard, last) for shard in range(shards))
 
     def _is_through(self) -> bool:

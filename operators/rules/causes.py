@@ -72,7 +72,7 @@ def cause_of(row: Judged, measure: str, around: Surroundings) -> Cause:
     if theirs == -ours:
         return "sign", []
     if measure not in PHYSICAL:
-        return ("stale" if around.is_before_last else UNKNOWN), []
+        return ("stale", []) if around.is_before_last else _of_before(row, theirs, around)
     if _is_at_another_lot(row, measure, around.siblings):
         return "lots", []
     if measure == "quarantined" and "on_hand" in row.theirs and "on_hand" not in row.differing:
@@ -90,7 +90,7 @@ def cause_of(row: Judged, measure: str, around: Surroundings) -> Cause:
 
 
 def _of_units(row: Judged, difference: int, theirs: int, ours: int, around: Surroundings) -> Cause:
-    day = [effect for effect in around.effects if row.as_of - DAY < effect.occurred_at <= row.as_of and effect.change]
+    day = _day(row, around)
     after = [effect for effect in around.effects if row.as_of < effect.occurred_at <= row.as_of + DAY]
     same = [effect for effect in day if effect.change == difference]
     if same:
@@ -104,9 +104,18 @@ def _of_units(row: Judged, difference: int, theirs: int, ours: int, around: Surr
     here = [effect for effect in after if effect.change == difference]
     if here or difference in around.coming:
         return "missing_here", [*_named(here), *around.coming.get(difference, ())][:EVIDENCE_MAX]
-    if theirs in around.was:
-        return "stale", _named([one for one in day if one.occurred_at > around.was[theirs]])
-    return UNKNOWN, []
+    return _of_before(row, theirs, around)
+
+
+def _of_before(row: Judged, theirs: int, around: Surroundings) -> Cause:
+    """Say whether theirs is what ours was at a moment of the day, with what changed it since."""
+    if theirs not in around.was:
+        return UNKNOWN, []
+    return "stale", _named([one for one in _day(row, around) if one.occurred_at > around.was[theirs]])
+
+
+def _day(row: Judged, around: Surroundings) -> list[Effect]:
+    return [effect for effect in around.effects if row.as_of - DAY < effect.occurred_at <= row.as_of and effect.change]
 
 
 def _is_other_unit(theirs: int, ours: int, conversions: Iterable[Fraction]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from flows.kafka.parts import part_name
 from flows.kafka.reading import bounds
 from flows.runtime.run import KnownCodes, Run
+from flows.sources import history as past_history
 from flows.sources.history import Handed, History, words_of
 from operators.coordinator import Search
 from schemas.codes import parse_time
@@ -80,6 +82,34 @@ def test_it_finds_units_of_the_items_and_moments_that_are_asked_for(world: Any) 
         words = [word for one in found for word in words_of(one, 4)]
         assert sum(len(word.message.units) for word in words) == 2
         assert child().nice() > psutil.Process().nice(), "it takes what nobody else wants"
+
+
+#: The same process, but it has enough after ten messages.
+IMPATIENT = "from flows.sources import past; past.READ_AT_ONCE, past.MESSAGES_MAX = 5, 10; past.main()"
+
+
+def test_of_more_messages_than_it_reads_the_first_are_looked_at_and_the_log_says_so(
+    world: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_shop(world, items=2, partitions=1)
+    for number in range(30):
+        world.send("inventory.warehouse", received(number % 2, 1, occurred_at=ago(600)))
+    world.flush()
+    with history_of(world) as history:
+        history.search(search_for(0), ends(world))
+        found = all_of(history)
+        assert (sum(len(one.units) for one in found), found[-1].is_whole) == (15, True)
+        assert "history_too_long" not in capsys.readouterr().out
+    monkeypatch.setattr(past_history, "COMMAND", (sys.executable, "-c", IMPATIENT))
+    with history_of(world) as history:
+        history.search(search_for(0), ends(world))
+        found = all_of(history)
+        assert 0 < sum(len(one.units) for one in found) < 15, "what was read is handed on, and some was not"
+        assert not found[-1].is_whole, "what the others did is not guessed"
+        told = capsys.readouterr().out
+    assert "erp:night: of the two days around it the first 20000000 messages were looked at" in told
+    assert "history_too_long" in told
+    assert "atp variances list --cause unknown" in told
 
 
 def test_it_is_started_again_where_it_died_and_what_was_asked_meanwhile_stays_unknown(

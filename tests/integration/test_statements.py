@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 
 from tests.running import Engine, until
-from tests.shop import ago, clock, event, open_shop, received
+from tests.shop import ago, clock, event, open_shop, received, wait_for
+from tests.statements import atp
 
 SETTLE = '[sources.erp]\nsettle = "1s"\n'
 KEY = "erp:{}:EAST::on_hand"
+PATIENCE_S = 60
 
 
 class Ledger:
@@ -125,6 +128,50 @@ def test_killed_in_the_middle_the_same_variances_and_no_second_correction(world:
     ]
     assert len({one["event_id"] for one in counts}) == len(wrong)
     assert world.read("inventory.dead_letters") == [], "a repeated correction is the same to the letter"
+
+
+def test_a_refused_row_counts_once_it_is_replayed_and_what_it_names_is_there(world: Any) -> None:
+    world.config.write_text('[sources.erp]\nsettle = "1s"\n')
+    open_shop(world, items=1)
+    own = {"source": "erp", "statement_id": "night-1", "occurred_at": ago(30)}
+
+    def say(kind: str, name: str, **fields: Any) -> None:
+        world.send("inventory.statements", {**own, "event_id": name, "type": kind, **fields})
+        world.flush()
+
+    def letters() -> list[dict[str, str]]:
+        return [record.headers for record in world.read("inventory.dead_letters")]
+
+    def status() -> dict[str, Any]:
+        found = {record.key: record.json() for record in world.read("inventory.statements.status")}
+        return found.get(b"erp:night-1", {})
+
+    with Engine(world, reference_grace=0) as engine:
+        world.send("inventory.warehouse", received(0, 10, occurred_at=ago(60)))
+        world.flush()
+        wait_for(world, 10)
+        say("statement_started", "start")
+        say("stock_stated", "row-0", item=clock(0), location="EAST", on_hand=10)
+        say("stock_stated", "row-7", item=clock(7), location="EAST", on_hand=0)
+        until(lambda: [one["code"] for one in letters()] == ["unknown_item"], PATIENCE_S, engine.text)
+        until(lambda: status().get("refused") == 1, PATIENCE_S, engine.text)
+        early = atp(world, "dead-letters", "replay", "--code", "unknown_item")  # nothing was mended
+        assert early.code == 0, early.err
+        until(lambda: len(letters()) == 2, PATIENCE_S, engine.text)
+        assert sorted(one["attempts"] for one in letters()) == ["1", "2"]
+        world.send("inventory.items", {"item": clock(7)}, key=clock(7))
+        world.flush()
+        for _ in range(2):  # the same row twice is one row
+            done = atp(world, "dead-letters", "replay", "--code", "unknown_item")
+            assert done.code == 0, done.err
+            until(lambda: status().get("refused") == 0, PATIENCE_S, engine.text)
+        until(lambda: status().get("duplicates", 0) >= 1, PATIENCE_S, engine.text)
+        say("statement_ended", "end", rows=2)
+        until(lambda: status().get("verdict") == "accepted", PATIENCE_S, engine.text)
+        counts = {name: status()[name] for name in ("seen", "agreed", "refused", "conflicts")}
+        assert counts == {"seen": 2, "agreed": 2, "refused": 0, "conflicts": 0}, json.dumps(status())
+        assert len(letters()) == 2
+        assert engine.stop() == 0
 
 
 def test_a_state_of_before_knows_nothing_of_statements_and_goes_on(world: Any, tmp_path: Path) -> None:

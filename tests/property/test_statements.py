@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from operators import reconciling
+from operators.reconciling import naming
 from tests.reconciling import faults
 from tests.reconciling.engine_side import EngineSide
 from tests.reconciling.faults import PLANS, Planted, plant
@@ -19,11 +19,13 @@ from tests.reconciling.histories import SETTLES, StatedHistory
 from tests.reconciling.kills import KilledSide
 from tests.reconciling.long_run import FIRST
 from tests.reconciling.playing import found_by, in_order, play, same, side_for
-from tests.reconciling.story import Action, rule
+from tests.reconciling.story import Action, did, ended, row, rule, started, time, world
 
 ROOT = Path(__file__).parents[2]
 #: how many of the planted faults have to be named by what was planted: the rest fits something else as well
 NAMED_MIN = 0.95
+#: and of each kind alone
+NAMED_OF_KIND_MIN = 0.9
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -39,7 +41,7 @@ def test_what_becomes_of_any_statement_is_what_the_model_says(seed: int) -> None
 
 @pytest.mark.parametrize("seed", range(6))
 def test_items_whose_units_fill_a_turn_are_judged_as_all_others(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconciling, "UNITS_AT_ONCE", 0)
+    monkeypatch.setattr(naming, "UNITS_AT_ONCE", 0)
     play(StatedHistory(100 + seed, is_true=False))
 
 
@@ -75,6 +77,8 @@ def test_thousands_of_histories_and_planted_faults(what: str) -> None:
     else:
         assert told["planted"] == told["found"] == 10_000
         assert told["named"] >= NAMED_MIN * told["planted"]
+        # Each kind by itself: none is so rare that its being misnamed could hide behind the others.
+        assert {fault for fault in PLANS if told[fault] < NAMED_OF_KIND_MIN * (told["planted"] // len(PLANS))} == set()
 
 
 # Any order, twice, killed
@@ -137,6 +141,28 @@ def test_killed_in_the_middle_it_comes_to_the_same_and_corrects_once(seed: int) 
     assert killed.refusals == []
 
 
+@pytest.mark.parametrize("killed_at", range(6))
+def test_a_row_that_is_read_again_behind_a_crash_counts_once(killed_at: int) -> None:
+    told = (
+        did("10:00", "stock_received", 10),
+        started("12:00", "12:01"),
+        row("12:00", "12:01", on_hand=10),
+        row("12:00", "12:02", on_hand=10, event_id="delivered-twice"),
+        ended("12:00", "12:03", 1),
+        time("12:10"),
+    )
+    side = KilledSide(killed_at, 0)
+    told_to(side, [*world()])
+    for number, action in enumerate(told):
+        side.engine.kill_every = int(number == killed_at)
+        side.tell(action)
+    assert side.kills == 1
+    status = side.status("erp:S1")
+    counts = {name: status[name] for name in ("seen", "agreed", "duplicates", "conflicts")}
+    assert (status["verdict"], counts) == ("accepted", {"seen": 1, "agreed": 1, "duplicates": 1, "conflicts": 0})
+    assert side.variances() == {}
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7_200)
 def test_killed_a_hundred_times_in_the_middle_it_comes_to_the_same_and_corrects_once() -> None:
@@ -170,10 +196,10 @@ def test_killed_in_the_middle_of_a_history_a_true_statement_has_no_variance(seed
 
 
 MISTAKES = {
-    "whatever is stated agrees": ("agrees", lambda *_: True),
+    "whatever is stated agrees": ("reconciling.rows.agrees", lambda *_: True),
     "what is counted later is not left out": ("ours.ours_of", lambda item, place, lot, name, *_: 0),
-    "nothing is ever held": ("holds.held_of_row", lambda figures: 0),
-    "every cause is unknown": ("causes.cause_of", lambda *_: ("unknown", [])),
+    "nothing is ever held": ("rules.holds.held_of_row", lambda figures: 0),
+    "every cause is unknown": ("rules.causes.cause_of", lambda *_: ("unknown", [])),
 }
 
 
@@ -181,7 +207,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_planted_in_the_engine_is_noticed(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     target, wrong = MISTAKES[mistake]
-    monkeypatch.setattr(f"operators.reconciling.{target}", wrong)
+    monkeypatch.setattr(f"operators.{target}", wrong)
 
     def is_noticed(seed: int) -> bool:
         model, engine = side_for(plant(seed))
@@ -198,7 +224,8 @@ def test_a_mistake_planted_in_the_engine_is_noticed(mistake: str, monkeypatch: p
 
 def test_the_histories_hold_what_they_are_there_for() -> None:
     total = [play(StatedHistory(seed, is_true=False)) for seed in range(100, 110)]
-    for name in ("rows", "agreed", "in_variance", "variances", "corrections", "decisions", "held", "not_compared"):
+    names = ("rows", "agreed", "in_variance", "variances", "corrections", "decisions", "held", "not_compared", "aged")
+    for name in names:
         assert sum(getattr(played, name) for played in total) > 0, name
 
 

@@ -171,10 +171,25 @@ class StatedHistory:
                 if name in row:
                     wrong = self._wrong(str(row[name]), name == "on_hand")
                     row = {**row, name: wrong}
+            elif chance < 0.6:
+                row = self._aged(happened, row)
             spoiled.append((happened, row))
             if pick.random() < 0.01:
                 spoiled.append((happened, {**row, "on_hand": 77}))
         return spoiled
+
+    def _aged(self, happened: int, row: dict[str, Any]) -> dict[str, Any]:
+        """A row whose reservations, claims and supply are those of an earlier hour."""
+        item, location = row["item"], row["location"]
+        earlier = happened - self.random.randrange(8 * 60) * MINUTE
+        past = Past(self.model, item, until(self.model.units_of.get(item, []), earlier))
+        figures = past.position(item, earlier).get(location, {})
+        if figures:
+            figures["available"] += past.safety_stock(item, location, None)
+        scale = self.model.items[item]["measure"][1]
+        said = {name: figures.get(name, 0) for name in MEASURES[2:] if name in row}
+        kept = {name: q for name, q in said.items() if q >= 0 or name in MAY_BE_NEGATIVE}
+        return {**row, **{name: f"{q}e-{scale}" if scale else q for name, q in kept.items()}}
 
     def _wrong(self, text: str, may_be_negative: bool) -> str | int:
         pick = self.random

@@ -23,6 +23,17 @@ def because(sentence: str, cause: str, theirs: int, *told: Action, evidence: set
     )
 
 
+def before(sentence: str, theirs: dict[str, int], *told: Action, evidence: set[str] | None = None) -> Story:
+    """A story of ten shovels in DC1 of which a statement has figures of an earlier moment of the day."""
+    says: dict[str, Any] = {"cause": "stale"} | ({} if evidence is None else {"evidence": evidence})
+    return Story(
+        sentence,
+        (did("08:00", "stock_received", 10), *told, rule(), *stated("12:00", "12:05", theirs)),
+        {"erp:S1": {"causes": {measure: {"stale": 1} for measure in theirs}}},
+        variances={f"erp:SHOVEL:DC1::{measure}": {"theirs": figure, **says} for measure, figure in theirs.items()},
+    )
+
+
 CAUSES = (
     because("theirs in another unit", "unit", 2, did("10:00", "stock_received", 24)),
     because("theirs in base units where ours is right in cases", "unit", 24, did("10:00", "stock_received", 2)),
@@ -232,6 +243,110 @@ CAUSES = (
             "erp:S1": {"causes": {"soft_allocated": {"unit": 1}}},
             "erp:S2": {"causes": {"soft_allocated": {"unknown": 1}}},
         },
+    ),
+    before(
+        "reservations of before a pick",
+        {"hard_reserved": 6},
+        ordered("10:00", "order_placed", 8, "DC1"),
+        ordered("10:10", "order_allocated", 6, "DC1"),
+        did("10:30", "pick_confirmed", 4, order_id="SO-1", line_id="1"),
+        evidence={"pick_confirmed@10:30"},
+    ),
+    before(
+        "reservations of before a release, and of before the order was cancelled",
+        {"hard_reserved": 5, "soft_allocated": 3},
+        ordered("10:00", "order_placed", 8, "DC1"),
+        ordered("10:10", "order_allocated", 5, "DC1"),
+        ordered("10:20", "order_released", 2, "DC1"),
+        ordered("10:30", "order_cancelled"),
+    ),
+    before(
+        "claims of before the order was placed again",
+        {"soft_allocated": 8},
+        ordered("10:00", "order_placed", 8, "DC1"),
+        ordered("10:20", "order_placed", 5, "DC1"),
+        evidence={"order_placed@10:20"},
+    ),
+    before(
+        "claims of before one line was",
+        {"soft_allocated": 3},
+        ordered("-1 08:00", "order_placed", 3, "DC1", order_id="SO-0"),
+        ordered("10:00", "order_placed", 8, "DC1"),
+        evidence={"order_placed@10:00"},
+    ),
+    before(
+        "claims of before they lapsed",
+        {"soft_allocated": 8},
+        ordered("10:00", "order_placed", 8, "DC1", expires_at="2026-11-23T11:00:00Z"),
+        evidence=set(),
+    ),
+    before(
+        "claims of before a part was given up",
+        {"soft_allocated": 8},
+        ordered("10:00", "order_placed", 8, "DC1"),
+        ordered("10:20", "order_cancelled", 3),
+        evidence={"order_cancelled@10:20"},
+    ),
+    before(
+        "what was on its way before it came",
+        {"in_transit": 5},
+        did("09:00", "stock_received", 9, "DC2"),
+        did("10:00", "transfer_shipped", 5, "DC2", transfer_id="T1", to_location="DC1"),
+        did("10:30", "stock_received", 2, transfer_id="T1"),
+        did("10:40", "transfer_closed", transfer_id="T1"),
+        evidence={"stock_received@10:30", "transfer_closed@10:40"},
+    ),
+    before(
+        "what was expected before it was announced anew",
+        {"expected": 8},
+        did("10:00", "receipt_expected", 8, receipt_id="R1", eta="2026-11-25T08:00:00Z"),
+        did("10:30", "receipt_expected", 6, receipt_id="R1", eta="2026-11-25T08:00:00Z"),
+        did("10:40", "stock_received", 1, receipt_id="R1"),
+        evidence={"receipt_expected@10:30", "stock_received@10:40"},
+    ),
+    before(
+        "what was expected of an order before its shipment was announced",
+        {"expected": 11},
+        did("10:00", "receipt_expected", 8, receipt_id="PO", eta="2026-11-25T08:00:00Z"),
+        did("10:10", "receipt_expected", 3, receipt_id="R2", eta="2026-11-25T08:00:00Z"),
+        did("10:30", "receipt_expected", 9, receipt_id="ASN", part_of="PO", eta="2026-11-25T08:00:00Z"),
+        evidence={"receipt_expected@10:30"},
+    ),
+    before(
+        "what was withheld before the newest word",
+        {"withheld": 3},
+        did("10:00", "stock_withheld", 3),
+        did("10:30", "stock_withheld", 4),
+        evidence={"stock_withheld@10:30"},
+    ),
+    before(
+        "what was available before a claim and a movement",
+        # Of 10 one was withheld and 4 were claimed; then one was broken, and 2 were withheld.
+        {"available": 5},
+        did("08:10", "stock_withheld", 1),
+        ordered("10:00", "order_placed", 4, "DC1"),
+        did("10:30", "stock_adjusted", -1),
+        did("10:40", "stock_withheld", 2),
+        evidence={"stock_adjusted@10:30", "stock_withheld@10:40"},
+    ),
+    Story(
+        "of what was withheld before the first word of the day nobody knows",
+        (
+            did("-1 09:00", "stock_withheld", 3),
+            did("10:00", "stock_withheld", 4),
+            *stated("12:00", "12:05", {"withheld": 0}),
+        ),
+        {"erp:S1": {"causes": {"withheld": {"unknown": 1}}}},
+    ),
+    Story(
+        "a line that had begun a day before and was placed again: how much it was then is not known",
+        (
+            ordered("-1 08:00", "order_placed", 7, "DC1"),
+            ordered("-1 08:10", "order_allocated", 2, "DC1"),
+            ordered("10:00", "order_placed", 9, "DC1"),
+            *stated("12:00", "12:05", {"soft_allocated": 0}),
+        ),
+        {"erp:S1": {"causes": {"soft_allocated": {"unknown": 1}}}},
     ),
     Story(
         "the first that fits is named",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from operators.reconciling import earlier
 from schemas.times import time_text
 from tests.reconciling_engine import Reconciling
 
@@ -144,6 +145,35 @@ def test_an_open_variance_follows_what_becomes_known(estate: Estate) -> None:
 def test_causes_that_figures_alone_show(estate: Estate, theirs: int, cause: str) -> None:
     estate.state({"on_hand": theirs})
     assert estate.variance()["cause"] == cause
+
+
+def claimed(estate: Estate, *, orders: int = 1) -> None:
+    for number in range(orders):
+        line = {"line_id": "1", "item": "SHOVEL", "quantity": 2, "location": "EAST"}
+        order = {"order_id": f"SO-{number}", "channel": "web", "lines": [line], "item": None, "location": None}
+        estate.event("order_placed", NOON - 30 * MINUTE + number, **order)
+    estate.state({"soft_allocated": 0})
+
+
+def test_what_was_claimed_earlier_is_asked_where_every_unit_is_read(estate: Estate) -> None:
+    claimed(estate)
+    assert estate.variance("erp:SHOVEL:EAST::soft_allocated")["cause"] == "stale"
+    assert len(estate.variance("erp:SHOVEL:EAST::soft_allocated")["evidence"]) == 1
+
+
+def test_what_was_claimed_earlier_is_not_guessed_where_units_are_not_read(estate: Estate) -> None:
+    estate.engine.is_whole = False
+    claimed(estate)
+    assert estate.variance("erp:SHOVEL:EAST::soft_allocated")["cause"] == "unknown"
+
+
+@pytest.mark.parametrize(("most", "cause"), [(5, "stale"), (4, "unknown")])
+def test_of_more_units_than_may_be_looked_at_what_was_claimed_is_unknown(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch, most: int, cause: str
+) -> None:
+    monkeypatch.setattr(earlier, "LOOKS_MAX", most)
+    claimed(estate, orders=5)
+    assert estate.variance("erp:SHOVEL:EAST::soft_allocated")["cause"] == cause
 
 
 def test_a_doubtful_unit_is_withheld_until_the_variance_is_over(estate: Estate) -> None:

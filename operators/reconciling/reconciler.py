@@ -1,0 +1,164 @@
+"""The shard's one way to what concerns statements: takes words, goes on with work some at a turn, gives what is said.
+
+Work on a whole statement goes item by item, some at each of the shard's turns: numbers are not to wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from operators.reconciling.closing import Closing
+from operators.reconciling.desk import Desk, Host, Open, encode
+from operators.reconciling.names import Key
+from operators.reconciling.naming import Namer
+from operators.reconciling.people import Decisions
+from operators.reconciling.rows import RowJudge
+from operators.reconciling.standing import Asked, Held, Standings
+from operators.reconciling.verdicts import Verdicts
+from operators.reference import unpack_reconciliation
+from schemas.reconciled import CloseStatement, Decided, Reported, Rows, Rules, UnitsFound, VerdictFell
+from schemas.state import Item
+
+#: Items of a statement that a shard looks at in one turn: about 2 ms.
+ITEMS_AT_ONCE = 20
+
+
+class Saved(msgspec.Struct, array_like=True):
+    """What a snapshot keeps beside the items' own records."""
+
+    open: list[Open]
+    asked: list[Asked]
+    held: list[Held]
+    rules: bytes = b""
+
+
+_saved = msgspec.msgpack.Decoder(Saved)
+
+
+class Reconciler:
+    """One a shard; the shard hands it what concerns statements, and writes its words with its own."""
+
+    def __init__(self, shard: Host, resume: bytes | None = None) -> None:
+        saved = _saved.decode(resume) if resume is not None else Saved([], [], [])
+        self.desk = Desk(shard)
+        self._packed_rules = b""
+        if saved.rules:
+            self._take_rules(saved.rules)
+        self._rows = RowJudge(self.desk)
+        self._standings = Standings(self.desk, saved.asked, saved.held)
+        self._namer = Namer(self.desk)
+        self._closing = Closing(self.desk, self._namer)
+        self._verdicts = Verdicts(self.desk, self._standings)
+        self._decisions = Decisions(self.desk, self._standings)
+        self._steps: dict[str, Callable[[Key, str], None]] = {
+            "absent": self._closing.find_absent,
+            "begin": self._closing.begin_search,
+            "search": self._closing.search,
+            "searched": self._closing.finish_search,
+            "closed": self._closing.finish,
+            "apply": self._verdicts.apply,
+            "end": self._end,
+        }
+        for found in saved.open:
+            self._resume(found)
+
+    def _resume(self, found: Open) -> None:
+        self.desk.open[found.tally.source, found.tally.statement_id] = found
+        # Closing begins anew: what is told of it now would be taken for an answer to what is asked then.
+        found.tally.round, found.tally.is_closed = 0, False
+        if found.verdict is not None:
+            self._begin_verdict(found.verdict)
+
+    def snapshot(self) -> bytes:
+        """Give what is kept beside the items' records; b"" where there is nothing."""
+        asked, held = self._standings.asked(), self._standings.held()
+        if not (self.desk.open or asked or held or self._packed_rules):
+            return b""
+        return encode(Saved(list(self.desk.open.values()), asked, held, self._packed_rules))
+
+    # --- what comes in -----------------------------------------------------------------------------------------------
+
+    def take(self, message: Any) -> None:
+        """Take a word that concerns statements."""
+        if type(message) is Rows:
+            self._rows.take(message)
+        elif type(message) is Rules:
+            self._take_rules(message.packed)
+        elif type(message) is CloseStatement:
+            self._closing.begin(message)
+        elif type(message) is UnitsFound:
+            self._closing.take_units(message)
+        elif type(message) is VerdictFell:
+            self._begin_verdict(message)
+        elif type(message) is Decided:
+            self._decisions.take(message)
+
+    def _take_rules(self, packed: bytes) -> None:
+        self._packed_rules = packed
+        self.desk.rules = unpack_reconciliation(packed)
+
+    def _begin_verdict(self, message: VerdictFell) -> None:
+        key = (message.source, message.statement_id)
+        found = self.desk.open.get(key)
+        if found is None:
+            return
+        found.verdict = message
+        self._namer.gathered.pop(key, None)
+        self.desk.work.extend(("apply", key, code) for code in sorted(found.items))
+        self.desk.work.append(("end", key, ""))
+
+    def _end(self, key: Key, _: str = "") -> None:
+        self.desk.open.pop(key)
+
+    def begin(self, run: int) -> None:
+        """Tell a new run's coordinator all that is known: it believes no word of the run before."""
+        self.desk.begin(run)
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    def work(self, most: int = ITEMS_AT_ONCE) -> None:
+        """Go on with statements that are closed or decided: so many items at most."""
+        work = self.desk.work
+        while work and most > 0:
+            kind, key, code = work.popleft()
+            most -= 1
+            if key not in self.desk.open:
+                continue
+            if kind != "cause":
+                self._steps[kind](key, code)
+            elif self._namer.name(key, code):
+                most = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Is there work on a statement left?"""
+        return bool(self.desk.work)
+
+    def look(self, item: Item) -> None:
+        """An item changed: its open variances say ours as it is known now."""
+        self._standings.look(item)
+
+    # --- time, and what goes out -------------------------------------------------------------------------------------
+
+    def next_alert(self) -> int | None:
+        """When the next hold is too long, or something is to be told, in UTC microseconds."""
+        alert, told = self._standings.next_alert(), self.desk.tells_at
+        if told is None:
+            return alert
+        return told if alert is None else min(alert, told)
+
+    def pass_time(self, now: int) -> None:
+        """Report what is held for too long."""
+        self._standings.pass_time(now)
+
+    @property
+    def has_news(self) -> bool:
+        """Is there anything to say?"""
+        return self.desk.has_news
+
+    def said(self) -> list[Reported]:
+        """Take what is to be written since this was last asked."""
+        return self.desk.said()

@@ -17,8 +17,10 @@ cdef class RememberedIds:
     @cython.locals(at=cython.Py_ssize_t)
     cpdef int recognize(self, number_t unit, number_t content) except -1
     cpdef number_t digest(self, number_t unit) except? 1
-    @cython.locals(at=cython.Py_ssize_t, number=number_t)
+    @cython.locals(number=number_t)
     cpdef remember(self, number_t unit, number_t content, long long until, number_t digest=*)
+    @cython.locals(at=cython.Py_ssize_t)
+    cpdef remember_in(self, number_t unit, number_t content, number_t number)
     @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, number=number_t, last=number_t, news=number_t[::1])
     cpdef dict news(self)
     @cython.locals(at=cython.Py_ssize_t, number=number_t, numbers=number_t[::1])
@@ -26,6 +28,9 @@ cdef class RememberedIds:
     @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, kept=cython.Py_ssize_t, floor=number_t,
                    capacity=cython.Py_ssize_t)
     cpdef bint forget(self, long long horizon) except -1
+    @cython.locals(at=cython.Py_ssize_t, end=cython.Py_ssize_t, kept=cython.Py_ssize_t, count=cython.Py_ssize_t,
+                   place=cython.Py_ssize_t, number=number_t, capacity=cython.Py_ssize_t)
+    cpdef bint drop(self, number_t[::1] buckets) except -1
     @cython.locals(entry=cython.Py_ssize_t)
     cdef Py_ssize_t _place(self, number_t unit) except -1
     @cython.locals(at=cython.Py_ssize_t)

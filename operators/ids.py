@@ -6,8 +6,9 @@ and can be seen and replayed, not lost.
 
 They lie in one table of numbers (unit, content, bucket and digest) with open addressing: 24 bytes an entry, a half to
 three quarters of them used, so 32 to 48 bytes an id; a Python set and the pairs beside it took 86. A bucket is the hour
-after which nobody may repeat the id acceptably; it is forgotten as a whole. The digest decides nothing: it has a few
-bits of each field of the content, so that a conflict can say which differs. It fills what a bucket leaves free of its
+after which nobody may repeat the id acceptably; it is forgotten as a whole. Ids that may go before that, as those of a
+statement's rows with the verdict, are in buckets of their own beside it. The digest decides nothing: it has a few bits
+of each field of the content, so that a conflict can say which differs. It fills what a bucket leaves free of its
 number.
 """
 
@@ -20,7 +21,7 @@ from operators.rules.admission import NEW, repeat_of
 
 HOUR = 3_600_000_000
 MASK_60 = (1 << 60) - 1
-#: Numbers of buckets an hour. One would do; sixteen are what the stored state counts in.
+#: Numbers of buckets an hour. Units have the first; what may be dropped before its hour has one of the others.
 SPLIT = 16
 #: numbers an entry of the table takes
 ENTRY = 3
@@ -91,6 +92,10 @@ class RememberedIds:
         if number > _MAX:
             number = _MAX
         number |= digest << _BITS
+        self.remember_in(unit, content, number)
+
+    def remember_in(self, unit: int, content: int, number: int) -> None:
+        """The same of a unit in a bucket of one's own, as `own_bucket` gives it."""
         self._insert(unit, content, number)
         at = self._news_size * ENTRY
         if at == len(self._news):
@@ -157,6 +162,29 @@ class RememberedIds:
         self._rebuild(capacity, floor)
         return True
 
+    def drop(self, buckets: array[int]) -> bool:
+        """Drop all ids of these buckets before their hour; true if there were any. Looks at every entry."""
+        kept = at = 0
+        end = self._capacity * ENTRY
+        count = len(buckets)
+        while at < end:
+            if self._table[at] != 0:
+                kept += 1
+                number = self._table[at + 2] & _MAX
+                for place in range(count):
+                    if buckets[place] == number:
+                        self._table[at] = 0  # the table is built anew before it is looked into
+                        kept -= 1
+                        break
+            at += ENTRY
+        if kept == self._size:
+            return False
+        capacity = CAPACITY_MIN
+        while kept * FULL_OF >= capacity * FULL_AT:
+            capacity += capacity // 2
+        self._rebuild(capacity, 0)
+        return True
+
     def _place(self, unit: int) -> int:
         """Where the unit's entry begins, or the free one that it would get."""
         # Its upper 32 of 60 bits as a share of the table: a table of any size, and no division.
@@ -221,6 +249,11 @@ def _numbers_of(news: array[int], end: int, name: int) -> bytes:
                 size += 1
         at += ENTRY
     return numbers[:size].tobytes()
+
+
+def own_bucket(until: int, split: int) -> int:
+    """Give a bucket of the hour that units are not in. `split`: 1 to SPLIT - 1."""
+    return min(until // HOUR * SPLIT + split, BUCKET_MAX)
 
 
 def bucket_of(name: int) -> int:

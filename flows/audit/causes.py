@@ -149,7 +149,8 @@ def _stale(model: Model, one: Difference, others: list[Difference]) -> Finding:
     if one.cell.measure == PROMISE:
         return [] if one.sent_before is not None and one.theirs == one.sent_before else None
     units = day_before(model, one.cell.item, one.as_of)
-    lapses = {unit.content.get("expires_at") for unit in model.units_of.get(one.cell.item, [])} - {None}
+    placed = [unit for unit in model.units_of.get(one.cell.item, []) if "expires_at" in unit.content]
+    lapses = {int(unit.content["expires_at"]) for unit in placed}
     moments = {one.as_of - DAY_US} | {unit.occurred_at for unit in units}
     moments |= {lapse for lapse in lapses if one.as_of - DAY_US < lapse <= one.as_of}
     fits = [moment for moment in moments if figure_at(model, one.cell, moment) == one.theirs]

@@ -1,8 +1,8 @@
 """Closes a statement in a shard: what was not stated is a row of 0, and what may explain the rest is gathered.
 
-    1. Is everything that is in scope stated? What is not is a row of 0, where items are `all`.
-    2. Of which items units are wanted: of those with rows that figures alone do not explain. The tally says which.
-    3. Those units come back, read again in Kafka, and what was sent of promises. Then causes are named, item by item.
+1. Is everything that is in scope stated? What is not is a row of 0, where items are `all`.
+2. Of which items units are wanted: of those with rows that figures alone do not explain. The tally says which.
+3. Those units come back, read again in Kafka, and what was sent of promises. Then causes are named, item by item.
 """
 
 from __future__ import annotations
@@ -212,6 +212,6 @@ class Closing:
                 self._desk.drop(item, row)
         marker = anew_marker(*own, code, channel)
         if not is_known(self._shard.ids, marker):
-            self._shard.ids.remember(marker, 0, tally.promised + self._shard._windows.of(tally.source))
+            self._desk.remember(found, marker, 0, tally.promised + self._shard._windows.of(tally.source))
             tally.agreed -= 1
             tally.not_compared += 1

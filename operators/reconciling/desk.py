@@ -6,13 +6,14 @@ more than they do: so it is told now and then, and at once where somebody waits 
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from typing import Any, Protocol
 
 import msgspec
 
 from operators import ours, position
-from operators.ids import RememberedIds
+from operators.ids import HOUR, SPLIT, RememberedIds, first_kept, own_bucket, unit_fingerprint
 from operators.reconciling.names import Key, judged_key
 from operators.rules.admission import Windows
 from operators.rules.days import Days
@@ -23,6 +24,8 @@ from schemas.state import Item
 from schemas.topics import TALLIES
 from schemas.units import Refusal
 
+#: Fingerprints of statements with a verdict are dropped when they are one in so many of all ids.
+DROP_FROM = 4
 encode = msgspec.msgpack.Encoder().encode
 
 #: one step of work on a statement: what is done, the statement, the item
@@ -63,6 +66,9 @@ class Open(msgspec.Struct, array_like=True):
     verdict: VerdictFell | None = None
     #: when its first row was judged here
     judged_at: int = 0
+    #: hour -> the bucket in which fingerprints of its rows are kept until then, and how many there are in all
+    buckets: dict[int, int] = {}
+    fingerprints: int = 0
 
 
 class Desk:
@@ -79,6 +85,9 @@ class Desk:
         self.work: deque[Step] = deque()
         #: what is to be written
         self.words: list[Reported] = []
+        #: buckets of statements with a verdict, and how many of their fingerprints may still be kept
+        self._over: set[int] = set()
+        self._dropping = 0
         # of this run alone: statements of which a tally is to be told, and whether somebody waits for it
         self.untold: set[Key] = set()
         self._is_waited_for = False
@@ -92,6 +101,44 @@ class Desk:
         if found is None:
             found = self.open[key] = Open(Tally(self.run, self.shard.number, *key), born)
         return found
+
+    def remember(self, found: Open, identity: int, content: int, until: int) -> None:
+        """Keep a fingerprint of an open statement until its verdict, and `until` a moment at most."""
+        hour = until // HOUR
+        bucket = found.buckets.get(hour)
+        if bucket is None:
+            tally = found.tally
+            name = unit_fingerprint(tally.source, tally.statement_id, str(found.born), "")
+            bucket = found.buckets[hour] = own_bucket(until, 1 + name % (SPLIT - 1))
+            self._over.discard(bucket)
+        self.shard.ids.remember_in(identity, content, bucket)
+        found.fingerprints += 1
+
+    def close(self, key: Key) -> None:
+        """A verdict is applied: nobody asks for the statement's fingerprints any more.
+
+        To drop them all others are walked past. So it is done when they are a quarter of all: then it costs each of
+        them little, however many small statements there are.
+        """
+        found = self.open.pop(key)
+        in_use = {bucket for other in self.open.values() for bucket in other.buckets.values()}
+        self._over.update(bucket for bucket in found.buckets.values() if bucket not in in_use)
+        self._dropping += found.fingerprints
+        if self._dropping and self._dropping * DROP_FROM >= len(self.shard.ids):
+            self._dropping = 0
+            self.shard.ids.drop(array("Q", self._over))
+
+    def over(self) -> list[int]:
+        """Give the buckets that hold fingerprints of statements with a verdict alone, for a snapshot."""
+        floor = first_kept(self.shard._journal_horizon)
+        self._over = {bucket for bucket in self._over if bucket >= floor}
+        return sorted(self._over)
+
+    def leave_out(self, buckets: list[int]) -> None:
+        """Drop what a snapshot's files still hold of statements with a verdict."""
+        self._over.update(buckets)
+        if buckets:
+            self.shard.ids.drop(array("Q", buckets))
 
     def rules_of(self, source: str) -> ReconciliationFacts:
         """Give what holds for a source."""

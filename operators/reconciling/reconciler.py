@@ -33,6 +33,8 @@ class Saved(msgspec.Struct, array_like=True):
     asked: list[Asked]
     held: list[Held]
     rules: bytes = b""
+    #: buckets of ids that hold fingerprints of statements with a verdict alone
+    over: list[int] = []
 
 
 _saved = msgspec.msgpack.Decoder(Saved)
@@ -64,6 +66,7 @@ class Reconciler:
         }
         for found in saved.open:
             self._resume(found)
+        self.desk.leave_out(saved.over)
 
     def _resume(self, found: Open) -> None:
         self.desk.open[found.tally.source, found.tally.statement_id] = found
@@ -74,10 +77,10 @@ class Reconciler:
 
     def snapshot(self) -> bytes:
         """Give what is kept beside the items' records; b"" where there is nothing."""
-        asked, held = self._standings.asked(), self._standings.held()
-        if not (self.desk.open or asked or held or self._packed_rules):
+        asked, held, over = self._standings.asked(), self._standings.held(), self.desk.over()
+        if not (self.desk.open or asked or held or self._packed_rules or over):
             return b""
-        return encode(Saved(list(self.desk.open.values()), asked, held, self._packed_rules))
+        return encode(Saved(list(self.desk.open.values()), asked, held, self._packed_rules, over))
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -111,7 +114,7 @@ class Reconciler:
         self.desk.work.append(("end", key, ""))
 
     def _end(self, key: Key, _: str = "") -> None:
-        self.desk.open.pop(key)
+        self.desk.close(key)
 
     def begin(self, run: int) -> None:
         """Tell a new run's coordinator all that is known: it believes no word of the run before."""

@@ -69,11 +69,11 @@ class RowJudge:
             )
             return self._refused(row, "conflict", message)
         until = row.as_of + self._shard._windows.of(row.source)
-        self._shard.ids.remember(identity, content, until)
+        self._desk.remember(found, identity, content, until)
         if row.lot:
             marker = lots_marker(row.source, row.statement_id, born, row.item, row.place)
             if self._shard.ids.recognize(marker, 0) not in (DUPLICATE, CONFLICT):
-                self._shard.ids.remember(marker, 0, until)
+                self._desk.remember(found, marker, 0, until)
         found.refused.discard(identity)
         return self._judge(found, item, row, theirs)
 

@@ -18,6 +18,7 @@ from operators.ids import (
     RememberedIds,
     bucket_of,
     content_fingerprint,
+    own_bucket,
     unit_fingerprint,
 )
 from operators.rules import native
@@ -109,6 +110,36 @@ def test_an_id_is_never_forgotten_before_its_time(until: int) -> None:
     ids = known((PICK, SAID, until))
     ids.forget(until)
     assert ids.recognize(PICK, SAID) == DUPLICATE
+
+
+def test_a_bucket_of_its_own_is_dropped_before_its_hour_and_no_other() -> None:
+    ids = known(*((unit << 40, unit, TEN) for unit in range(1, 100)))
+    for unit in range(1_000, 1_500):
+        ids.remember_in(unit << 40, unit, own_bucket(TEN, 3))
+    for unit in range(2_000, 2_050):
+        ids.remember_in(unit << 40, unit, own_bucket(TEN, 4))
+    dropped = array("Q", [own_bucket(TEN, 2), own_bucket(TEN, 3)])
+    assert ids.drop(dropped)
+    assert len(ids) == 149
+    stay = [*range(1, 100), *range(2_000, 2_050)]
+    assert all(ids.recognize(unit << 40, unit) == DUPLICATE for unit in stay)
+    assert all(ids.recognize(unit << 40, unit) == NEW for unit in range(1_000, 1_500))
+    assert not ids.drop(dropped)
+    ids.forget(TEN + HOUR)
+    assert len(ids) == 0
+
+
+def test_a_snapshot_names_a_bucket_of_its_own_and_what_was_restored_can_be_dropped() -> None:
+    ids = known((PICK, SAID, TEN))
+    ids.remember_in(SHIP, SAID, own_bucket(TEN, SPLIT - 1))
+    kept = ids.news()
+    assert {bucket_of(name) for name in kept} == {TEN // HOUR * SPLIT, TEN // HOUR * SPLIT + SPLIT - 1}
+    again = RememberedIds()
+    for name, entries in kept.items():
+        again.restore(name, entries)
+    assert (again.recognize(PICK, SAID), again.recognize(SHIP, SAID)) == (DUPLICATE, DUPLICATE)
+    assert again.drop(array("Q", [own_bucket(TEN, SPLIT - 1)]))
+    assert (again.recognize(PICK, SAID), again.recognize(SHIP, SAID)) == (DUPLICATE, NEW)
 
 
 def test_only_the_hours_that_passed_are_forgotten() -> None:

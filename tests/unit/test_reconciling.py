@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from operators.reconciling import earlier
+from operators.reconciling import desk, earlier
 from schemas.times import time_text
 from tests.reconciling_engine import Reconciling
 
@@ -313,6 +313,34 @@ def test_the_same_row_again_is_a_duplicate_and_another_one_a_conflict(estate: Es
     status = estate.status()
     assert (status["seen"], status["duplicates"], status["conflicts"]) == (1, 1, 1)
     assert (status["verdict"], status["reasons"]) == ("rejected", ["contradicts_itself"])
+
+
+def test_of_a_judged_row_nothing_is_remembered_behind_the_verdict(estate: Estate) -> None:
+    before = len(estate.engine.shard.ids)
+    estate.state({"on_hand": 10}, {"location": "WEST", "lot": "L1", "on_hand": 0})
+    assert len(estate.engine.shard.ids) == before
+    estate.row(on_hand=10)
+    estate.row(on_hand=9)
+    estate.engine.judge(NOON + 12 * MINUTE)
+    assert (estate.status()["duplicates"], estate.status()["seen"]) == (2, 2)
+    estate.engine.resume()
+    assert len(estate.engine.shard.ids) == before, "what is on disk of it is dropped as well"
+
+
+def test_the_rows_of_an_open_statement_stay_known_where_another_one_has_its_verdict(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "SPLIT", 2)  # both have their fingerprints in one bucket
+    estate.say("statement_started", statement_id="slow")
+    estate.row(on_hand=10, statement_id="slow")
+    estate.engine.judge(NOON + 11 * MINUTE)
+    estate.state({"on_hand": 10}, statement="night-2")
+    estate.engine.resume()
+    estate.row(on_hand=10, statement_id="slow")
+    estate.row(on_hand=9, statement_id="slow")
+    estate.engine.judge(NOON + 12 * MINUTE)
+    assert (estate.status("slow")["duplicates"], estate.status("slow")["conflicts"]) == (1, 1)
+    assert estate.status("slow")["seen"] == 1
 
 
 def test_a_truncated_statement_waits_until_it_has_settled_and_is_rejected(estate: Estate) -> None:

@@ -79,7 +79,7 @@ def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: 
             if at is None and in_force[0] is None:
                 raise NoTrail(f"the trail of {item} ends with its record")  # the rest is looked for elsewhere
             topology = reader.topology(in_force[3])
-            groups = with_older(reader, groups, MOVED_MAX)  # behind what is needed: there may be no more of it
+            groups = with_older(reader, groups, 1)  # what moved it last is told, and no look-up more is made
             replayed, moves = _replayed(item, channel, groups, reader)
         except TrailEnds as end:
             if at is None:

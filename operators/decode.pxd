@@ -1,10 +1,11 @@
 cimport cython
 from operators.rules.admission cimport Windows, is_in_the_future, is_in_time, is_late
 from operators.scan cimport Event, Line, Scanner
-from operators.shapes cimport FastType
+from operators.shapes cimport FastType, fill_unit
 from schemas.units cimport Unit, plain_unit
 
 cdef int ORDER_CANCELLED
+cdef long long ABSENT
 
 cdef class Rights:
     cdef public object may_send, locations

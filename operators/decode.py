@@ -21,13 +21,13 @@ from pydantic import ValidationError
 
 from operators.rules.admission import Windows, is_in_the_future, is_in_time, is_late, may_be_accepted_late
 from operators.scan import IS_COMPILED, Event, Line, Scanner
-from operators.shapes import FAST, FastType
-from schemas import codes
+from operators.shapes import FAST, FastType, fill_unit
+from schemas import codes, wire
 from schemas.codes import NESTING_MAX, SCHEMA_VERSION, is_id, match_code, mismatch, near_match, parse_time
 from schemas.event_table import EVENTS, REVERSIBLE, EventSpec
 from schemas.events import Shape, parse_version
 from schemas.units import UNIT_FIELDS, EventType, Origin, Refusal, Unit, plain_unit, unit_name
-from schemas.wire import ABSENT, SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
+from schemas.wire import SHALLOW_BYTES, OrderEvent, SingleEvent, are_ids, read_order, read_single
 
 SECOND: Final = 1_000_000
 #: Sources that no setting names share one rule; this many of their codes are remembered as well-formed.
@@ -167,7 +167,7 @@ class Decoder:
         unit.reversal = event.reversal
         if fast.has_lot:
             unit.lot = event.lot
-        return unit if fast.fill(unit, event, locations) else None
+        return unit if fill_unit(fast, unit, event, locations) else None
 
     def _take_order(
         self, origin: Origin, event: Event, recorded_at: int, units: list[Unit], types: dict[str, FastType]
@@ -524,6 +524,8 @@ def _iso(instant: int) -> str:
 
 
 ORDER_CANCELLED = int(EventType.ORDER_CANCELLED)
+#: a plain number once compiled, as names that are imported are not
+ABSENT = wire.ABSENT
 _PLACES = ("location", "to_location")
 #: What a unit takes over by name from the event's model, or for orders from the line's: there a reversal is no field.
 _UNIT_FIELDS = {

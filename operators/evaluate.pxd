@@ -6,12 +6,12 @@ from operators.rules.lots cimport physical
 from operators.rules.promise cimport View, less_unlocated, sums_of
 from operators.rules.quantities cimport UnitsOfMeasure
 from schemas.messages cimport ItemUpdate, channel_update, item_update
-from schemas.state cimport Item, Place, Rare, Withheld
+from schemas.state cimport Item, Place, Rare, Withheld, own
 
 cdef long long NO_CAP, SIMPLE_TOTAL
 cdef int SIMPLE_BELOW, PAIRS_MAX, BREAKDOWN_MAX
 cdef list PAIRS, NO_ROWS
-cdef dict _names
+cdef dict _names, NOTHING_WITHHELD
 
 cdef class Row:
     cdef public str channel
@@ -47,14 +47,14 @@ cpdef UnitsOfMeasure measure_of(Item item)
 @cython.locals(listing=Listing, row=Row, view=View, rows=list, today=cython.longlong, fields=dict, updates=list, published=dict,
                free=cython.longlong, atp=cython.longlong, before=tuple, value=tuple, unhurried=cython.bint,
                is_forced=cython.bint, has_dates=cython.bint, dated=dict, has_claims=cython.bint, has_all_claims=cython.bint, in_full=cython.bint, leaves=cython.bint, day0=cython.longlong,
-               lane=cython.int, update=ItemUpdate, scale=cython.int)
+               shown_atp=cython.longlong, lane=cython.int, update=ItemUpdate, scale=cython.int)
 cpdef tuple evaluate(Item item, Policies policies, long long now, bint breakdown, str force=*)
 @cython.locals(withheld=dict, one=Withheld)
 cpdef str places_json(Item item)
 @cython.locals(place=Place, row=Row, rows=list, fields=dict, safety=dict, rows_at=dict, everywhere=cython.longlong,
                on_hand=cython.longlong, quarantined=cython.longlong, hard=cython.longlong, soft=cython.longlong,
                free=cython.longlong, rare=Rare, has_unlocated=cython.bint, sellable=cython.longlong,
-               least=cython.longlong)
+               least=cython.longlong, group_at=dict, unlocated=cython.longlong)
 cdef dict _figures(Item item, Listing listing, topology, long long today, dict dated, dict found, bint everything)
 @cython.locals(withheld=Withheld)
 cdef long long _withheld(Item item, dict fields, str location, Place place, bint everything) except? -1

@@ -35,7 +35,7 @@ from operators.rules.promise import (
 from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.topology import Topology
 from schemas.messages import ChannelUpdate, ExceptionNote, ItemUpdate, channel_update, item_update
-from schemas.state import POSITION_FIELDS, SHOWN_FIELDS, ZEROS, Item, Place
+from schemas.state import NOTHING, POSITION_FIELDS, SHOWN_FIELDS, ZEROS, Item, Place, own
 
 #: Numbers of step 1 that an update's breakdown shows: a location each day. Beyond them (100 kB in each update) it is
 #: left out, and the other steps stay.
@@ -302,8 +302,10 @@ def evaluate(
             atp = allow(row, free)
         before = published.get(channel)
         is_forced = force is not None and (force == "" or force == channel)
-        if before is not None and before[0] == atp and before[1] == days and not is_forced:
-            continue
+        if before is not None and not is_forced:
+            shown_atp = before[0]
+            if shown_atp == atp and before[1] == days:
+                continue
         lane = lanes.lane(before, atp, days, row.low_stock_threshold, unhurried)
         value = PAIRS[atp] if days is None and atp < PAIRS_MAX else (atp, days)
         if before is None:
@@ -381,8 +383,8 @@ def _claims(item: Item, policies: Policies) -> dict[str, str | None]:
 
 def places_json(item: Item) -> str:
     """Give the figures of each location that ever had some, as JSON: one text instead of ten tuples."""
-    withheld: dict[str, int] = {}
-    if item.rare is not None:
+    withheld = NOTHING_WITHHELD
+    if item.rare is not None and item.rare.withheld:
         withheld = {location: one.shown for location, one in item.rare.withheld.items()}
     return native.places_text(item.places, withheld)
 
@@ -398,6 +400,7 @@ PAIRS_MAX = 4096
 PAIRS: list[tuple[int, tuple[int, ...] | None]] = [(atp, None) for atp in range(PAIRS_MAX)]
 NO_NOTES: list[ExceptionNote] = []
 NOTHING_DATED: dict[str, Dated] = {}
+NOTHING_WITHHELD: dict[str, int] = {}
 
 
 def _unlist(
@@ -424,6 +427,7 @@ def _figures(
     safety, everywhere, rows_at = listing.safety, listing.everywhere, listing.rows_at
     rare = item.rare
     has_unlocated = len(item.unlocated) > 0
+    group_at = topology.group_at
     sellable = 0
     for location, place in item.places.items():
         if place.lots:
@@ -436,9 +440,12 @@ def _figures(
         free = on_hand - quarantined - hard - soft
         if free < 0 or on_hand < 0 or (hard > 0 and hard > on_hand - quarantined):
             exceptions.at_location(found, location, on_hand, quarantined, hard, soft)
-        if has_unlocated and free > 0 and location in topology.group_at:
+        if has_unlocated and free > 0 and location in group_at:
             sellable += free
-        free -= safety.get(location, everywhere) if safety else everywhere
+        if safety:
+            free -= safety.get(location, everywhere)
+        else:
+            free -= everywhere
         if rare is not None:
             free -= _withheld(item, fields, location, place, everything)
             if dated:
@@ -464,10 +471,10 @@ def _figures(
         exceptions.over_received(found, item)
     if rare is not None and rare.doubtful:
         exceptions.doubtful_lines(found, item)
-    if has_unlocated:
-        exceptions.oversold_everywhere(found, sum(item.unlocated.values()), sellable)
-    if item.unlocated or item.unlocated_shown or everything:
+    if has_unlocated or item.unlocated_shown or everything:
         unlocated = sum(item.unlocated.values())
+        if unlocated > sellable:
+            exceptions.oversold_everywhere(found, unlocated, sellable)
         if unlocated != item.unlocated_shown or everything:
             fields["*:soft_allocated"] = unlocated
             item.unlocated_shown = unlocated
@@ -552,11 +559,13 @@ def _exceptions(item: Item, found: dict[exceptions.Key, dict[str, int]], now: in
     notes = []
     for key, figures in found.items():
         if key not in item.open_exceptions:
-            item.open_exceptions[key] = now
+            opened = item.open_exceptions = own(item.open_exceptions)
+            opened[key] = now
             item.is_dirty = True
             notes.append(ExceptionNote(key[0], item.code, key[1], key[2], figures, now, now, True))
     for key in [known for known in item.open_exceptions if known not in found]:
-        first_seen = item.open_exceptions.pop(key)
+        first_seen = own(item.open_exceptions).pop(key)
         item.is_dirty = True
         notes.append(ExceptionNote(key[0], item.code, key[1], key[2], {}, first_seen, now, False))
+    item.open_exceptions = item.open_exceptions or NOTHING
     return notes

@@ -26,7 +26,21 @@ from operators.rules import lines, native
 from operators.rules.days import Days
 from schemas.aside import Pasts
 from schemas.reconciled import Judged, Standing
-from schemas.state import NO_HANDLINGS, Cancellations, Cell, Chain, Item, Line, LineAt, Moment, Place, Receipt, Transfer
+from schemas.state import (
+    NO_HANDLINGS,
+    NOTHING,
+    Cancellations,
+    Cell,
+    Chain,
+    Item,
+    Line,
+    LineAt,
+    Moment,
+    Place,
+    Receipt,
+    Transfer,
+    own,
+)
 
 FORMAT = 4
 FORMATS = (1, 2, 3, 4)
@@ -260,7 +274,8 @@ _ENTRY = array("q").itemsize
 
 
 def _read_line(item: Item, raw: msgspec.Raw, order_id: str, line_id: str) -> None:
-    line = item.lines[order_id, line_id] = Line()
+    known = item.lines = own(item.lines)
+    line = known[order_id, line_id] = Line()
     (
         line.demand,
         placed,
@@ -303,16 +318,19 @@ def _moment(values: Sequence[Any]) -> Moment:
 
 
 def _read_transfer(item: Item, raw: msgspec.Raw, transfer_id: str, destination: str) -> None:
-    item.transfers[transfer_id, destination] = _decode_transfer(raw)
+    transfers = item.transfers = own(item.transfers)
+    transfers[transfer_id, destination] = _decode_transfer(raw)
 
 
 def _read_receipt(item: Item, raw: msgspec.Raw, receipt_id: str, location: str) -> None:
-    item.receipts[receipt_id, location] = _decode_receipt(raw)
+    receipts = item.receipts = own(item.receipts)
+    receipts[receipt_id, location] = _decode_receipt(raw)
 
 
 def _read_hold(item: Item, raw: msgspec.Raw, lot: str, location: str) -> None:
     value = _decode(raw)
-    item.holds[lot, location] = (tuple(value[0]), value[1])
+    holds = item.holds = own(item.holds)
+    holds[lot, location] = (tuple(value[0]), value[1])
 
 
 def _read_date(item: Item, raw: msgspec.Raw, lot: str, _: str) -> None:
@@ -349,7 +367,8 @@ def _read_withheld(item: Item, raw: msgspec.Raw, location: str, source: str) -> 
 def _read_item(item: Item, raw: msgspec.Raw, *_: str) -> None:
     item.as_of, published, exceptions, item.unlocated_shown, item.day_shown = _decode_itself(raw)
     item.published = published
-    item.open_exceptions = {(code, location, reference): seen for code, location, reference, seen in exceptions}
+    if exceptions:
+        item.open_exceptions = {(code, location, reference): seen for code, location, reference, seen in exceptions}
 
 
 def _read_trail(item: Item, raw: msgspec.Raw, *_: str) -> None:
@@ -358,7 +377,8 @@ def _read_trail(item: Item, raw: msgspec.Raw, *_: str) -> None:
 
 
 def _read_policy(item: Item, raw: msgspec.Raw, *_: str) -> None:
-    item.policy, item.overrides, item.units = _decode(raw)
+    item.policy, overrides, item.units = _decode(raw)
+    item.overrides = overrides or NOTHING
 
 
 _decode_transfer = msgspec.msgpack.Decoder(Transfer).decode

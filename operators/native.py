@@ -6,6 +6,8 @@ This module itself is never compiled.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import Raw
 
@@ -57,7 +59,7 @@ def packed_figures(
 
 def packed_records(
     policy: bytes | None,
-    overrides: dict[str, bytes],
+    overrides: Mapping[str, bytes],
     topology: bytes,
     published: dict[str, tuple[int, tuple[int, ...] | None]],
 ) -> bytes:
@@ -70,7 +72,7 @@ def packed_records(
 
 
 def packed_frame(
-    records: bytes | None, places: list[bytes] | None, unlocated: dict[str, int], by_day: bytes, shown: int
+    records: bytes | None, places: list[bytes] | None, unlocated: Mapping[str, int], by_day: bytes, shown: int
 ) -> bytes:
     """Give a frame of its parts; `places` as `packed_figures` gives them, None: they follow from the figures moved."""
     entries = None if places is None else Raw(packed_map_size(len(places)) + b"".join(places))

@@ -1,17 +1,18 @@
 cimport cython
 from operators.rules cimport cells, lines, lots
 from operators.rules.days cimport Days
-from schemas.state cimport Cell, Item, Line, LineAt, Place, Rare, Withheld
+from schemas.state cimport Cell, Item, Line, LineAt, Place, Rare, Withheld, own
 from schemas.units cimport Unit
 
-cdef int PICK_CONFIRMED, LOT_HELD, RECEIPT_CANCELLED
+cdef int PICK_CONFIRMED, SHIPMENT_CONFIRMED, ORDER_PLACED, ORDER_ALLOCATED, LOT_HELD, RECEIPT_CANCELLED
 
 cdef class Context:
-    cdef public object topology
+    cdef public dict deducts
     cdef public Days days
     cdef public long long now, horizon
     cdef public bint has_claims
 
+@cython.locals(kind=cython.int)
 cpdef apply(Item item, Unit unit, long long quantity, object quarantined, Context context)
 cpdef mark(Item item, str kind, str one, str other)
 cpdef Place place_of(Item item, str location)
@@ -38,15 +39,15 @@ cpdef _allocated(Item item, Unit unit, long long quantity, object _, Context con
 @cython.locals(key=tuple, line=Line, at=LineAt)
 cpdef _released(Item item, Unit unit, long long quantity, object _, Context context)
 cdef _settle(Item item, tuple key, Line line, Unit unit, Context context)
-@cython.locals(line=Line)
+@cython.locals(line=Line, known=dict)
 cpdef Line line_of(Item item, tuple key)
 cpdef mark_line(Item item, tuple key, Line line)
 @cython.locals(at=LineAt)
-cpdef LineAt line_at(Line line, str location, object topology)
+cpdef LineAt line_at(Line line, str location, dict deducts)
 cpdef note_claim(Item item, tuple key)
 cpdef note_expiry(Item item, tuple key, Line line)
 @cython.locals(at=LineAt, place=Place, delivered=cython.longlong, served=cython.longlong, most=cython.longlong, hard=cython.longlong, soft=cython.longlong)
 cpdef settle_line(Item item, tuple key, Line line, Days days)
-@cython.locals(place=Place, soft=cython.longlong, total=cython.longlong)
+@cython.locals(place=Place, soft=cython.longlong, total=cython.longlong, unlocated=dict, days=dict)
 cdef _claim(Item item, tuple claim, long long sign)
 cdef dict _added(dict by_day, object day, long long change)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 from zlib import crc32
 
+from operators.rules import native
 from schemas.messages import UnitBatch
 from schemas.units import Origin, Refusal, Unit
 
@@ -16,7 +17,8 @@ DESKS: Final = 16
 
 def shard_of(item: str, shards: int) -> int:
     """Give the item's shard. A storage format: a change would send events to shards without the item's state."""
-    return crc32(item.encode()) % shards
+    number = native.checksum(item)
+    return number % shards
 
 
 def split(units: list[Unit], part: str, shards: int) -> dict[int, UnitBatch]:
@@ -24,7 +26,7 @@ def split(units: list[Unit], part: str, shards: int) -> dict[int, UnitBatch]:
     batches: dict[int, UnitBatch] = {}
     lists: dict[int, list[Unit]] = {}
     for unit in units:
-        shard = crc32(unit.item.encode()) % shards  # shard_of, without the call
+        shard = shard_of(unit.item, shards)
         found = lists.get(shard)
         if found is None:
             found = lists[shard] = []

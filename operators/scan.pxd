@@ -26,6 +26,7 @@ cdef class Event:
     cdef public bint reversal
     cdef public list lines
 
+@cython.final
 cdef class Scanner:
     cdef bytes _value, _date
     cdef list _codes
@@ -50,7 +51,7 @@ cdef class Scanner:
     cdef bint _take_line_text(self, Line line, int key) except -1
     cdef void _skip_space(self) noexcept
     cdef bint _skip_to(self, int byte) noexcept
-    @cython.locals(start=cython.Py_ssize_t, size=cython.Py_ssize_t, value=bytes, name=bytes,
+    @cython.locals(start=cython.Py_ssize_t, end=cython.Py_ssize_t, size=cython.Py_ssize_t, value=bytes, name=bytes,
                    first=cython.int, last=cython.int, key=cython.int)
     cdef int _read_key(self) except -2
     @cython.locals(found=cython.longlong, at=cython.Py_ssize_t)
@@ -59,10 +60,11 @@ cdef class Scanner:
     cdef str _code(self)
     @cython.locals(value=bytes, at=cython.Py_ssize_t, end=cython.Py_ssize_t, start=cython.Py_ssize_t,
                    number=cython.longlong, is_negative=cython.bint)
-    cdef long long _read_number(self) except? -2
+    cdef long long _read_number(self) noexcept
     @cython.locals(value=bytes, start=cython.Py_ssize_t, size=cython.Py_ssize_t, hour=cython.longlong,
                    minute=cython.longlong, second=cython.longlong, micros=cython.longlong, places=cython.int)
-    cdef long long _moment(self) except? -2
+    # `except *`: what follows `except? -` Cython writes as LLLL in a final class.
+    cdef long long _moment(self) except *
     @cython.locals(value=bytes, year=cython.longlong, month=cython.int, day=cython.longlong, before=cython.longlong,
                    days=cython.longlong, is_leap=cython.bint)
-    cdef long long _days_to(self, Py_ssize_t start) except? -2
+    cdef long long _days_to(self, Py_ssize_t start) except *

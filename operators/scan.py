@@ -405,7 +405,8 @@ class Scanner:
 
     def _skip_to(self, byte: int) -> bool:
         """Read white space and then this byte; false where another comes."""
-        self._skip_space()
+        if self._at < self._end and self._value[self._at] != byte:
+            self._skip_space()
         if self._at >= self._end or self._value[self._at] != byte:
             return False
         self._at += 1
@@ -413,20 +414,25 @@ class Scanner:
 
     def _read_key(self) -> int:
         """Read the rest of a key, behind its opening quote, and the colon; its number, or -1: look closer."""
-        if not self._read_text():
+        value, start = self._value, self._at
+        end = native.first_quote(value, start, self._end)
+        size = end - start
+        if size == 0 or end == self._end:
             return -1
-        start, size = self._start, self._size
-        if not self._skip_to(58) or size == 0:  # :
-            return -1
-        value = self._value
-        first, last = value[start], value[start + size - 1]
+        first, last = value[start], value[end - 1]
         key = SLOTS[(first * FIRST_BY + last * LAST_BY + size * SIZE_BY) & 127]
         name: bytes = NAMES[key]
-        return key if len(name) == size and native.is_at(name, value, start) else OTHER
+        if len(name) == size and native.is_at(name, value, start):
+            self._at = end + 1
+        elif self._read_text():
+            key = OTHER
+        else:
+            return -1
+        return key if self._skip_to(58) else -1  # :
 
     def _read_text(self) -> bool:
         """Read a text of plain ASCII behind its opening quote, and the closing one."""
-        found = native.text_until(self._value, self._at, self._end, CLASSES)
+        found = native.text_until(self._value, self._at, CLASSES)
         at = found >> 8
         if at >= self._end or self._value[at] != 34:
             return False
@@ -437,7 +443,7 @@ class Scanner:
         return True
 
     def _text(self) -> str:
-        return self._value[self._start : self._start + self._size].decode("ascii")
+        return native.ascii_text(self._value, self._start, self._size)
 
     def _code(self) -> str:
         """Give the text that was read last: one that is often said, always as the same object."""

@@ -2,11 +2,15 @@ cimport cython
 from operators.scan cimport Event
 from schemas.units cimport Unit
 
+cdef long long ABSENT
+cdef int PICK_CONFIRMED, SHIPMENT_CONFIRMED
+
 cdef class FastType:
     cdef public int type
     cdef public object fill
     cdef public bint anywhere, has_lot, is_placed, needs_quantity, needs_location
 
+cpdef bint fill_unit(FastType fast, Unit unit, Event event, object locations) except -1
 cpdef bint _fill_received(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_moved(Unit unit, Event event, object locations) except -1
 cpdef bint _fill_returned(Unit unit, Event event, object locations) except -1

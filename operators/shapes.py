@@ -9,10 +9,14 @@ from collections.abc import Callable, Container
 from typing import Final
 
 from operators.scan import Event
+from schemas import wire
 from schemas.codes import parse_date, parse_time
 from schemas.events import STATUSES
 from schemas.units import EventType, Unit
-from schemas.wire import ABSENT
+
+# Plain numbers once compiled, as names that are imported are not.
+ABSENT = wire.ABSENT
+PICK_CONFIRMED, SHIPMENT_CONFIRMED = int(EventType.PICK_CONFIRMED), int(EventType.SHIPMENT_CONFIRMED)
 
 
 def _fill_received(unit: Unit, event: Event, locations: Container[str]) -> bool:
@@ -136,6 +140,14 @@ class FastType:
         self.is_placed = is_placed
         self.needs_quantity = needs_quantity
         self.needs_location = needs_location
+
+
+def fill_unit(fast: FastType, unit: Unit, event: Event, locations: Container[str]) -> bool:
+    """Fill in what only this type has; False: look closer."""
+    # Most are of these; compiled, a call of what an object holds costs more than what it does.
+    if fast.type in (PICK_CONFIRMED, SHIPMENT_CONFIRMED):
+        return _fill_handled(unit, event, locations)
+    return fast.fill(unit, event, locations)
 
 
 FAST: Final[dict[str, FastType]] = {

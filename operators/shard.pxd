@@ -1,5 +1,5 @@
 cimport cython
-from operators cimport position
+from operators cimport ledger, position
 from operators.evaluate cimport Policies, evaluate, measure_of
 from operators.ids cimport RememberedIds, bucket_of, content_fingerprint, unit_fingerprint
 from operators.position cimport Context
@@ -7,7 +7,8 @@ from operators.rules cimport native
 from operators.rules.days cimport Days
 from operators.rules.admission cimport Windows, is_late, known_until
 from operators.rules.quantities cimport UnitsOfMeasure
-from schemas.state cimport Item
+from schemas.messages cimport ItemUpdate
+from schemas.state cimport Item, own
 from schemas.units cimport Unit
 
 cdef list IS_ORDER, _CAUSES
@@ -36,7 +37,9 @@ cdef class Shard:
     @cython.locals(key=tuple)
     cpdef _count(self, str outcome, Unit unit)
     cpdef find(self, str code)
-    @cython.locals(item=Item, updates=list, by_type=list)
+    @cython.locals(item=Item, parts=list, records=bytes, wakes=dict)
+    cpdef _new_layer(self)
+    @cython.locals(item=Item, updates=list, by_type=list, policies=Policies, breakdown=cython.bint, update=ItemUpdate)
     cpdef _outcome(self, long long now, dict reached, dict forced)
 
 cpdef unsigned long long digest_of(Unit unit, long long quantity, object quarantined) except? 1

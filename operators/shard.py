@@ -40,7 +40,7 @@ from schemas.messages import (
     TopologyRecord,
     UnitBatch,
 )
-from schemas.state import Item
+from schemas.state import NOTHING, Item, own
 from schemas.units import EventType, Origin, Refusal, Unit, units_from, values_of
 
 SECOND = 1_000_000
@@ -577,11 +577,12 @@ class Shard:
             if item.overrides.get(message.channel) == message.facts:
                 return
             if message.facts is None:
-                item.overrides.pop(message.channel)
+                own(item.overrides).pop(message.channel)
             elif not self._is_exact(item, message):
                 return
             else:
-                item.overrides[message.channel] = message.facts
+                overrides = item.overrides = own(item.overrides)
+                overrides[message.channel] = message.facts
         else:
             if item.policy == message.facts:
                 return
@@ -590,7 +591,7 @@ class Shard:
             if item.policy is None and item.lines:
                 item.owes_claims = self.config.has_claims  # they left with the tombstone
             item.policy = message.facts
-            item.overrides = dict(item.overrides)
+            item.overrides = dict(item.overrides) or NOTHING
             if message.facts is None:
                 self._unsaid.add(item.code)  # what leaves, leaves whole: also what is 0
         item.policies = item.listing = item.measure = None
@@ -800,15 +801,16 @@ class Shard:
         if forced and self.config.has_claims:
             self._owe_claims(forced)
         if self._touched and self.policies is not None:
+            policies, breakdown = self.policies, self.config.breakdown
             for item in self._touched:
                 item.is_touched = False
-                update, raised = evaluate(item, self.policies, now, self.config.breakdown, forced.get(item.code))
+                update, raised = evaluate(item, policies, now, breakdown, forced.get(item.code) if forced else None)
                 item.correlation_id = ""  # of the event just told: what changes it next may be no event
                 # Of an item without a record nothing is published: what touches it leaves no trail in Redis either.
                 if self._trail is not None and (
                     update is not None or (item.policy is not None and self._trail.owes(item))
                 ):
-                    update = self._trail.say(item, update, self.policies, now)
+                    update = self._trail.say(item, update, policies, now)
                 if update is not None:
                     update.recorded_at = self._recorded[0]
                     updates.append(update)

@@ -13,7 +13,7 @@ from flows.audit.model import Model
 from flows.audit.reading import day_of
 from operators import position
 from operators.rules import lines, supply
-from schemas.state import Item
+from schemas.state import NOTHING, Item
 from tests.engine import Answer, Engine
 from tests.histories import CHANNELS, ITEMS
 
@@ -25,6 +25,7 @@ DAYS_BACK = 200
 
 def hold(engine: Engine, model: Model, where: str) -> None:
     """Look at everything that is published now, and at the state behind it."""
+    assert NOTHING == {}, f"{where}: somebody wrote into what all items share: {NOTHING}"
     for item in ITEMS:
         figures: dict[str, dict[str, int]] = {}
         for field, quantity in engine.figures.get(item, {}).items():

@@ -15,11 +15,15 @@ from schemas.state import Cell, Moment
 
 #: A journal shorter than this is not worth pruning: 32 pairs are 512 bytes.
 PRUNE_FROM = 64
+#: what a journal begins as
+EMPTY = array("q")
+# A name that others import is an object, and this is a plain number once compiled.
+_PRUNE_FROM = PRUNE_FROM
 
 
 def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon: int) -> None:
     """Add a movement. `horizon`: no count at or before it can be accepted any more."""
-    if quantity and cell.count is not None and occurred_at <= cell.count[0]:
+    if quantity and cell.count is not None and _is_inside(cell.count, occurred_at):
         if cell.past is not None:
             past.move(cell.past.on_hand, occurred_at, quantity)
     elif quantity:
@@ -27,11 +31,11 @@ def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon:
         if occurred_at > horizon:
             moves = cell.moves
             if moves is None:
-                moves = cell.moves = array("q")
+                moves = cell.moves = native.fresh(EMPTY)
             native.append_pair(moves, occurred_at, quantity)
             if _is_due_for_pruning(moves):
                 _replace_moves(cell, _after(moves, horizon))
-    if quarantined and cell.quarantine_count is not None and occurred_at <= cell.quarantine_count[0]:
+    if quarantined and cell.quarantine_count is not None and _is_inside(cell.quarantine_count, occurred_at):
         if cell.past is not None:
             past.move(cell.past.quarantined, occurred_at, quarantined)
     elif quarantined:
@@ -39,7 +43,7 @@ def move(cell: Cell, occurred_at: int, quantity: int, quarantined: int, horizon:
         if occurred_at > horizon:
             moves = cell.quarantine_moves
             if moves is None:
-                moves = cell.quarantine_moves = array("q")
+                moves = cell.quarantine_moves = native.fresh(EMPTY)
             native.append_pair(moves, occurred_at, quarantined)
             if _is_due_for_pruning(moves):
                 _replace_quarantine_moves(cell, _after(moves, horizon))
@@ -73,10 +77,16 @@ def forget_moves(cell: Cell, horizon: int) -> bool:
     return is_past or _size(cell.moves) + _size(cell.quarantine_moves) != before
 
 
+def _is_inside(word: Moment, occurred_at: int) -> bool:
+    """Rule 1, of a count and a movement."""
+    counted_at = word[0]
+    return occurred_at <= counted_at
+
+
 def _is_due_for_pruning(moves: array[int]) -> bool:
     # At each doubling, so that the cost stays constant for each movement however long the journal is.
     size = len(moves)
-    return size >= PRUNE_FROM and size & (size - 1) == 0
+    return size >= _PRUNE_FROM and size & (size - 1) == 0
 
 
 def _replace_moves(cell: Cell, kept: array[int] | None) -> None:
@@ -98,7 +108,7 @@ def _size(moves: array[int] | None) -> int:
 def _after(moves: array[int] | None, moment: int) -> array[int] | None:
     if not moves:
         return None
-    kept = array("q")
+    kept = native.fresh(EMPTY)
     for position in range(0, len(moves), 2):
         if moves[position] > moment:
             native.append_pair(kept, moves[position], moves[position + 1])

@@ -43,9 +43,8 @@ def lots_below_zero(found: dict[Key, dict[str, int]], location: str, place: Plac
 
 
 def oversold_everywhere(found: dict[Key, dict[str, int]], unlocated: int, sellable: int) -> None:
-    """Add that more is claimed with no location than all locations that channels sell from have left."""
-    if unlocated > sellable:
-        found["oversold", "*", ""] = {"soft_allocated": unlocated, "available": sellable}
+    """Add that more is claimed with no location than all locations that channels sell from have left. As above."""
+    found["oversold", "*", ""] = {"soft_allocated": unlocated, "available": sellable}
 
 
 def doubtful_lines(found: dict[Key, dict[str, int]], item: Item) -> None:

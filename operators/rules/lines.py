@@ -170,18 +170,19 @@ def _cancellations_of(line: Line) -> Cancellations:
 
 def handle(at: LineAt, handling: Handling, is_pick: bool) -> None:
     """Add a pick or a shipment, or a reversal of either, whose quantity is below zero."""
-    if handling[3] < 0 and not at.has_reversals:
+    quantity = handling[3]
+    if quantity < 0 and not at.has_reversals:
         at.has_reversals = True
         at.margins = None
     sums = _sums_of(at) if at.has_reversals else None
     if is_pick:
         at.picks = at.picks or []  # a list of its own: the empty one is shared
         at.picks.append(handling)
-        at.picked += handling[3]
+        at.picked += quantity
     else:
         at.shipments = at.shipments or []
         at.shipments.append(handling)
-        at.shipped += handling[3]
+        at.shipped += quantity
     if sums is not None:
         sums.add(handling, is_pick)
         at.picked, at.shipped = sum(left_of(sums.picked).values()), sum(left_of(sums.shipped).values())
@@ -229,20 +230,23 @@ def has_reversal(handlings: list[Handling]) -> bool:
 def takes_nothing(at: LineAt, handling: Handling, is_pick: bool) -> bool:
     """True where a new handling surely changes no deduction: the usual shipment of what was picked before it."""
     if at.deducts_at != "first":
-        return is_pick == (at.deducts_at == "shipment")
-    if is_pick or at.has_reversals or len(at.picks) != 1 or at.shipments or handling[3] < 0:
+        return is_pick if at.deducts_at == "shipment" else not is_pick
+    occurred_at, _, lot, quantity = handling
+    if is_pick or at.has_reversals or len(at.picks) != 1 or at.shipments or quantity < 0:
         return False
-    occurred_at, _, lot, quantity = at.picks[0]
-    return handling[0] >= occurred_at and handling[2] == lot and handling[3] <= quantity
+    pick = at.picks[0]
+    picked_at, _, picked_lot, picked = pick
+    return occurred_at >= picked_at and quantity <= picked and lot == picked_lot
 
 
 def stands_alone(at: LineAt, handling: Handling, is_pick: bool) -> bool:
     """True where a new handling is deducted as it stands: nothing of the other kind is there, or counts."""
-    if at.has_reversals or handling[3] < 0:
+    quantity = handling[3]
+    if at.has_reversals or quantity < 0:
         return False  # how much of it counts depends on what it takes back, and on what is taken back
     if at.deducts_at == "first":
         return not (at.shipments if is_pick else at.picks)
-    return is_pick == (at.deducts_at == "pick")
+    return is_pick if at.deducts_at == "pick" else not is_pick
 
 
 def take(at: LineAt, handling: Handling, is_pick: bool) -> list[tuple[str, int, int]]:

@@ -1,5 +1,5 @@
 cimport cython
-from schemas.state cimport Cell, Item, Place
+from schemas.state cimport Cell, Item, Place, own
 
 cpdef hold(Item item, str lot, str location, tuple word, bint held)
 cpdef bint is_held(Item item, str lot, str location) except -1

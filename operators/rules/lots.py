@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from schemas.state import Item, Moment, Place, Rare
+from schemas.state import Item, Moment, Place, Rare, own
 
 
 def hold(item: Item, lot: str, location: str, word: Moment, held: bool) -> None:
     """Note a lot_held (held) or lot_released; an empty location means every location."""
     known = item.holds.get((lot, location))
     if known is None or word > known[0]:
-        item.holds[lot, location] = (word, held)
+        holds = item.holds = own(item.holds)
+        holds[lot, location] = (word, held)
 
 
 def is_held(item: Item, lot: str, location: str) -> bool:

@@ -29,6 +29,21 @@ def interned(known: list[str], value: bytes, start: int, size: int) -> str:
     return known[slot]
 
 
+def ascii_text(value: bytes, start: int, size: int) -> str:
+    """Give a part of `value`, which is ASCII, as a text."""
+    return value[start : start + size].decode("ascii")
+
+
+def checksum(text: str) -> int:
+    """Give CRC-32 of a text's UTF-8."""
+    return crc32(text.encode())
+
+
+def fresh(numbers: array[int]) -> array[int]:
+    """Give an empty array of the same kind. (`array(...)` parses its arguments as a format: 0.1 us.)"""
+    return array(numbers.typecode)
+
+
 def append_pair(numbers: array[int], one: int, other: int) -> None:
     """Append two numbers. (`array.append` parses its argument as a format: 0.1 us each.)"""
     numbers.append(one)
@@ -233,16 +248,25 @@ def packed_promises(
     return _encode((as_of, published, exceptions, unlocated, day))
 
 
-def text_until(value: bytes, at: int, end: int, classes: bytes) -> int:
-    """Read bytes while their class is not 0; give 256 times where that ended, plus what all of the bytes are."""
+def text_until(value: bytes, at: int, classes: bytes) -> int:
+    """Read bytes while their class is not 0; give 256 times where that ended, plus what all of the bytes are.
+
+    The class of a zero byte is 0: in C one stands behind the last byte of `value`.
+    """
     kind = 255
-    while at < end:
+    while at < len(value):
         what = classes[value[at]]
         if what == 0:
             break
         kind &= what
         at += 1
     return at << 8 | kind
+
+
+def first_quote(value: bytes, at: int, end: int) -> int:
+    """Give where the next quotation mark is; `end` if there is none before."""
+    found = value.find(b'"', at, end)
+    return end if found < 0 else found
 
 
 def is_at(name: bytes, value: bytes, start: int) -> bool:

@@ -13,6 +13,7 @@ cdef class View:
 
     cpdef begin(self)
 
+@cython.locals(quantity=cython.longlong)
 cpdef long long less_unlocated(long long total, dict unlocated, sharing) except? -1
 @cython.locals(place=Place, rare=Rare, location=str, group_at=dict, sums=dict, safety=dict, changes=dict, has_days=cython.bint,
                in_transit=cython.bint, everywhere=cython.longlong, on_hand=cython.longlong,

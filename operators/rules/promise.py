@@ -19,7 +19,7 @@ dated lots it costs that for each span.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from operators.rules.lots import Dated, past, physical
@@ -142,7 +142,7 @@ def bounded_map(safety: dict[str, int]) -> dict[str, int]:
     return {code: min(quantity, SAFETY_MAX) for code, quantity in safety.items()}
 
 
-def less_unlocated(total: int, unlocated: dict[str, int], sharing: Container[str]) -> int:
+def less_unlocated(total: int, unlocated: Mapping[str, int], sharing: Container[str]) -> int:
     """Step 2 for day 0: less the claims with no location of the channels that share a location, this one too."""
     for claimant, quantity in unlocated.items():
         if claimant in sharing:

@@ -1,7 +1,10 @@
 cimport cython
 
+cdef object _LEAST, _MOST
+
 cdef class UnitsOfMeasure:
     cdef public str base
+    cdef public object base_worth
     cdef public dict factors, whole
     cdef public int scale
     cdef public bint is_safe

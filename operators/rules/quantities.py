@@ -6,6 +6,9 @@ from fractions import Fraction
 
 from schemas.codes import QUANTITY_LIMIT
 
+#: As objects that are at hand: a quantity may have more than 64 bits, so it is compared as the object that it is.
+_LEAST, _MOST = 1 - QUANTITY_LIMIT, QUANTITY_LIMIT - 1
+
 
 class QuantityError(ValueError):
     """A quantity that cannot be used; `code` is the contract's."""
@@ -18,7 +21,7 @@ class QuantityError(ValueError):
 class UnitsOfMeasure:
     """An item's base unit, its scale and what other units are worth in it."""
 
-    __slots__ = ("base", "factors", "is_safe", "scale", "whole")
+    __slots__ = ("base", "base_worth", "factors", "is_safe", "scale", "whole")
 
     def __init__(self, base: str, scale: int, conversions: dict[str, Fraction], is_safe: bool = False) -> None:
         self.base = base
@@ -26,17 +29,18 @@ class UnitsOfMeasure:
         #: what is not exact is rounded to the safe side (operators/rules/rounding.py) instead of refused
         self.is_safe = is_safe
         self.factors = {uom: worth * 10**scale for uom, worth in conversions.items()}
-        self.factors[base] = Fraction(10**scale)
+        self.base_worth = 10**scale
+        self.factors[base] = Fraction(self.base_worth)
         #: the factors that are whole, by which most quantities are multiplied
         self.whole = {uom: worth.numerator for uom, worth in self.factors.items() if worth.denominator == 1}
 
     def convert(self, quantity: int | str, uom: str, field: str) -> int:
         """Give the quantity in base UoM x 10^scale, or raise QuantityError."""
         if type(quantity) is int:
-            times = self.whole.get(uom or self.base)
+            times = self.whole.get(uom) if uom else self.base_worth
             if times is not None:
                 converted: int = quantity * times
-                if -QUANTITY_LIMIT < converted < QUANTITY_LIMIT:
+                if _LEAST <= converted <= _MOST:
                     return converted
         exact = self.exact(quantity, uom)
         if exact.denominator != 1:

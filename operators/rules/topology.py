@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from sys import intern
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,13 @@ class Topology:
         }
         #: by number: the channels that sell from all of a group's locations
         self.groups: list[frozenset[str]] = [frozenset(codes) for codes in numbers]
+        #: location -> when goods leave on_hand there, pick or shipment, where it is not "first"; one text each, so that
+        #: comparing costs nothing
+        self.deducts: dict[str, str] = {
+            code: intern(facts.deducts_at) for code, facts in locations.items() if facts.deducts_at != "first"
+        }
         #: channel -> the channels that share a sellable location with it, itself among them if it has any
         self.sharing = sharing(list(channels), self.groups)
-
-    def deducts_at(self, location: str) -> str:
-        """When goods leave on_hand there: first, pick or shipment."""
-        facts = self.locations.get(location)
-        return facts.deducts_at if facts is not None else "first"
 
     def rank(self, channel: str) -> tuple[int, str]:
         """Where a channel stands: the lower number has the higher priority, on a tie the code that sorts first."""

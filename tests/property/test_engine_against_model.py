@@ -116,7 +116,7 @@ def test_an_invariant_that_does_not_hold_is_noticed(told: tuple[Engine, Model], 
     elif spoiled == "a day's part":
         place.soft_by_day = {20_000: place.soft_allocated + 1}
     else:
-        item.unlocated["web"] = item.unlocated.get("web", 0) + 1
+        item.unlocated = {**item.unlocated, "web": item.unlocated.get("web", 0) + 1}
     with pytest.raises(AssertionError):
         invariants.hold(engine, model, "after")
 

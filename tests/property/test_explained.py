@@ -25,6 +25,7 @@ def some_item(dice: random.Random) -> tuple[Item, Topology]:
     topology = Topology(1, facts, {code: some_channel(dice, locations) for code in CHANNELS})
     item = Item("SHOVEL")
     item.places = {code: some_place(dice) for code in locations if dice.random() < 0.8}
+    item.unlocated, item.unlocated_by_day = {}, {}
     for code in dice.sample(CHANNELS, dice.randint(0, 2)):
         by_day = some_days(dice, 6)
         item.unlocated[code] = sum((by_day or {}).values()) + dice.choice((1, 4))
@@ -79,7 +80,7 @@ def test_the_terms_add_up_in_a_million_cases() -> None:
 def test_no_tree_of_a_channel_that_does_not_list_the_item_and_no_day_beyond_its_horizon() -> None:
     item = Item("SHOVEL")
     item.policy = packed(ItemFacts())
-    item.overrides["edi"] = packed(OverrideFacts(listed=False))
+    item.overrides = {"edi": packed(OverrideFacts(listed=False))}
     channels = {code: ChannelFacts(locations=("L0",), horizon_days=3) for code in ("edi", "web")}
     policies = Policies(Topology(1, {"L0": LocationFacts()}, channels), days_in("UTC"))
     assert explained(item, "edi", policies, TODAY, {}) is None

@@ -115,6 +115,7 @@ def test_every_day_of_every_channel_is_the_contracts_sum_over_locations(seed: in
     topology = Topology(1, facts, {code: some_channel(dice, locations) for code in CHANNELS})
     item = Item("SHOVEL")
     item.places = {code: some_place(dice) for code in locations if dice.random() < 0.8}
+    item.unlocated, item.unlocated_by_day = {}, {}
     for code in dice.sample(CHANNELS, 2):
         by_day = some_days(dice, 6)
         item.unlocated[code] = sum((by_day or {}).values()) + dice.choice((1, 4))

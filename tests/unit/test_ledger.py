@@ -12,7 +12,7 @@ from operators import ledger, position
 from operators.ledger import FORMAT, SEPARATOR, join_journals
 from operators.rules.days import days_in
 from operators.rules.topology import LocationFacts, Topology
-from schemas.state import Cancellations, Cell, Item, Line, LineAt, Rare, Receipt, Transfer, Withheld
+from schemas.state import NOTHING, Cancellations, Cell, Item, Line, LineAt, Rare, Receipt, Transfer, Withheld
 from schemas.units import EventType, Origin, Unit
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
@@ -137,6 +137,15 @@ def full() -> Warehouse:
     item.places["DC1"].shown = (1, 2, 3, 4, 5, 6, 7)
     item.places["DC1"].is_shown = item.places["DC1"].is_dirty = item.is_dirty = item.has_new_policies = True
     return house
+
+
+def test_what_an_item_is_given_no_other_item_has(full: Warehouse) -> None:
+    full.snapshot()
+    again = full.again()
+    assert again.transfers and again.receipts and again.holds and again.over and again.lines and again.unlocated
+    other, names = Item("RAKE"), set(Item.__slots__) - {"code", "as_of", "day_shown", "room"}
+    assert [name for name in names if getattr(other, name)] == []
+    assert NOTHING == {}
 
 
 # There and back

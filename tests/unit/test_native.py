@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from xxhash import xxh3_64_intdigest
 
 from operators import ids, ledger
+from operators.route import shard_of
 from operators.rules import native
 from operators.scan import CODES_KEPT, Event, Scanner
 from operators.shard import content_of, digest_of
@@ -129,7 +131,7 @@ def test_an_order_line_is_written_as_messagepack_has_it(given_: Any, names: Any,
         at = line.at[location] = LineAt(rule)
         at.allocated, at.released, at.picked, at.shipped, at.claimed = figures
         at.picks, at.shipments = picks, shipments
-    item.lines["SO", "1"], item.dirty = line, {("l", "SO", "1")}
+    item.lines, item.dirty = {("SO", "1"): line}, {("l", "SO", "1")}
     (written,) = records(item).values()
     assert encode(written) == encode(
         (
@@ -181,6 +183,18 @@ def test_a_hash_is_the_librarys_at_each_length(size: int) -> None:
 def test_a_fingerprint_of_long_names_is_the_librarys(size: int) -> None:
     names = ("s" * min(size, 64), "e" * size, "l" * size, "i" * min(size, 64))
     assert ids.unit_fingerprint(*names) == xxh3_64_intdigest("\x1f".join(names).encode()) & ids.MASK_60
+
+
+@given(st.one_of(CODES, st.text(max_size=9)), st.integers(1, 4096))
+def test_a_shard_goes_by_the_librarys_checksum(item: str, shards: int) -> None:
+    assert shard_of(item, shards) == crc32(item.encode()) % shards == native.checksum(item) % shards
+
+
+@given(st.one_of(IDS, st.sampled_from("1aZ")))
+def test_an_id_is_read_as_it_stands(name: str) -> None:
+    plain = name.replace('"', "_").replace("\\", "_")
+    event = Scanner().read(message(event_id=plain, order_id=plain, surprise=plain))
+    assert event is not None and event.event_id == event.order_id == plain
 
 
 @given(st.lists(CODES, min_size=1, max_size=30))

@@ -35,6 +35,8 @@ LOOKUPS_MAX = 4_000
 #: How long a newest group may be on its way: Redis is written before Kafka.
 ON_ITS_WAY_S = 2.0
 POLL_S = 0.05
+#: A fetch that waits for more at the end of the log holds up the next look-up for as long, which reads elsewhere.
+FETCH_WAIT_MS = 1
 #: A moment may be some microseconds ahead of the clock, so that each is one group's alone.
 SLACK_MS = 5
 
@@ -121,7 +123,7 @@ class TrailReader:
                     "auto.offset.reset": "earliest",
                     "log_level": 0,
                     "fetch.message.max.bytes": 65_536,
-                    "fetch.wait.max.ms": 10,
+                    "fetch.wait.max.ms": FETCH_WAIT_MS,
                     "queued.min.messages": 100,
                 },
             )

@@ -167,12 +167,12 @@ cdef inline bytes packed_group(str code, long long at, Chain chain, bint has_lev
             bound += text_size(name) + NUMBER
     for change in channels:
         bound += 1 + text_size(change.channel) + NUMBER
-    bound += NUMBER * (3 + (len(chain.levels) if has_levels else 0))
+    bound += NUMBER * (4 + (len(chain.levels) if has_levels else 0))
     cdef unsigned char[BUFFER] small
     cdef unsigned char* buffer = room_for(bound, small)
     cdef unsigned char* to = buffer
     try:
-        to[0] = 0x99
+        to[0] = 0x9a
         to = put_number(put_any(to + 1, code), at)
         to = put_number(to, chain.number + 1)
         to = put_count(to, 1 + (len(chain.levels) if has_levels else 0), 0x90, 0xdc)
@@ -205,7 +205,7 @@ cdef inline bytes packed_group(str code, long long at, Chain chain, bint has_lev
                 to += 1
             else:
                 to = put_number(to, change.atp)
-        to = put_raw_or_none(to, frame)
+        to = put_number(put_raw_or_none(to, frame), at - chain.records_at)
         return PyBytes_FromStringAndSize(<char*> buffer, to - buffer)
     finally:
         if buffer != small:

@@ -90,7 +90,7 @@ def packed_group(
     channels: list[ChannelUpdate],
     frame: bytes | None,
 ) -> bytes:
-    """Give an item's group, which comes behind those that its chain knows."""
+    """Give an item's group, which comes behind those that its chain knows; the newest with records may be itself."""
     return _encode(
         (
             code,
@@ -102,6 +102,7 @@ def packed_group(
             fields,
             [(change.channel, None if change.removed else change.atp) for change in channels],
             None if frame is None else Raw(frame),
+            at - chain.records_at,
         )
     )
 

@@ -3,8 +3,9 @@
 Each activation of a shard that touches items writes one record, of a group an item: which units touched it (applied,
 repeated or refused), the figures and numbers that changed, and now and then a *frame*, all that the item's numbers
 follow from. The group names the moment of the group that the item had before: a chain backwards, that is followed by a
-look-up of each moment (`flows.inspection.trail`). Every eighth names those of 8, 64, 512, ... groups before as well:
-any moment of 10,000 groups is some 40 look-ups away.
+look-up of each moment (`flows.inspection.trail`), by which Kafka finds the record. Every eighth names those of 8, 64,
+512, ... groups before as well: any moment of 10,000 groups is some 40 look-ups away. Each names the newest group that
+has records: what is in force is one look-up away.
 
 Rule 1: a chain is part of the item's state. After a crash an item's first group names the one that its snapshot knew;
         what was written between is written again, and told apart by its run.
@@ -36,15 +37,16 @@ from schemas.units import Unit
 #: Groups of an item between two frames with records, and places of an item that weigh as much as another group: a frame
 #: of 10,000 locations is 300 kB.
 FRAME_EVERY = 16
-#: Groups after which a record is closed: at 120 bytes each 16 KB, so that 64 records are 1 MiB.
-GROUPS_MAX = 128
+#: A record is closed behind the group with which it has so many bytes: 64 records are 1 MiB.
+RECORD_BYTES = 16_384
 #: Every so many groups of an item the next level of its chain has one, and so many levels there are above the first.
 SKIP, LEVELS = 8, 4
 #: The field of `position:<item>` that says when its newest group was: in microseconds, 53 bits.
 HEAD = "_trail"
-#: 2: the frame of a group need not have places, where the figures that moved say them. Of 1 it always has.
-FORMAT = 2
-FORMATS = (1, 2)
+#: 3: a group says how long before it the newest one with records was. 2: the frame of a group need not have places,
+#: where the figures that moved say them. Of 1 it always has.
+FORMAT = 3
+FORMATS = (1, 2, 3)
 #: in place of when the topology of a frame was written down: there is no frame yet, or another is due
 NO_FRAME = -1
 #: in place of a topology's version: none was written down yet
@@ -68,7 +70,9 @@ class Trail:
         self._day_at = 0
         self._standing = _encode(0) + _encode(0)
         self._last_at = 0
+        #: of the record that is being written
         self._groups: list[bytes] = []
+        self._size = 0
         self._said: list[Reported] = []
 
     def note(self, unit: Unit, quantity: int, outcome: str) -> None:
@@ -96,7 +100,7 @@ class Trail:
             return
         self._topology, self._topology_at, self._tables = version, self._moment(now), tables
         self._standing = _encode(version) + _encode(self._topology_at)
-        self._said.append(Reported(TRAIL, self._key, _encode((FORMAT, self._run, self._topology_at, tables))))
+        self._write(self._topology_at, _encode((FORMAT, self._run, self._topology_at, tables)))
 
     def turn(self, now: int) -> None:
         """A day begins: what is in force is written down again, and each item has a group with a frame to come."""
@@ -143,18 +147,18 @@ class Trail:
         # All levels where the next one has this group, else the last group alone.
         has_levels = number % _SKIP == 0
         fields = None if has_places else update.fields
-        self._groups.append(
-            native.packed_group(item.code, at, chain, has_levels, cause, touches, fields, update.channels, frame)
-        )
-        if len(self._groups) >= _GROUPS_MAX:
+        if has_records:
+            chain.topology_at, chain.since_records, chain.records_at = self._topology_at, 0, at
+        else:
+            chain.since_records += 1
+        group = native.packed_group(item.code, at, chain, has_levels, cause, touches, fields, update.channels, frame)
+        self._groups.append(group)
+        self._size += len(group)
+        if self._size >= _RECORD_BYTES:
             self._seal(at)
         chain.number, chain.at = number, at
         if has_levels:
             chain.levels = _levels_at(number, at, chain.levels)
-        if has_records:
-            chain.topology_at, chain.since_records = self._topology_at, 0
-        else:
-            chain.since_records += 1
         chain.is_dirty = True
         if not update.is_gone:
             update.fields[HEAD] = at
@@ -184,8 +188,11 @@ class Trail:
         return native.packed_frame(records, places, item.unlocated, by_day, item.unlocated_shown)
 
     def _seal(self, at: int) -> None:
-        groups, self._groups = self._groups, []
-        self._said.append(Reported(TRAIL, self._key, native.packed_record(FORMAT, self._run, at, groups)))
+        groups, self._groups, self._size = self._groups, [], 0
+        self._write(at, native.packed_record(FORMAT, self._run, at, groups))
+
+    def _write(self, at: int, record: bytes) -> None:
+        self._said.append(Reported(TRAIL, self._key, record, at // 1000))
 
 
 NO_TOUCHES: list[bytes] = []
@@ -193,7 +200,7 @@ NO_UNITS: dict[str, Dated] = {}
 #: an empty mapping
 NOTHING = _encode({})
 # Names that other modules import are objects, and these are numbers once compiled.
-_FRAME_EVERY, _GROUPS_MAX, _SKIP = FRAME_EVERY, GROUPS_MAX, SKIP
+_FRAME_EVERY, _RECORD_BYTES, _SKIP = FRAME_EVERY, RECORD_BYTES, SKIP
 
 
 def _levels_at(number: int, at: int, levels: list[int]) -> list[int]:

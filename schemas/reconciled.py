@@ -206,3 +206,5 @@ class Reported(msgspec.Struct, array_like=True):
     topic: str
     key: str
     value: bytes
+    #: by which moment Kafka finds it, in ms; 0: by that at which it is sent
+    at_ms: int = 0

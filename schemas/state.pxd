@@ -49,7 +49,7 @@ cdef class Rare:
 
 @cython.no_gc
 cdef class Chain:
-    cdef public long long number, at, topology_at, since_records
+    cdef public long long number, at, topology_at, since_records, records_at
     cdef public list levels
     cdef public bint is_dirty
 

@@ -294,7 +294,7 @@ class Rare:
 class Chain:
     """Where an item's trail stands (operators/trail.py); moments in UTC microseconds."""
 
-    __slots__ = ("at", "is_dirty", "levels", "number", "since_records", "topology_at")
+    __slots__ = ("at", "is_dirty", "levels", "number", "records_at", "since_records", "topology_at")
 
     def __init__(self) -> None:
         #: the number of its newest group, and when that was
@@ -305,8 +305,8 @@ class Chain:
         # of this run alone
         #: when the topology was written down that its newest frame with records names; -1: another frame is due
         self.topology_at = -1
-        #: how many groups it had since
-        self.since_records = 0
+        #: how many groups it had since that frame, and when its group was
+        self.since_records = self.records_at = 0
         #: changed since the last snapshot
         self.is_dirty = False
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from flows.errors import PlainError
 from flows.inspection.lookup import FIGURES, hashes
 from flows.inspection.open_exceptions import MEANINGS, OpenNow, Wanted
-from flows.inspection.status import Samples, lanes_in, parsed
-from flows.kafka.clients import partitions_of
+from flows.inspection.status import OF_LANES, Samples, lanes_in, parsed
+from flows.kafka.clients import Directory
 from flows.kafka.reading import Part, Span, TopicReader
 from flows.monitoring.health_client import ask
 from operators.rules import exceptions as rules
@@ -33,6 +35,8 @@ SOURCE_PARTS_MAX = 4
 #: What a partition gives in one go: of nine partitions 288 KiB.
 FETCH_BYTES = 32_768
 ENDPOINT_S = 0.5
+#: What is asked of the engine's endpoint.
+ASKED = ("atp_run_token", "atp_exceptions_open", "atp_source_stale", *OF_LANES)
 SILENCE_S = 5.0
 #: The clocks of Redis' writer and of who asks here may differ.
 SLACK_MS = 500
@@ -90,24 +94,25 @@ class Newest:
         self.is_cut = False
         self.records_read = self.bytes_read = 0
 
-    def read(self, settings: Settings, item: str, channel: str, sources: list[str]) -> None:
-        """Read them; KafkaProblem where that is not possible."""
-        counts = partitions_of(settings, [EXCEPTIONS, *UPDATES])
+    def read(self, settings: Settings, item: str, channel: str, find_sources: Callable[[], list[str]]) -> None:
+        """Read them; KafkaProblem where that is not possible. `find_sources`: those that may be silent."""
+        directory = Directory(settings)
+        counts = directory.partitions([EXCEPTIONS, *UPDATES])
 
         def part_of(name: str, key: str) -> Part:
             topic = settings.topic(name)
             return topic, zlib.crc32(key.encode()) % counts[topic]  # as Kafka's client places what has a key
 
         own, number = part_of(EXCEPTIONS, item), f"{item}:{channel}"
-        wanted = dict.fromkeys(sorted({part_of(EXCEPTIONS, name) for name in sources})[:SOURCE_PARTS_MAX], OF_SOURCE)
+        of_sources = sorted({part_of(EXCEPTIONS, name) for name in find_sources()})
+        wanted = dict.fromkeys(of_sources[:SOURCE_PARTS_MAX], OF_SOURCE)
         wanted |= {own: OF_ITEM} | {part_of(name, number): OF_LANE for name in UPDATES}
         more = {"fetch.message.max.bytes": FETCH_BYTES, "fetch.wait.max.ms": 10, "queued.min.messages": 100}
         with TopicReader(settings, "-doubts", SILENCE_S, **more) as reader:
             spans: dict[Part, Span] = {}
-            for part, most in wanted.items():
-                low, end = reader.span(part)
-                spans[part] = (max(low, end - most), end)
-                self.is_cut |= part == own and end - most > low
+            for part, (low, end) in directory.spans(wanted).items():
+                spans[part] = (max(low, end - wanted[part]), end)
+                self.is_cut |= part == own and spans[part][0] > low
             for message in reader.read(spans):
                 self.records_read += 1
                 self.bytes_read += len(message.value() or b"")
@@ -149,14 +154,19 @@ def gather(settings: Settings, item: str, channel: str) -> Gathered:
     Where Kafka does not answer that is one of the doubts: a number is explained without it.
     """
     promises, position, alive = hashes(settings, [f"atp:{item}", f"position:{item}", "engine:alive"])
-    samples = _scrape(settings, alive.get("run", ""))
-    sources = [] if samples is not None else [name for name, told in settings.sources.items() if told.stale_after]
     newest, unread = Newest(), ""
-    try:
-        newest.read(settings, item, channel, sources)
-    except PlainError as problem:
-        unread = str(problem)
-    return Gathered(promises, position, samples, newest, unread)
+    with ThreadPoolExecutor(1) as beside:
+        scraped = beside.submit(_scrape, settings, alive.get("run", ""))
+
+        def sources() -> list[str]:
+            may_be = [name for name, told in settings.sources.items() if told.stale_after]
+            return may_be if may_be and scraped.result() is None else []
+
+        try:
+            newest.read(settings, item, channel, sources)
+        except PlainError as problem:
+            unread = str(problem)
+        return Gathered(promises, position, scraped.result(), newest, unread)
 
 
 def doubts_about(settings: Settings, item: str, now: Gathered, published: int | None) -> Doubts:
@@ -214,7 +224,7 @@ def _scrape(settings: Settings, run: str) -> Samples | None:
     """Ask the endpoint of the engine that writes these numbers; None where another one answers or none does."""
     if not settings.metrics.port:
         return None
-    samples = parsed(ask(settings, "/metrics", ENDPOINT_S)[1])
+    samples = parsed(ask(settings, f"/metrics?{urlencode([('name[]', name) for name in ASKED])}", ENDPOINT_S)[1])
     runs = {str(int(value)) for _, value in samples.get("atp_run_token", ())}
     return samples if runs == {run} else None
 

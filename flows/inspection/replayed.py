@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from flows.inspection.policy_changes import CHANGES_MAX, Changed, of_channel_items, of_item, of_topology
 from flows.inspection.trail import Group, Touch, TrailEnds
@@ -65,12 +66,15 @@ class Replayed:
         #: key of a record of the item's -> where it stands, of those that came in these groups
         self._records: dict[str, str] = {}
         self._is_begun = False
+        #: had the newest group all places?
+        self._has_places = False
         self._seen: set[tuple[str, int, int, str, str]] = set()
 
     def take(self, group: Group) -> Moved:
         """Bring it up to a group, and say what that moved."""
         before, figures_before = self.published.get(self._channel), self.figures()
         policy: tuple[Changed, ...] = ()
+        self._has_places = group.frame is not None and group.frame[1] is not None
         if group.frame is not None:
             under = (self.policy, self.overrides, self.topology)
             self._take_frame(group)
@@ -154,6 +158,21 @@ class Replayed:
                 units = values[-1]
                 dated[location] = [(day, quantity) for day, quantity in units]  # type: ignore[attr-defined]
         return item, dated
+
+    def stand(self, records: tuple[Any, ...], position: Mapping[str, str]) -> None:
+        """Take the records in force, and figures from `position:<item>` where the newest group has no places.
+
+        What is by day is in the newest group, wherever something is.
+        """
+        self.policy, self.overrides, version, at, _ = records
+        self.topology = (version, at)
+        if self._has_places:
+            return
+        self._places = {}
+        for name, value in position.items():
+            location, _, figure = name.rpartition(":")
+            if figure in FIGURES and location != "*":
+                self._places.setdefault(location, [0] * len(FIGURES))[FIGURES.index(figure)] = int(value)
 
     def told_by(self, lines: dict[tuple[str, str], list[ClaimOfLine]]) -> Told:
         """Give which event moved each figure last, as far as the groups reach; `lines`: what order lines claim."""

@@ -190,12 +190,16 @@ def _of_the_scrape(samples: Samples, at: float) -> Facts:
     return said
 
 
+#: What it is found in.
+OF_LANES = ("atp_lane_waiting_updates", "atp_lane_oldest_waiting_seconds")
+
+
 def lanes_in(samples: Samples) -> dict[str, Facts]:
     """Give how many updates wait for Kafka in each lane, and for how long the oldest has."""
     return {
         lane: {
-            "waiting": int(_sum(samples, "atp_lane_waiting_updates", lane=lane) or 0),
-            "oldest_s": round(_max(samples, "atp_lane_oldest_waiting_seconds", lane=lane) or 0.0, 1),
+            "waiting": int(_sum(samples, OF_LANES[0], lane=lane) or 0),
+            "oldest_s": round(_max(samples, OF_LANES[1], lane=lane) or 0.0, 1),
         }
         for lane in LANES
     }

@@ -1,13 +1,14 @@
 """Reads an item's trail (operators/trail.py) by look-ups: from its newest group back, along the chain.
 
 A group is found by its moment: Kafka says where in the shard's partition what was written since then begins, and the
-group is in one of the next records. Nothing is scanned but those; what is read in all has a bound, and beyond it, or
-where the topic no longer reaches back, the trail ends and says so.
+group is in the first record, or among those of the same millisecond. Nothing is scanned but those; what is read in all
+has a bound, and beyond it, or where the topic no longer reaches back, the trail ends and says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,12 +26,13 @@ from operators.trail import FORMATS, FRAME_EVERY
 from schemas.settings import Settings
 from schemas.topics import TRAIL
 
-#: What a look-up may read: 64 records of 16 KB.
+#: What a look-up may read: 64 records of 16 KB. An explanation of what stands now may read no more of Kafka in all, with
+#: its doubts.
 RECORDS_MAX = 64
-#: What an explanation of what stands now may read of Kafka in all, with what it doubts. Mostly it reads 30 records.
-#: With a bound of 64, 28 of 100 answers reached it (a million cells, 1,000 events a second), and took 1.4 s to read all
-#: reference records instead.
-NOW_RECORDS_MAX, NOW_BYTES_MAX = 256, 4 << 20
+NOW_RECORDS_MAX, NOW_BYTES_MAX = RECORDS_MAX, 1 << 20
+#: What of this is left for the records in force, when the way back to what moved the item is cut short; and when it is.
+FORCE_RECORDS, FORCE_BYTES = 8, 160 << 10
+BACK_S = 0.1
 #: Look-ups of one question, each some milliseconds.
 LOOKUPS_MAX = 4_000
 #: How long a newest group may be on its way: Redis is written before Kafka.
@@ -38,7 +40,8 @@ ON_ITS_WAY_S = 2.0
 POLL_S = 0.05
 #: A fetch that waits for more at the end of the log holds up the next look-up for as long, which reads elsewhere.
 FETCH_WAIT_MS = 1
-#: A moment may be some microseconds ahead of the clock, so that each is one group's alone.
+#: Where a group is not found by its moment: a record of format 2 has the moment at which it was sent, and that of a
+#: group may be some microseconds ahead of the clock.
 SLACK_MS = 5
 
 _decode = msgspec.msgpack.Decoder().decode
@@ -87,6 +90,8 @@ class Group:
     changes: dict[str, int | None]
     #: all that the item's numbers follow from; its records and its places each may be None: what stood before stands
     frame: tuple[Any, ...] | None
+    #: when the newest group was that has records, itself or one before; 0: it does not say
+    records_at: int
     #: the run that wrote it
     run: int
 
@@ -103,14 +108,15 @@ class TrailEnds(Exception):
 class TrailReader:
     """Looks up one item's groups. Used within one question, and closed.
 
-    `records_max`, `bytes_max`: what all look-ups together may read; None: each has its own bound alone.
+    `records_max`, `bytes_max`: what all look-ups together may read; None: each has its own bound alone. They may be
+    moved while it is used.
     """
 
     def __init__(
         self, settings: Settings, item: str, records_max: int | None = None, bytes_max: int | None = None
     ) -> None:
         self._item = item
-        self._records_max, self._bytes_max = records_max, bytes_max
+        self.records_max, self.bytes_max = records_max, bytes_max
         name = settings.topic(TRAIL)
         count = partitions_of(settings, [TRAIL])[name]
         shard = str(shard_of(item, settings.shards)).encode()
@@ -148,20 +154,22 @@ class TrailReader:
         known = self._groups.get(at)
         if known is not None:
             return known
-        for _ in self._records(at, patience_s):
-            known = self._groups.get(at)
-            if known is not None:
-                return known
+        for slack_ms, seconds in ((0, patience_s), (SLACK_MS, 0.0)):
+            for _ in self._records(at, seconds, slack_ms):
+                known = self._groups.get(at)
+                if known is not None:
+                    return known
         raise TrailEnds("the topic no longer has what was before")
 
     def topology(self, at: int) -> Topology:
         """Give the locations and channels that were written down at a moment; TrailEnds likewise."""
         if at in self._topologies:
             return self._topologies[at]
-        for said_at, body in self._records(at, 0.0):
-            if said_at == at and isinstance(body, bytes):
-                found = self._topologies[at] = unpack_topology(body)
-                return found
+        for slack_ms in (0, SLACK_MS):
+            for said_at, body in self._records(at, 0.0, slack_ms):
+                if said_at == at and isinstance(body, bytes):
+                    found = self._topologies[at] = unpack_topology(body)
+                    return found
         raise TrailEnds("which locations and channels were in force then is not in the topic any more")
 
     def latest(self, head: int, moment: int) -> tuple[Group, list[Group]]:
@@ -200,14 +208,14 @@ class TrailReader:
         found = [g for g in self._groups.values() if g.run == last.run and last.at < g.at <= moment]
         return [last, *sorted(found, key=lambda g: g.at)]
 
-    def _records(self, at: int, patience_s: float) -> Iterator[tuple[int, Any]]:
+    def _records(self, at: int, patience_s: float, slack_ms: int = 0) -> Iterator[tuple[int, Any]]:
         """Give the shard's records written since a moment, as (moment, groups or tables); bounded."""
         self._lookups += 1
         if self._lookups > LOOKUPS_MAX:
             raise TrailEnds(f"more than {LOOKUPS_MAX} look-ups would be needed")
         try:
             [place] = self._consumer.offsets_for_times(
-                [TopicPartition(*self._part, max(0, at // 1000 - SLACK_MS))], timeout=CONNECT_TIMEOUT_S
+                [TopicPartition(*self._part, max(0, at // 1000 - slack_ms))], timeout=CONNECT_TIMEOUT_S
             )
             if place.offset < 0:
                 low, end = self._consumer.get_watermark_offsets(TopicPartition(*self._part), CONNECT_TIMEOUT_S)
@@ -238,8 +246,8 @@ class TrailReader:
 
     def _check_bound(self) -> None:
         for read, most, what in (
-            (self.records_read, self._records_max, "records"),
-            (self.bytes_read, self._bytes_max, "bytes"),
+            (self.records_read, self.records_max, "records"),
+            (self.bytes_read, self.bytes_max, "bytes"),
         ):
             if most is not None and read >= most:
                 raise TrailEnds(f"{read} {what} of it were read, which is as much as may be for what stands now")
@@ -258,7 +266,7 @@ class TrailReader:
 
 def group_of(values: Any, run: int) -> Group:
     """Give a group as it was written (operators/trail.py), by which run."""
-    _, at, number, chain, cause, touches, fields, changes, frame = values
+    _, at, number, chain, cause, touches, fields, changes, frame, *since_records = values
     return Group(
         at,
         number,
@@ -268,6 +276,7 @@ def group_of(values: Any, run: int) -> Group:
         fields,
         dict(changes),
         tuple(frame) if frame is not None else None,
+        at - since_records[0] if since_records else 0,
         run,
     )
 
@@ -276,16 +285,33 @@ def group_of(values: Any, run: int) -> Group:
 SILENCE_S = 5.0
 
 
-def standing_at(reader: TrailReader, group: Group) -> tuple[tuple[Any, ...], list[Group]]:
-    """Give the newest frame with records at a group, and the groups from there on, oldest first; TrailEnds if none."""
+def standing_at(reader: TrailReader, group: Group) -> list[Group]:
+    """Give the groups from the newest frame with records at a group on, oldest first; TrailEnds if there is none."""
     groups: list[Group] = []
     for before in reader.back(group):
         groups.append(before)
         if before.records is not None:
-            return before.records, groups[::-1]
+            return groups[::-1]
         if len(groups) > 4 * FRAME_EVERY + 4096:
             break
     raise TrailEnds("no frame of the item is in the topic any more")
+
+
+def as_far_as_read(reader: TrailReader, group: Group, seconds: float) -> tuple[list[Group], bool]:
+    """Give the groups from the newest frame with records at a group on, oldest first, or those that may be read.
+
+    Is it the frame that they begin with? It is not looked for where so many seconds have gone by.
+    """
+    groups: list[Group] = []
+    until = time.monotonic() + seconds
+    with contextlib.suppress(TrailEnds):
+        for before in reader.back(group):
+            groups.append(before)
+            if before.records is not None:
+                return groups[::-1], True
+            if time.monotonic() > until:
+                break
+    return groups[::-1], False
 
 
 def with_older(reader: TrailReader, groups: list[Group], least: int) -> list[Group]:

@@ -12,11 +12,16 @@ from flows.inspection.known_item import lines_in
 from flows.inspection.lookup import hashes
 from flows.inspection.replayed import Moved, Replayed
 from flows.inspection.trail import (
+    BACK_S,
+    FORCE_BYTES,
+    FORCE_RECORDS,
     NOW_BYTES_MAX,
     NOW_RECORDS_MAX,
+    ON_ITS_WAY_S,
     Group,
     TrailEnds,
     TrailReader,
+    as_far_as_read,
     standing_at,
     with_older,
 )
@@ -60,7 +65,8 @@ class Difference:
 def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: int | None) -> Explanation:
     """Explain a number by the item's trail; NoTrail where that does not tell it.
 
-    For what stands now no more is read than NOW_RECORDS_MAX and NOW_BYTES_MAX leave beside what is doubted.
+    For what stands now no more is read than NOW_RECORDS_MAX and NOW_BYTES_MAX leave beside what is doubted: where they
+    do not reach back to a frame, Redis says the figures, and what moved the item is told as far as it was read.
     """
     names = [f"atp:{item}", f"position:{item}", f"claims:{item}", "engine:alive"]
     promises, position, claims, alive = hashes(settings, names, steady=3)
@@ -68,19 +74,16 @@ def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: 
     if not head:
         raise NoTrail(_no_head(settings, item))
     moment = time.time_ns() // 1000 if at is None else at
-    bound: tuple[int, ...] = ()
-    if at is None:
-        records, size = reads_at_most(settings)
-        bound = (NOW_RECORDS_MAX - records, NOW_BYTES_MAX - size)
-    with TrailReader(settings, item, *bound) as reader:
+    with TrailReader(settings, item) as reader:
         try:
-            group, _ = reader.latest(head, moment)
-            in_force, groups = standing_at(reader, group)
-            if at is None and in_force[0] is None:
-                raise NoTrail(f"the trail of {item} ends with its record")  # the rest is looked for elsewhere
-            topology = reader.topology(in_force[3])
-            groups = with_older(reader, groups, 1)  # what moved it last is told, and no look-up more is made
-            replayed, moves = _replayed(item, channel, groups, reader)
+            if at is None:
+                replayed, moves, reach = _now(settings, reader, item, channel, position)
+            else:
+                groups = standing_at(reader, reader.latest(head, at)[0])
+                groups = with_older(reader, groups, 1)  # what moved it last is told, and no look-up more is made
+                replayed, moves = _replayed(item, channel, groups, reader)
+                reach = groups[0].at
+            topology = reader.topology(replayed.topology[1])
         except TrailEnds as end:
             if at is None:
                 raise NoTrail(f"what stands of {item} cannot be told by its trail: {end}") from None
@@ -129,10 +132,51 @@ def explain_by_trail(settings: Settings, item: str, channel: str, day: int, at: 
         int(version) if version is not None and at is None else None,
         time_text(at) if at is not None else None,
         tuple(moves[::-1][:MOVED_MAX]),
-        f"read back to {time_text(groups[0].at)}",
+        f"read back to {time_text(reach)}",
         records_read=reader.records_read,
         bytes_read=reader.bytes_read,
     )
+
+
+def _now(
+    settings: Settings, reader: TrailReader, item: str, channel: str, position: dict[str, str]
+) -> tuple[Replayed, list[Moved], int]:
+    """Give what stands, what moved it last, and how far back was read; within what an explanation may read."""
+    records, size = reads_at_most(settings)
+    records, size = NOW_RECORDS_MAX - records, NOW_BYTES_MAX - size
+    reader.records_max, reader.bytes_max = records - FORCE_RECORDS, size - FORCE_BYTES
+    head = reader.group(int(position[HEAD]), ON_ITS_WAY_S)
+    groups, is_whole = as_far_as_read(reader, head, BACK_S)
+    reader.records_max, reader.bytes_max = records, size
+    in_force = groups[0]
+    if not is_whole:
+        if not head.records_at:
+            raise TrailEnds("an earlier version of the engine wrote its newest entry")
+        in_force = reader.group(head.records_at)
+    assert in_force.records is not None
+    if in_force.records[0] is None:
+        raise NoTrail(f"the trail of {item} ends with its record")  # the rest is looked for elsewhere
+    if not is_whole:
+        replayed = Replayed(item, channel, reader.topology)
+        moves = [replayed.take(group) for group in groups]
+        replayed.stand(in_force.records, position)
+        return replayed, moves[_known_from(groups) :], groups[0].at
+    if len(groups) == 1:  # what moved it last is told, where no bound is reached
+        groups = with_older(reader, groups, 1)
+    replayed, moves = _replayed(item, channel, groups, reader)
+    return replayed, moves, groups[0].at
+
+
+def _known_from(groups: list[Group]) -> int:
+    """Give from which on all that groups moved, oldest first, stands in those before as well: so by how much."""
+    known: set[str] = set()
+    first = 0
+    for number, group in enumerate(groups):
+        moved = {*(group.fields or ()), *group.changes}
+        if group.fields is None or not moved <= known:
+            first = number + 1
+        known |= moved
+    return first
 
 
 def difference(settings: Settings, item: str, channel: str, since: int, until: int) -> Difference:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
+from prometheus_client import make_wsgi_app
+from prometheus_client.metrics_core import Metric
 
 from flows.log import get_log
 from flows.monitoring import health
@@ -33,15 +34,26 @@ STANDBY = "standby"
 INDEX = "atp-engine: /metrics (Prometheus), /healthz (alive), /readyz (caught up, writing, not fenced)\n"
 
 
+class _Told:
+    """What Prometheus' client asks of a registry; `?name[]=` asks for metrics of some names, as it does elsewhere."""
+
+    def __init__(self, monitor: Monitor, names: Collection[str] = ()) -> None:
+        self._monitor, self._names = monitor, names
+
+    def collect(self) -> Iterator[Metric]:
+        return self._monitor.collect(self._names)
+
+    def restricted_registry(self, names: Iterable[str]) -> _Told:
+        return _Told(self._monitor, frozenset(names))
+
+
 class Endpoint:
     """Serves from its own threads until it is closed."""
 
     def __init__(self, settings: Settings, monitor: Monitor) -> None:
         self._host, self._port = settings.metrics.host, settings.metrics.port
         self._monitor = monitor
-        registry = CollectorRegistry()
-        registry.register(monitor)
-        self._metrics = make_wsgi_app(registry)
+        self._metrics = make_wsgi_app(_Told(monitor))
         self._server: WSGIServer | None = None
         #: Held while the server is bound: a close either sees the server or keeps it from being there.
         self._binding = threading.Lock()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -220,8 +221,13 @@ class Monitor:
 
     # --- metrics -----------------------------------------------------------------------------------------------------
 
-    def collect(self) -> Iterator[Metric]:
-        """Give everything, as a registry of the Prometheus client wants it."""
+    def collect(self, names: Collection[str] = ()) -> Iterator[Metric]:
+        """Give everything, as a registry of the Prometheus client wants it; or metrics of these names alone."""
+        for family in chain(self._families().values(), self._processes()):
+            if not names or not {family.name, f"{family.name}_total"}.isdisjoint(names):
+                yield family
+
+    def _families(self) -> dict[str, Metric]:
         reports = self._ask()
         facts = self._facts(reports)
         families: dict[str, Metric] = {}
@@ -232,8 +238,7 @@ class Monitor:
                         _add(families, name, suffix, {WORKER: str(number), **labels}, value)
         for name, labels, value in self._own(reports, facts):
             _add(families, name, "_total" if SPECS[name].kind == "counter" else "", labels, value)
-        yield from families.values()
-        yield from self._processes()
+        return families
 
     def _own(
         self, reports: Mapping[int, Report | None], facts: health.Facts

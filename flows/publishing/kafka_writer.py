@@ -108,7 +108,7 @@ class OutgoingKafka:
     def send_reported(self, reported: Reported) -> bool:
         """Send what reconciling says; false: there is no room, and it has to be sent again."""
         try:
-            self._produce(self._settings.topic(reported.topic), reported.value, reported.key)
+            self._produce(self._settings.topic(reported.topic), reported.value, reported.key, timestamp=reported.at_ms)
         except BufferError:
             return False
         self.has_written_events |= reported.topic == WAREHOUSE

@@ -242,7 +242,9 @@ def test_the_topics() -> None:
         "inventory.statements.tallies",
     )
     assert topics.REPLAYS == "inventory.replays"
-    assert topics.TRAIL == "inventory.trail" and trail.HEAD == "_trail" and (trail.FORMAT, trail.FORMATS) == (2, (1, 2))
+    assert (
+        topics.TRAIL == "inventory.trail" and trail.HEAD == "_trail" and (trail.FORMAT, trail.FORMATS) == (3, (1, 2, 3))
+    )
 
 
 def test_what_is_kept_of_a_letter_that_was_sent_again() -> None:

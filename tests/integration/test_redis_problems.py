@@ -20,6 +20,7 @@ from flows.processes import supervisor
 from flows.readmodel.port import Outage
 from flows.readmodel.store import Store
 from schemas.settings import Settings
+from schemas.topics import INPUTS
 from tests.guarded import Papers, _TlsFront
 
 pytestmark = pytest.mark.timeout(120)
@@ -137,7 +138,7 @@ def test_what_keeps_it_out_of_kafka_is_told_apart_as_well(world: Any, tmp_path: 
 
     def sentence(one: Settings) -> str:
         with pytest.raises(KafkaProblem) as caught:
-            partitions_of(one, [])
+            partitions_of(one, INPUTS)
         return str(caught.value)
 
     try:

@@ -380,6 +380,48 @@ def test_look_ups_read_no_more_than_one_sum_of_records_and_bytes(monkeypatch: py
         read(item, records, size // 2)
 
 
+@pytest.mark.parametrize("seed", range(220, 226))
+def test_what_stands_now_is_told_however_little_may_be_read(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = trailed_engine(seed, monkeypatch)
+    settings = in_place_of_kafka(engine, 0, monkeypatch)
+    monkeypatch.setattr(trailed, "reads_at_most", lambda _: (0, 0))
+    monkeypatch.setattr(trailed, "NOW_BYTES_MAX", 1 << 30)
+    monkeypatch.setattr(trailed, "BACK_S", 1e9)
+
+    def hashes(_: Any, keys: list[str], steady: int) -> list[dict[str, str]]:
+        item = keys[0].removeprefix("atp:")
+        promises = {channel: str(one.atp) for (code, channel), one in engine.numbers.items() if code == item}
+        by_day = {
+            f"{channel}:by_day": msgspec.json.encode(one.by_day).decode()
+            for (code, channel), one in engine.numbers.items()
+            if code == item and one.by_day
+        }
+        position = {name: str(value) for name, value in engine.figures[item].items()}
+        return [promises | by_day, position | {HEAD: str(engine.heads[item])}, {}, {"ready": "1"}]
+
+    monkeypatch.setattr(trailed, "hashes", hashes)
+
+    def told(item: str, channel: str, most: int) -> tuple[Any, list[Any]]:
+        monkeypatch.setattr(trailed, "NOW_RECORDS_MAX", most)
+        said = trailed.explain_by_trail(settings, item, channel, 0, None)
+        assert said.records_read <= most
+        return said, [(move.at, move.figures, move.before, move.after) for move in said.moved]
+
+    cut = 0
+    for item in sorted(engine.heads):
+        for channel in CHANNELS:
+            whole, moved = told(item, channel, 1_000_000)
+            for most in range(trail.FORCE_RECORDS + 1, trail.FORCE_RECORDS + 12):
+                said, last = told(item, channel, most)
+                assert (said.published, said.tree and said.tree.value) == (
+                    whole.published,
+                    whole.tree and whole.tree.value,
+                )
+                assert said.agrees == whole.agrees and last == moved[: len(last)], (item, channel, most)
+                cut += said.reach > whole.reach
+    assert cut > 0
+
+
 @pytest.mark.long
 def test_ten_thousand_moments_have_the_numbers_that_were_published_then(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0

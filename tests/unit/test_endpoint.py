@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from flows.monitoring.endpoint import STANDBY, Endpoint
@@ -60,6 +61,26 @@ def test_it_serves_and_gives_its_port_back(settings: Settings, monitor: Monitor)
             time.sleep(0.02)
     endpoint.close()
     taken(settings).close()
+
+
+def test_metrics_of_some_names_are_given_alone(settings: Settings, monitor: Monitor) -> None:
+    endpoint = Endpoint(settings, monitor)
+    endpoint.start()
+    try:
+        asked(settings, "/readyz")
+
+        def names(question: str) -> set[str]:
+            with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics.port}/metrics{question}") as answer:
+                text = answer.read().decode()
+            return {family.name for family in text_string_to_metric_families(text)}
+
+        whole = names("")
+        assert {"atp_run_token", "atp_worker_restarts", "process_open_fds"} < whole
+        some = "?name[]=atp_run_token&name[]=atp_worker_restarts_total&name[]=process_open_fds&name[]=no_such"
+        assert names(some) == {"atp_run_token", "atp_worker_restarts", "process_open_fds"}
+        assert names("?name[]=no_such") == set()
+    finally:
+        endpoint.close()
 
 
 def asked(settings: Settings, path: str) -> tuple[int, dict[str, Any]]:

@@ -13,7 +13,7 @@ from flows.inspection.trail import Group, TrailEnds, TrailReader, group_of
 from operators.evaluate import Policies
 from operators.rules.days import days_in
 from operators.rules.topology import Topology
-from operators.trail import FORMAT, FRAME_EVERY, GROUPS_MAX, HEAD, Trail
+from operators.trail import FORMAT, FRAME_EVERY, HEAD, RECORD_BYTES, Trail
 from schemas.messages import ChannelUpdate, ItemUpdate
 from schemas.state import Item, Place
 from schemas.units import EventType, Origin, Unit
@@ -75,10 +75,23 @@ def test_frames_come_often_enough_and_records_hold_no_more_than_they_may() -> No
     framed = [number for number, group in enumerate(groups) if group.records is not None]
     assert framed[0] == 0 and all(later - earlier <= 17 for earlier, later in itertools.pairwise(framed))
     trail = Trail(0, 1)
-    for number in range(GROUPS_MAX + 1):
+    for number in range(1_000):
         item = Item(f"RETRO-CLOCK-{number}")
-        trail.say(item, None, POLICIES, 1)
-    assert [len(msgspec.msgpack.decode(said.value)[3]) for said in trail.said(1)] == [GROUPS_MAX, 1]
+        trail.say(item, None, POLICIES, 5_000_000)
+    records = trail.said(5_000_000)
+    assert sum(len(msgspec.msgpack.decode(said.value)[3]) for said in records) == 1_000
+    assert all(RECORD_BYTES <= len(said.value) < RECORD_BYTES + 100 for said in records[:-1])
+    assert len(records[-1].value) < RECORD_BYTES and len(records) > 2
+    assert all(said.at_ms == msgspec.msgpack.decode(said.value)[2] // 1000 for said in records)
+
+
+def test_a_group_names_the_newest_one_that_has_records() -> None:
+    groups, _ = told(100, lambda number: 1_000_000 + 1_000 * number)
+    newest = 0
+    for group in groups:
+        newest = group.at if group.records is not None else newest
+        assert group.records_at == newest
+    assert len({group.records_at for group in groups}) == 6
 
 
 TEXTS = st.one_of(
@@ -118,7 +131,7 @@ def test_a_record_is_written_as_messagepack_has_it(
     framed = {
         place: figures[: max((n + 1 for n in range(6) if figures[n]), default=0)] for place, figures in places.items()
     }
-    at, levels = 0, [0, 0, 0, 0]
+    at, levels, records_at = 0, [0, 0, 0, 0], 0
     for number in range(1, before + 3):
         trail.note(unit, quantity, outcome)
         update = ItemUpdate(code, 0, 0, -1, "", [], dict(fields), None, is_gone=policy is None)
@@ -133,6 +146,7 @@ def test_a_record_is_written_as_messagepack_has_it(
         frame = [records if has_records else None, framed if has_places else None, unlocated, {}, shown]
         chain = [at, *levels] if number % 8 == 0 else [at]
         at = decoded[3][0][1]
+        records_at = at if has_records else records_at
         levels = [at if number % 8 ** (level + 1) == 0 else known for level, known in enumerate(levels)]
         touch = [topic, partition, offset, event_id, source, line or order, 9, location]
         touch += [-quantity if is_reversal else quantity, outcome]
@@ -140,6 +154,7 @@ def test_a_record_is_written_as_messagepack_has_it(
         group += [
             [[c, None if atp % 3 == 0 else atp] for c, atp in changes],
             frame if has_places or unlocated else None,
+            at - records_at,
         ]
         assert encode(decoded) == encode([FORMAT, 77, decoded[2], [group]])
         assert update.fields.get(HEAD) == (None if policy is None else at)

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import random
 import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 from benchmarks.driver import Driver
 from benchmarks.lab import Lab
@@ -28,6 +30,7 @@ from flows.inspection.trail import NOW_RECORDS_MAX
 from flows.inspection.trailed import NoTrail
 from flows.runtime.run import now
 from flows.traffic.profile import Profile, channel_code, item_code
+from schemas.settings import Settings
 from schemas.times import time_text
 
 #: Commands are measured less often: each starts a Python.
@@ -48,59 +51,62 @@ def spread(found: list[float]) -> dict[str, float]:
 
 
 class Questions:
-    """Asks while traffic goes on."""
+    """Asks while traffic goes on: in a process of its own, as whoever asks has."""
 
     def __init__(self, lab: Lab, told: argparse.Namespace) -> None:
         self._lab, self._told = lab, told
-        self._dice = random.Random(1)
         self.answers: dict[str, dict[str, object]] = {}
 
     def __call__(self, start: float, driver: Driver, sampler: Sampler) -> None:
         """Do it: of now, then of moments of the past."""
-        time.sleep(max(0.0, start + WARM_S - time.monotonic()))
-        self.answers["now"] = self._ask(False)
-        time.sleep(max(0.0, start + WARM_S + self._told.ago - time.monotonic()))
-        self.answers["at"] = self._ask(True)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as asker:
+            for name, wait_s in (("now", WARM_S), ("at", WARM_S + self._told.ago)):
+                time.sleep(max(0.0, start + wait_s - time.monotonic()))
+                told = (self._lab.settings, self._lab.environment(), self._told, name == "at")
+                self.answers[name] = asker.submit(ask, *told).result()
 
-    def _ask(self, is_past: bool) -> dict[str, object]:
-        taken: list[float] = []
-        commands: list[float] = []
-        records: list[float] = []
-        kib: list[float] = []
-        differ = untold = 0
-        for number in range(self._told.times):
-            # Half of them those that traffic names most, which have the longest trails.
-            item = item_code(self._dice.randrange(100 if number % 2 else self._told.items))
-            channel = channel_code(self._dice.randrange(4))
-            at = now() - round(self._dice.uniform(0, self._told.ago) * 1e6) if is_past else None
+
+def ask(settings: Settings, environment: dict[str, str], told: argparse.Namespace, is_past: bool) -> dict[str, object]:
+    """Ask so many times, and say how long it took."""
+    dice = random.Random(1)
+    taken: list[float] = []
+    commands: list[float] = []
+    records: list[float] = []
+    kib: list[float] = []
+    differ = untold = 0
+    for number in range(told.times):
+        # Half of them those that traffic names most, which have the longest trails.
+        item = item_code(dice.randrange(100 if number % 2 else told.items))
+        channel = channel_code(dice.randrange(4))
+        at = now() - round(dice.uniform(0, told.ago) * 1e6) if is_past else None
+        began = time.monotonic()
+        try:
+            said = explain(settings, item, channel, at=at)
+            taken.append((time.monotonic() - began) * 1000)
+            differ += not said.agrees
+            records.append(said.records_read)
+            kib.append(said.bytes_read / 1024)
+        except NoTrail:
+            untold += 1
+        if len(commands) < COMMANDS:
+            when = ["--at", time_text(at)] if at is not None else []
             began = time.monotonic()
-            try:
-                said = explain(self._lab.settings, item, channel, at=at)
-                taken.append((time.monotonic() - began) * 1000)
-                differ += not said.agrees
-                records.append(said.records_read)
-                kib.append(said.bytes_read / 1024)
-            except NoTrail:
-                untold += 1
-            if len(commands) < COMMANDS:
-                when = ["--at", time_text(at)] if at is not None else []
-                began = time.monotonic()
-                subprocess.run(
-                    [sys.executable, "-m", "flows.cli", "explain", item, channel, "--json", *when],
-                    env=self._lab.environment(),
-                    stdout=subprocess.DEVNULL,
-                    check=False,
-                )
-                commands.append((time.monotonic() - began) * 1000)
-        return {
-            "ms": spread(taken),
-            "command_ms": spread(commands),
-            "records": spread(records),
-            "kib": spread(kib),
-            "beyond": sum(1 for read in records if read > NOW_RECORDS_MAX),
-            "differ": differ,
-            "no_trail": untold,
-        }
+            subprocess.run(
+                [sys.executable, "-m", "flows.cli", "explain", item, channel, "--json", *when],
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                check=False,
+            )
+            commands.append((time.monotonic() - began) * 1000)
+    return {
+        "ms": spread(taken),
+        "command_ms": spread(commands),
+        "records": spread(records),
+        "kib": spread(kib),
+        "beyond": sum(1 for read in records if read > NOW_RECORDS_MAX),
+        "differ": differ,
+        "no_trail": untold,
+    }
 
 
 def main() -> None:

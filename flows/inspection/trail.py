@@ -26,8 +26,8 @@ from operators.trail import FORMATS, FRAME_EVERY
 from schemas.settings import Settings
 from schemas.topics import TRAIL
 
-#: What a look-up may read: 64 records of 16 KB. An explanation of what stands now may read no more of Kafka in all, with
-#: its doubts.
+#: What a look-up may read: 64 records of 16 KB. An explanation of what stands now may read no more of Kafka in all, its
+#: doubts included.
 RECORDS_MAX = 64
 NOW_RECORDS_MAX, NOW_BYTES_MAX = RECORDS_MAX, 1 << 20
 #: What of this is left for the records in force, when the way back to what moved the item is cut short; and when it is.

@@ -12,10 +12,11 @@ _HEAD = """\
 <!-- Made by: python -m flows.cli.metrics_page > docs/metrics.md -->
 
 `atp run` serves them for all of its worker processes at `http://<metrics.host>:<metrics.port>/metrics`
-(default `127.0.0.1:9464`; port 0 switches it off), as text for Prometheus or as OpenMetrics. Beside them: `/healthz`
-(alive) and `/readyz` (workers, topics, caught up, writing, not fenced), which answer 200 or 503 with the reasons in
-JSON; `atp health` asks the first, `atp health --ready` the second. `/readyz?standby` (`atp health
---standby`) also says yes where the engine [stands by](standby.md) and could take over.
+(default `127.0.0.1:9464`; port 0 switches it off), as text for Prometheus or as OpenMetrics; with
+`?name[]=atp_ready&name[]=atp_worker_up` those metrics alone. Beside them: `/healthz` (alive) and `/readyz` (workers,
+topics, caught up, writing, not fenced), which answer 200 or 503 with the reasons in JSON; `atp health` asks the first,
+`atp health --ready` the second. `/readyz?standby` (`atp health --standby`) also says yes where the engine
+[stands by](standby.md) and could take over.
 
 What the dashboard in `docker/grafana` shows and the alerts in `docker/prometheus` watch is made of these. The
 [runbook](runbook.md) says what to do about each alert. A test asks a real Prometheus, which scrapes a running engine,

@@ -7,6 +7,7 @@ Rule 2: nothing is read here. What stands is an `Item` with its figures, and the
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -18,6 +19,8 @@ from operators.rules.policy import Policy
 from operators.rules.promise import (
     NO_DATED,
     Changes,
+    Rival,
+    Shelf,
     Steps,
     dues,
     promise,
@@ -81,9 +84,27 @@ class Told:
 NOTHING_TOLD = Told()
 
 
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What other channels keep of an item, as step 4 ranks them; by span of days, `start` to before `end`."""
+
+    protecting: Sequence[Rival]
+    shelves: Sequence[tuple[int, int, Shelf]]
+
+    def kept_on(self, day: int) -> list[tuple[str, int]]:
+        """Give each channel that protects with what it keeps on a day, the highest priority first."""
+        shelf = next(shelf for start, end, shelf in self.shelves if start <= day < end)
+        at = bisect_right(shelf.starts, day) - 1
+        together = [kept[at] for kept in shelf.kept]
+        return [
+            (channel, upto - before)
+            for (_, channel, _), before, upto in zip(self.protecting, together, together[1:], strict=False)
+        ]
+
+
 def steps_of(
     item: Item, channel: str, policies: Policies, today: int, dated: Mapping[str, Dated]
-) -> tuple[Row, Steps] | None:
+) -> tuple[Row, Steps, Protection] | None:
     """Give all steps for a channel as the engine takes them; None where it does not list the item."""
     listing: Listing = listing_of(item, policies)
     for row in listing.rows:
@@ -95,11 +116,13 @@ def steps_of(
                 steps = promise_by_span(
                     item, channel, row.policy, listing.protecting, view, topology, today, by_location
                 )
+                shelves = [(span.start, span.end, shelf) for span in view.spans for shelf in span.shelves.values()]
             else:
                 view.sums = sums_of(item, view, topology, today)
                 steps = promise(item, channel, row.policy, listing.protecting, view, topology, today)
+                shelves = [(0, view.days, shelf) for shelf in view.shelves.values()]
             view.begin()
-            return row, steps
+            return row, steps, Protection(listing.protecting, shelves)
     return None
 
 
@@ -120,11 +143,11 @@ def explained(
     found = steps_of(item, channel, policies, today, dated)
     if found is None:
         return None
-    row, steps = found
+    row, steps, protection = found
     if not 0 <= day < steps.days:
         last = "day 0 alone" if steps.days == 1 else f"days 0 to {steps.days - 1}"
         raise ValueError(f"day: expected one of what {channel} promises, {last}, got {day}")
-    return _Tree(item, row, policies, today, dated, scale, told).tree(steps, day)
+    return _Tree(item, row, protection, policies, today, dated, scale, told).tree(steps, day)
 
 
 class _Tree:
@@ -134,6 +157,7 @@ class _Tree:
         self,
         item: Item,
         row: Row,
+        protection: Protection,
         policies: Policies,
         today: int,
         dated: Mapping[str, Dated],
@@ -141,6 +165,7 @@ class _Tree:
         told: Told,
     ) -> None:
         self.item, self.row, self.policies, self.today, self.dated = item, row, policies, today, dated
+        self.protection = protection
         self.scale, self.told = scale, told
         self.channel, self.policy = row.channel, row.policy
         raw = item.overrides.get(self.channel)
@@ -167,7 +192,8 @@ class _Tree:
         kept = steps.by_day(steps.withheld)[day]
         terms = [self._promise(day, promised)]
         if kept:
-            terms.append(self._term("protected_for_others", -kept, "is protected for other channels"))
+            says = "is protected for other channels"
+            terms.append(self._term("protected_for_others", -kept, says, children=self._protected(day)))
             own = free - (promised - kept)
             if own:
                 said = (
@@ -177,6 +203,14 @@ class _Tree:
                 )
                 terms.append(self._term("own_protection", own, said, said_by=self._policy_record("protected_quantity")))
         return self._term("free", free, "is there for this channel before its buffer and limits", children=terms)
+
+    def _protected(self, day: int) -> list[Term]:
+        """Name the channels that keep something, each with the record that says how much."""
+        return [
+            self._term("protected", -quantity, f"is protected for {rival}", rival, self._protecting_record(rival))
+            for rival, quantity in self.protection.kept_on(day)
+            if quantity and rival != self.channel
+        ]
 
     def _promise(self, day: int, promised: int) -> Term:
         """Steps 1 to 3: of the days from this one on that on which least is open."""
@@ -298,6 +332,12 @@ class _Tree:
         if getattr(channel, name) is not None:
             return self.told.channel or f"inventory.channels {self.channel}"
         return ""
+
+    def _protecting_record(self, rival: str) -> str:
+        raw = self.item.overrides.get(rival)
+        if raw is not None and override_facts(raw).protected_quantity is not None:
+            return f"inventory.channel_items {rival}:{self.item.code}"
+        return f"inventory.channels {rival}"
 
     def _safety_record(self) -> str:
         if self.override is not None and self.override.safety_stock is not None:

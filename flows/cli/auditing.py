@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import MISUSED, Config, Json, Kafka, Redis, Set, complain, load, reporting
+from flows.cli.options import MISUSED, Config, Json, Kafka, Redis, Set, as_text, complain, load, reporting
 
 Rate = Annotated[int, typer.Option(min=0, help="Read at most so many messages of Kafka a second; 0: no limit.")]
 
 
 def verify(
-    item: Annotated[str, typer.Argument(help="The item's code.")],
-    channel: Annotated[str | None, typer.Argument(help="Show this channel's numbers alone.")] = None,
+    item: Annotated[str, typer.Argument(help="The item's code.", parser=as_text)],
+    channel: Annotated[str | None, typer.Argument(help="Show this channel's numbers alone.", parser=as_text)] = None,
     rate: Rate = 0,
     config: Config = None,
     kafka: Kafka = None,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import MISUSED, Config, Json, Kafka, Redis, Set, complain, load, reporting
+from flows.cli.options import FAILED, MISUSED, Config, Json, Kafka, Redis, Set, as_text, complain, load, reporting
 
-Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item.")]
-Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel whose number it is.")]
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+
+Item = Annotated[str, typer.Argument(metavar="ITEM", help="The item.", parser=as_text)]
+Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel whose number it is.", parser=as_text)]
 Day = Annotated[str, typer.Option(help="A day of the horizon: 0 is today, 1 tomorrow; or a date, as 2026-11-30.")]
 
 At = Annotated[str | None, typer.Option(metavar="TIME", help="As it was at this moment: 2026-03-01T02:00:00Z.")]
@@ -39,10 +42,13 @@ def explain(
         loaded = load(config, kafka, redis, settings=settings)
         from flows.inspection.explained_view import day_of, moment_of, show
         from flows.inspection.explaining import explain as found
+        from flows.inspection.trailed import NoTrail
 
         try:
             moment = None if at is None else moment_of(at, "at")
             said = found(loaded, item, channel, day_of(day, loaded.time_zone, moment), moment)
+        except NoTrail as problem:
+            raise typer.Exit(_untold(loaded, item, problem, as_json)) from None
         except ValueError as error:
             complain(str(error))
             raise typer.Exit(MISUSED) from None
@@ -69,11 +75,24 @@ def diff(
     with reporting(is_view=True):
         loaded = load(config, kafka, redis, settings=settings)
         from flows.inspection.explained_view import moment_of, show_difference
-        from flows.inspection.trailed import difference
+        from flows.inspection.trailed import NoTrail, difference
 
         try:
             found = difference(loaded, item, channel, moment_of(since, "from"), moment_of(until, "to"))
+        except NoTrail as problem:
+            raise typer.Exit(_untold(loaded, item, problem, as_json)) from None
         except ValueError as error:
             complain(str(error))
             raise typer.Exit(MISUSED) from None
         raise typer.Exit(show_difference(found, as_json))
+
+
+def _untold(settings: Settings, item: str, problem: Exception, as_json: bool) -> int:
+    """Say that the trail does not tell it, and where the item is none that is published, what is known of it."""
+    from flows.cli.question_output import say_standing
+    from flows.inspection.lookup import hashes
+
+    complain(str(problem))
+    if not any(hashes(settings, [f"atp:{item}", f"position:{item}"])):
+        say_standing(settings, item, as_json)
+    return FAILED

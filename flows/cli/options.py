@@ -115,6 +115,11 @@ def reporting(is_view: bool = False) -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
+def as_text(given: str) -> str:
+    """Give what was typed as text, also bytes that are none: such a thing is unknown, and no reason to fail."""
+    return given.encode("utf-8", "backslashreplace").decode()
+
+
 def complain(sentence: str) -> None:
     """Say what is wrong, where errors go."""
     print(f"atp: {sentence}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ from flows.errors import PlainError
 from flows.inspection.lookup import FIGURES
 from flows.inspection.open_exceptions import Following, OpenException, Wanted, open_exceptions
 from flows.inspection.positions import Positions, positions
-from flows.inspection.sources import Source, Sources, sources
+from flows.inspection.sources import Lag, Source, Sources, sources
 from flows.inspection.standing import Standing, standing
 from schemas.settings import Settings
 
@@ -26,6 +26,8 @@ EXCEPTION_HEADS = ("open for", "code", "item", "location", "about", "figures", "
 SOURCE_HEADS = ("source", "last word", "silent for", "may be silent", "applied", "repeats", "refused", "statements")
 #: Between two looks at an endpoint that others ask too.
 SOURCES_EVERY_S = 2.0
+#: Between two looks into Kafka for why nothing is published.
+WHY_EVERY_S = 10.0
 
 
 # --- positions -------------------------------------------------------------------------------------------------------
@@ -36,10 +38,7 @@ def show_positions(settings: Settings, item: str, is_watched: bool, as_json: boo
     if is_watched:
         from flows.cli.watching import watch
 
-        def ask() -> Positions | Standing:
-            return positions(settings, item) or Standing(item, "unpublished", f"nothing is published of {item}")
-
-        return watch(ask, _position_or_why, _line if as_json else None)
+        return watch(_Asking(settings, item), _position_or_why, _line if as_json else None)
     found = positions(settings, item)
     if found is None:
         return say_standing(settings, item, as_json)
@@ -48,6 +47,25 @@ def show_positions(settings: Settings, item: str, is_watched: bool, as_json: boo
     else:
         _print(lambda console: _positions(console, found))
     return 0
+
+
+class _Asking:
+    """Asks for an item's position again and again; where there is none, now and then why, which reads Kafka."""
+
+    def __init__(self, settings: Settings, item: str) -> None:
+        self._settings, self._item = settings, item
+        self._why: Standing | None = None
+        self._asked_at = 0.0
+
+    def __call__(self) -> Positions | Standing:
+        found = positions(self._settings, self._item)
+        if found is not None:
+            self._why = None
+            return found
+        if self._why is None or time.monotonic() - self._asked_at > WHY_EVERY_S:
+            self._why = standing(self._settings, self._item)
+            self._asked_at = time.monotonic()
+        return self._why
 
 
 def say_standing(settings: Settings, item: str, as_json: bool) -> int:
@@ -101,7 +119,10 @@ def show_exceptions(settings: Settings, wanted: Wanted, limit: int | None, is_wa
 
         with Following(settings, wanted) as following:
             return watch(
-                following.look, lambda console, found: _exceptions(console, found, limit), _list if as_json else None
+                following.look,
+                lambda console, found: _exceptions(console, found, limit),
+                (lambda found: _list(found, limit)) if as_json else None,
+                news=lambda found: (found[:limit], len(found)),
             )
     found = open_exceptions(settings, wanted)
     if as_json:
@@ -143,8 +164,8 @@ def _exception_facts(one: OpenException) -> dict[str, Any]:
     return said | {"age_s": round(one.age_s(time.time()), 1)}
 
 
-def _list(found: list[OpenException]) -> str:
-    return json.dumps({"open": [_exception_facts(one) for one in found]})
+def _list(found: list[OpenException], limit: int | None) -> str:
+    return json.dumps({"open": [_exception_facts(one) for one in found[:limit]], "of": len(found)})
 
 
 # --- sources ---------------------------------------------------------------------------------------------------------
@@ -155,16 +176,24 @@ def show_sources(settings: Settings, is_watched: bool, as_json: bool) -> int:
     if is_watched:
         from flows.cli.watching import watch
 
-        return watch(lambda: sources(settings), _sources, _line if as_json else None, every_s=SOURCES_EVERY_S)
+        line = _line if as_json else None
+        return watch(lambda: sources(settings), _sources, line, every_s=SOURCES_EVERY_S, news=_without_ages)
     found = sources(settings)
     if as_json:
+        lag = msgspec.to_builtins(found.lag)
         for one in found.sources:
-            print(json.dumps({"where": found.where, **msgspec.to_builtins(one)}))
+            print(json.dumps({"where": found.where, "lag": lag, **msgspec.to_builtins(one)}))
         for note in found.notes:
             complain(note)
     else:
         _print(lambda console: _sources(console, found))
     return 0
+
+
+def _without_ages(found: Sources) -> Sources:
+    """Give it without what grows by itself: a script is told what was heard, refused or stated."""
+    still = tuple(msgspec.structs.replace(one, silent_s=None) for one in found.sources)
+    return msgspec.structs.replace(found, seen_at="", sources=still, lag=None)
 
 
 def _sources(console: Console, found: Sources) -> RenderableType:
@@ -174,10 +203,18 @@ def _sources(console: Console, found: Sources) -> RenderableType:
     from flows.tables import table
 
     rows = [_source_cells(one) for one in found.sources]
-    notes = [Text(f"note: {note}", style="dim") for note in found.notes]
+    notes = [Text(_lag(found.lag), style="dim")] if found.lag is not None else []
+    notes += [Text(f"note: {note}", style="dim") for note in found.notes]
     if not rows:
         return Group(Text("no source was heard of yet"), *notes)
     return Group(table(console, SOURCE_HEADS, rows, keeps=(1,)), *notes)
+
+
+def _lag(lag: Lag) -> str:
+    if not lag.messages:
+        return "the engine is at the end of what was sent"
+    where = f", {lag.slowest} most: {span(lag.seconds)}" if lag.slowest and lag.seconds else ""
+    return f"the engine is {lag.messages:,} messages behind{where}; a last word may be among them"
 
 
 def _source_cells(one: Source) -> tuple[str, ...]:

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import MISUSED, Config, Json, Kafka, Redis, Set, complain, load, reporting
+from flows.cli.options import MISUSED, Config, Json, Kafka, Redis, Set, as_text, complain, load, reporting
 
 Watch = Annotated[bool, typer.Option("--watch", help="Go on, and show what changes; Ctrl-C ends it.")]
 Item = Annotated[str | None, typer.Option(help="Only of this item.")]
 
 
 def positions(
-    item: Annotated[str, typer.Argument(help="The item's code.")],
+    item: Annotated[str, typer.Argument(help="The item's code.", parser=as_text)],
     watch: Watch = False,
     config: Config = None,
     kafka: Kafka = None,
@@ -30,7 +30,7 @@ def positions(
 
 
 def orders(
-    order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id.")],
+    order_id: Annotated[str, typer.Argument(metavar="ORDER_ID", help="The order's id.", parser=as_text)],
     watch: Watch = False,
     config: Config = None,
     redis: Redis = None,

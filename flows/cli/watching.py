@@ -25,11 +25,13 @@ def watch(
     line: Callable[[Answer], str] | None,
     console: Console | None = None,
     every_s: float = EVERY_S,
+    news: Callable[[Answer], object] = lambda answer: answer,
 ) -> int:
     """Show the answer and each that differs from the one before, until Ctrl-C; 0.
 
-    `line`: the answer for a script, None to show it to people. While a server is away, what was last known stays, and
-    it is said once what is wrong and since when; it goes on by itself.
+    `line`: the answer for a script, None to show it to people. `news`: what of an answer has to differ, where some of
+    it always does, as an age; a screen shows that too. While a server is away, what was last known stays, and it is
+    said once what is wrong and since when; it goes on by itself.
     """
     console = console or Console(highlight=False)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
@@ -37,7 +39,7 @@ def watch(
         if line is None and console.is_terminal:
             live = stack.enter_context(Live(console=console, auto_refresh=False))
         show = _shower(picture, line, console, live)
-        _look_on(ask, show, threading.Event(), every_s)
+        _look_on(ask, show, threading.Event(), every_s, news if live is None else None)
     return 0
 
 
@@ -58,8 +60,14 @@ def _shower(
     return show
 
 
-def _look_on(ask: Callable[[], Answer], show: Callable[[Answer], None], over: threading.Event, every_s: float) -> None:
-    shown: list[Answer] = []
+def _look_on(
+    ask: Callable[[], Answer],
+    show: Callable[[Answer], None],
+    over: threading.Event,
+    every_s: float,
+    news: Callable[[Answer], object] | None,
+) -> None:
+    shown: list[object] = []
     known_at = "never"
     is_away = False
     while not over.is_set():
@@ -74,7 +82,9 @@ def _look_on(ask: Callable[[], Answer], show: Callable[[Answer], None], over: th
                 is_away = False
                 complain("it answers again")
             known_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            if [answer] != shown:
-                shown = [answer]
+            if news is None:
+                show(answer)
+            elif [news(answer)] != shown:
+                shown = [news(answer)]
                 show(answer)
         over.wait(every_s)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from flows.console import doubts, entering, explain, items, letters, orders, overview
 from flows.console.desk import Desk, asset, desk_of
-from flows.console.guard import Guard
+from flows.console.guard import HEADERS, Guard
 from flows.console.live import Hub, Picture, TooMany
 from flows.console.numbers import Away
 
@@ -79,7 +79,7 @@ def _look(desk: Desk, names: Collection[str]) -> dict[str, Picture]:
         found["engine"] = overview.picture(desk)
     codes = [name.removeprefix("item ") for name in names if name.startswith("item ")]
     if codes:
-        # Without Redis pages keep what they show; the engine\'s picture and the next page tell of it.
+        # Without Redis pages keep what they show; the engine's picture and the next page tell of it.
         with suppress(Away):
             found |= {f"item {item.code}": items.picture(desk, item) for item in desk.numbers.items(codes)}
     return found
@@ -128,4 +128,6 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, _: Exception) -> Response:
     sentence = "This page failed. The console's log says why; it goes on."
-    return desk_of(request).page(request, "problem", 500, title="Failed", sentence=sentence)
+    answer = desk_of(request).page(request, "problem", 500, title="Failed", sentence=sentence)
+    answer.headers.update(HEADERS | {"cache-control": "no-store"})  # it is made outside of the guard
+    return answer

@@ -12,8 +12,11 @@ from collections import defaultdict
 from typing import Any, Final, NamedTuple
 
 from flows.inspection.status import Look, Samples, facts, look
+from flows.log import get_log
 from schemas.settings import Settings
 from schemas.topics import LANES
+
+log = get_log(__name__)
 
 EVERY_S: Final = 2.0
 #: So long after the last page it is asked no more.
@@ -72,22 +75,33 @@ class EngineWatch:
 
     def _run(self) -> None:
         before: Look | None = None
+        now: Look | None
+        is_told = False
         while not self._ended.is_set():
             self._wanted.wait()
             if time.monotonic() - self._wanted_at > IDLE_S:
                 self._wanted.clear()
                 before = None
                 continue
-            now = look(self._settings)
-            self._seen = Seen(
-                facts(self._settings, now, before),
-                _latencies(now.samples, before.samples if before is not None else {}),
-                tuple(sorted(labels["source"] for labels, value in now.samples.get("atp_source_stale", ()) if value)),
-                _heard(now.samples),
-            )
+            try:
+                now = look(self._settings)
+                self._seen = self._told_by(now, before)
+            except Exception as strange:  # what answers there is none of ours; it may be the next time
+                now, self._seen = None, NOTHING
+                if not is_told:
+                    is_told = True
+                    log.warning(f"what answers cannot be read: {type(strange).__name__}: {strange}", kind="strange")
             self._told.set()
             before = now
             self._ended.wait(EVERY_S)
+
+    def _told_by(self, now: Look, before: Look | None) -> Seen:
+        return Seen(
+            facts(self._settings, now, before),
+            _latencies(now.samples, before.samples if before is not None else {}),
+            tuple(sorted(labels["source"] for labels, value in now.samples.get("atp_source_stale", ()) if value)),
+            _heard(now.samples),
+        )
 
 
 def _heard(samples: Samples) -> dict[str, float]:

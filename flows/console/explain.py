@@ -11,9 +11,9 @@ from flows.console import words
 from flows.console.desk import Desk, address, asked, desk_of
 from flows.console.numbers import Away
 from flows.errors import PlainError
+from flows.inspection.explained_view import moment_of
 from flows.inspection.explaining import explain
 from flows.inspection.trailed import NoTrail
-from schemas.codes import parse_time
 
 #: Deeper than this the tree is folded at first.
 UNFOLDED = 3
@@ -31,7 +31,7 @@ def show_explanation(request: Request) -> Response:
     number = int(day) if day.isdecimal() and len(day) <= DAY_DIGITS_MAX else 0
     found, sentence, status = None, "", 200
     try:
-        moment = parse_time(at) if at else None
+        moment = moment_of(at, "at") if at else None
     except ValueError as error:
         return desk.page(request, "problem", 400, title=title, sentence=str(error))
     try:

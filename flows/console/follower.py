@@ -61,6 +61,8 @@ class Follower:
         #: topics of the engine that are not there
         self.missing: tuple[str, ...] = ()
         self._has_begun = False
+        #: messages that nobody of ours wrote
+        self.skipped = 0
 
     @property
     def is_caught_up(self) -> bool:
@@ -150,7 +152,10 @@ class Follower:
         part = (message.topic(), message.partition())
         error = message.error()
         if error is None:
-            self._takes[part[0]](message)
+            try:
+                self._takes[part[0]](message)
+            except Exception as strange:  # whatever one message is, those behind it are told
+                self._skip(part, message.offset(), strange)
             self._next[part] = message.offset() + 1
         elif error.code() == KafkaError._PARTITION_EOF:
             self._unread.discard(part)
@@ -161,3 +166,9 @@ class Follower:
         elif error.code() not in NO_LEADER:
             raise KafkaException(error)
         return True
+
+    def _skip(self, part: Part, offset: int, strange: Exception) -> None:
+        self.skipped += 1
+        if self.skipped == 1:
+            said = f"{part[0]}/{part[1]}/{offset} is none of the engine's: {type(strange).__name__}: {strange}"
+            log.warning(said, kind="strange", next="pages show the others; who else writes to this topic?")

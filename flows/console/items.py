@@ -17,7 +17,7 @@ from flows.console.live import Picture
 from flows.console.numbers import FOUND_MAX, Away, Item
 from flows.console.sparkline import sparkline, told
 from flows.errors import PlainError
-from flows.inspection.lookup import FIGURES
+from flows.inspection.lookup import FIGURES, WHOLE
 from flows.inspection.standing import standing
 from schemas.codes import is_code
 from schemas.variances import STATES
@@ -137,7 +137,7 @@ def _channels(desk: Desk, item: Item) -> list[dict[str, Any]]:
     now_ms = int(time.time() * 1000)
     rows = []
     for name in item.channels:
-        past = desk.tables.history.past(item.code, name, int(item.promises[name]), now_ms)
+        past = desk.tables.history.past(item.code, name, item.promise(name), now_ms)
         days = [words.quantity(value, item.scale) for value in item.by_day(name)]
         rows.append(
             {
@@ -174,9 +174,13 @@ def _facts(item: Item) -> list[tuple[str, str]]:
     facts = []
     for name, word in (("_as_of", "as of"), ("_published_at", "published")):
         if name in item.promises:
-            facts.append((word, f"{words.clock(int(item.promises[name]))} UTC"))
+            facts.append((word, _moment(item.promises[name])))
     facts += [("version", item.promises[name]) for name in ("_version",) if name in item.promises]
     return [*facts, ("read", f"{words.clock(item.read_ms)} UTC")]
+
+
+def _moment(millis: str) -> str:
+    return f"{words.clock(int(millis))} UTC" if WHOLE.fullmatch(millis) else millis
 
 
 def cells(item: Item) -> dict[str, str]:

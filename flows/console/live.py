@@ -14,6 +14,10 @@ from typing import Final, NamedTuple
 
 from starlette.concurrency import run_in_threadpool
 
+from flows.log import get_log
+
+log = get_log(__name__)
+
 EVERY_S: Final = 0.5
 #: So that proxies see that the connection lives.
 SILENCE_S: Final = 15.0
@@ -63,11 +67,19 @@ class Hub:
 
     async def run(self) -> None:
         """Look, and tell, until cancelled."""
+        is_told = False
         while True:
             if not self._watched:
                 self._someone.clear()
                 await self._someone.wait()
-            pictures = await run_in_threadpool(self._look, tuple(self._watched))
+            try:
+                pictures = await run_in_threadpool(self._look, tuple(self._watched))
+                is_told = False
+            except Exception as error:  # the next look may do; without this task no page would be told again
+                pictures = {}
+                if not is_told:
+                    is_told = True
+                    log.warning(f"open pages are not told: {type(error).__name__}: {error}", kind="live")
             for name, picture in pictures.items():
                 if (watched := self._watched.get(name)) is not None:
                     _tell(watched, picture)

@@ -15,7 +15,8 @@ import redis
 
 from flows.inspection.claims import claims_in
 from flows.inspection.items import BEHIND_ALL
-from flows.inspection.lookup import FIGURES
+from flows.inspection.lookup import FIGURES, ODD_BYTES, WHOLE, is_promise
+from flows.inspection.status import alive_in
 from flows.settings import redis_address
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
@@ -28,6 +29,8 @@ ITEMS_KEPT: Final = 2_000
 FOUND_MAX: Final = 50
 #: Shorter beginnings that are tried where nothing begins as asked.
 NEAR_MAX: Final = 5
+#: What an item's scale may be.
+SCALES: Final = frozenset("0123456")
 
 
 class Item(NamedTuple):
@@ -48,7 +51,8 @@ class Item(NamedTuple):
     @property
     def scale(self) -> int:
         """Quantities are in base UoM x 10^scale."""
-        return int(self.promises.get("_scale", "0"))
+        told = self.promises.get("_scale", "0")
+        return int(told) if told in SCALES else 0
 
     @property
     def channels(self) -> list[str]:
@@ -62,20 +66,36 @@ class Item(NamedTuple):
 
     def by_day(self, channel: str) -> list[int]:
         """Give a channel's numbers by day; empty where it has no horizon."""
-        days: list[int] = json.loads(self.promises.get(f"{channel}:by_day", "[]"))
+        name = f"{channel}:by_day"
+        told = self.promises.get(name, "[]")
+        days: list[int] = json.loads(told) if is_promise(name, told) else []
         return days
 
-    def figure(self, location: str, name: str) -> int:
-        """Give a figure at a location."""
-        return int(self.position.get(f"{location}:{name}", "0"))
+    def promise(self, channel: str) -> int | None:
+        """Give a channel's number; None where what stands there is none."""
+        told = self.promises[channel]
+        return int(told) if WHOLE.fullmatch(told) else None
+
+    def figure(self, location: str, name: str) -> str:
+        """Give a figure at a location, as it stands there."""
+        return self.position.get(f"{location}:{name}", "0")
 
     def cells(self) -> dict[str, str]:
         """Give what changes while a page is looked at, by name."""
         told = {f"atp {name}": self.promises[name] for name in self.channels}
         told |= {f"days {name}": json.dumps(days) for name in self.channels if (days := self.by_day(name))}
         for location in self.locations:
-            told |= {f"{name} {location}": str(self.figure(location, name)) for name in FIGURES}
+            told |= {f"{name} {location}": self.figure(location, name) for name in FIGURES}
         return told
+
+
+def _answer(found: Any) -> Any:
+    """Give an answer of Redis; of a key that is none of the engine's, whoever wrote it, nothing."""
+    if isinstance(found, redis.ResponseError) and str(found).startswith("WRONGTYPE"):
+        return {}
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 class Away(Exception):
@@ -152,8 +172,7 @@ class Numbers:
 
     def alive(self) -> dict[str, str]:
         """Give what the engine says of itself; empty: it says nothing. Away: Redis does not answer."""
-        [found] = self._ask([("HGETALL", f"{self._prefix}engine:alive")])
-        return dict(found)
+        return alive_in(self.fields("engine:alive"))
 
     def fields(self, key: str) -> dict[str, str]:
         """Give a whole hash, named without the prefix."""
@@ -169,6 +188,7 @@ class Numbers:
                 self._client = redis.Redis.from_url(
                     redis_address(self._settings.redis),
                     decode_responses=True,
+                    encoding_errors=ODD_BYTES,
                     socket_timeout=TIMEOUT_S,
                     socket_connect_timeout=TIMEOUT_S,
                     client_name="atp-console",
@@ -176,8 +196,8 @@ class Numbers:
             pipeline = self._client.pipeline(transaction=False)
             for command in commands:
                 pipeline.execute_command(*command)  # type: ignore[no-untyped-call]
-            answers: list[Any] = pipeline.execute()
-        except (redis.RedisError, OSError, UnicodeDecodeError) as error:
+            answers = [_answer(one) for one in pipeline.execute(raise_on_error=False)]
+        except (redis.RedisError, OSError) as error:
             self._tried_at = time.monotonic()
             where = mask_url(self._settings.redis.url)
             self.problem = f"Redis at {where} does not answer: {' '.join(str(error).split()) or type(error).__name__}"

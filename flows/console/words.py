@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+from flows.inspection.lookup import WHOLE
+
 
 def quantity(value: int | str, scale: int) -> str:
-    """Give a quantity in its unit: 25 at scale 1 is 2.5."""
+    """Give a quantity in its unit: 25 at scale 1 is 2.5; what is no number is shown as it is."""
+    if isinstance(value, str) and not WHOLE.fullmatch(value):
+        return value
     number = int(value)
     if not scale:
         return str(number)
@@ -24,7 +28,10 @@ def clock(moment_ms: int | None) -> str:
     """Give a moment of today by its time, another one by its date as well; empty for none."""
     if moment_ms is None:
         return ""
-    moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
+    try:
+        moment = datetime.fromtimestamp(moment_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(moment_ms)  # nobody's time
     is_today = moment.date() == datetime.now(UTC).date()
     return moment.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M:%S")
 

@@ -16,11 +16,13 @@ from operators.rules.days import days_in
 from schemas.codes import parse_time
 
 EPOCH = date(1970, 1, 1)
+#: 180 days are a horizon.
+DAY_DIGITS_MAX = 3
 
 
 def day_of(said: str, time_zone: str, moment: int | None = None) -> int:
     """Give which day of the horizon a number or a date means, seen from a moment; ValueError says what was expected."""
-    if said.isascii() and said.isdigit():
+    if said.isascii() and said.isdigit() and len(said) <= DAY_DIGITS_MAX:
         return int(said)
     try:
         day = (date.fromisoformat(said) - EPOCH).days - days_in(time_zone).day_of(
@@ -36,9 +38,9 @@ def day_of(said: str, time_zone: str, moment: int | None = None) -> int:
 
 
 def moment_of(said: str, name: str) -> int:
-    """Give a moment in UTC microseconds; ValueError says what was expected."""
+    """Give a moment in UTC microseconds, one that has not come yet as now; ValueError says what was expected."""
     try:
-        return parse_time(said)
+        return min(parse_time(said), time.time_ns() // 1000)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
 
@@ -68,8 +70,18 @@ def _object(term: Term) -> dict[str, object]:
     return found
 
 
+def readable(text: str) -> str:
+    """Give text without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+
+
 def lines_of(said: Explanation) -> Iterator[str]:
-    """Give an explanation line by line."""
+    """Give an explanation line by line; whatever somebody named a thing, a terminal obeys nothing in it."""
+    for line in _lines(said):
+        yield readable(line)
+
+
+def _lines(said: Explanation) -> Iterator[str]:
     if said.tree is not None:
         rows = list(_rows(said.tree, "", ""))
         width = max(len(number) for number, _, _ in rows)
@@ -77,7 +89,8 @@ def lines_of(said: Explanation) -> Iterator[str]:
             yield f"{number:>{width}}  {branch}{sentence}"
         unit = f" {said.base_uom}" if said.base_uom else ""
         if said.agrees:
-            yield f"published: {plain(said.published or 0, said.scale)}{unit}, which is what the terms add up to"
+            at = f" at {said.at}" if said.at else ""
+            yield f"published{at}: {plain(said.published or 0, said.scale)}{unit}, which is what the terms add up to"
     if said.moved:
         yield "what touched it last:"
         for move in said.moved:
@@ -89,7 +102,7 @@ def lines_of(said: Explanation) -> Iterator[str]:
         if sys.stdout.isatty() or said.tree is not None:
             yield f"note: {doubt}"
         else:
-            print(f"atp: {doubt}", file=sys.stderr)
+            print(f"atp: {readable(doubt)}", file=sys.stderr)
 
 
 def _rows(term: Term, branch: str, beneath: str) -> Iterator[tuple[str, str, str]]:
@@ -102,16 +115,20 @@ def _rows(term: Term, branch: str, beneath: str) -> Iterator[tuple[str, str, str
 
 
 def show_difference(said: Difference, as_json: bool) -> int:
-    """Print what moved a number, a line for each activation, oldest first; the shares add up."""
+    """Print what moved a number, a line for each activation, oldest first; the shares add up. 1: there was none."""
+    is_known = said.before is not None or said.after is not None or any(move.share for move in said.moves)
     if as_json:
         moves = [{**asdict(move), "share": move.share} for move in said.moves]
         print(json.dumps({**asdict(said), "moves": moves}))
-        return 0
+    if not is_known:
+        print(readable(f"atp: nothing was published of {said.item} for {said.channel} then"), file=sys.stderr)
+    if as_json:
+        return 0 if is_known else 1
     for move in said.moves:
         sign = "+" if move.share > 0 else ""
-        print(f"{sign + plain(move.share, said.scale):>10}  {moved_line(move, said.scale)}")
+        print(readable(f"{sign + plain(move.share, said.scale):>10}  {moved_line(move, said.scale)}"))
     numbers = ["-" if number is None else plain(number, said.scale) for number in (said.before, said.after)]
-    print(f"{said.item} {said.channel}: {numbers[0]} at {said.since}, {numbers[1]} at {said.until}")
+    print(readable(f"{said.item} {said.channel}: {numbers[0]} at {said.since}, {numbers[1]} at {said.until}"))
     for doubt in said.doubts:
-        print(f"note: {doubt}")
-    return 0
+        print(readable(f"note: {doubt}"))
+    return 0 if is_known else 1

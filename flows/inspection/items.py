@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import redis
 
-from flows.inspection.lookup import TIMEOUT_S, LookupProblem
+from flows.inspection.lookup import ODD_BYTES, TIMEOUT_S, LookupProblem
 from flows.readmodel.item_walk import WHOLE
 from flows.readmodel.problem import redis_problem
 from flows.settings import redis_address
@@ -23,9 +23,7 @@ BEHIND_ALL = "~"
 
 def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> int:
     """Print the codes that begin so, one a line, in the order of their bytes; exit code 1 where there is none."""
-    client: redis.Redis = redis.Redis.from_url(
-        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-    )
+    client = _client(settings)
     shown = 0
     try:
         for item in codes(client, f"{settings.redis.prefix}engine:items", prefix):
@@ -50,15 +48,24 @@ def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> i
 
 def find(settings: Settings, prefix: str, limit: int) -> list[str]:
     """Give the first codes that begin so, in the order of their bytes; LookupProblem if Redis does not answer."""
-    client: redis.Redis = redis.Redis.from_url(
-        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-    )
+    client = _client(settings)
     try:
         return list(itertools.islice(codes(client, f"{settings.redis.prefix}engine:items", prefix), limit))
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
+
+
+def _client(settings: Settings) -> redis.Redis:
+    client: redis.Redis = redis.Redis.from_url(
+        redis_address(settings.redis),
+        decode_responses=True,
+        encoding_errors=ODD_BYTES,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+    )
+    return client
 
 
 def codes(client: redis.Redis, key: str, prefix: str) -> Iterator[str]:

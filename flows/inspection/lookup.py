@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,11 @@ from schemas.settings import Settings
 TIMEOUT_S = 5
 #: Looks at hashes that are to have stood together: each a fraction of a millisecond.
 LOOKS_MAX = 8
+#: Bytes that are no UTF-8 are shown as `\\xff`, whoever wrote them into Redis; typed so, they are looked for as that.
+ODD_BYTES = "backslashreplace"
+WHOLE = re.compile(r"-?[0-9]{1,18}")
+#: fields of `atp:<item>` and `position:<item>` beside the numbers that are whole numbers too
+ABOUT = frozenset({"_version", "_as_of", "_published_at", "_scale", "_trail"})
 Hashes = tuple[dict[str, str], dict[str, str]]
 NOTHING: Hashes = ({}, {})
 FIGURES = (
@@ -33,6 +40,10 @@ FIGURES = (
 
 class LookupProblem(PlainError):
     """Redis does not answer; the text says what would do."""
+
+
+class StrangeValue(LookupProblem):
+    """Redis answers with something that no engine writes; the text says where, and what would do."""
 
 
 def show(settings: Settings, names: list[str], channel: str | None, as_json: bool) -> int:
@@ -94,35 +105,92 @@ def read(settings: Settings, items: list[str]) -> dict[str, Hashes]:
     return dict(zip(items, zip(answers[::2], answers[1::2], strict=True), strict=True))
 
 
-def hashes(settings: Settings, keys: list[str], steady: int = 0) -> list[dict[str, str]]:
-    """Read whole hashes, named without the prefix; LookupProblem if Redis does not answer.
+def hashes(
+    settings: Settings, keys: list[str], steady: int = 0, only: Mapping[str, Sequence[str]] | None = None
+) -> list[dict[str, str]]:
+    """Read hashes, named without the prefix; LookupProblem if Redis does not answer, or with what is no number.
 
     `steady`: so many of them, the first, are given as they stood together: read until two looks in a row are the same,
     for a reader of numbers has no right to a transaction. Of what changes all the time the last look is given.
+    `only`: which fields of a key are asked for, where it is not all of them.
     """
     client = redis.Redis.from_url(
-        redis_address(settings.redis), decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        redis_address(settings.redis),
+        decode_responses=True,
+        encoding_errors=ODD_BYTES,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
     )
     try:
         answers: list[dict[str, str]] = []
         for _ in range(LOOKS_MAX if steady else 1):
             before = answers
-            pipeline = client.pipeline(transaction=False)
-            for key in keys:
-                pipeline.hgetall(f"{settings.redis.prefix}{key}")
-            answers = pipeline.execute()
+            answers = _asked(client, settings.redis.prefix, keys, only or {})
             if before and before[:steady] == answers[:steady]:
                 break
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
+    for key, fields in zip(keys, answers, strict=True):
+        _judge(key, fields)
     return answers
 
 
+def _asked(
+    client: redis.Redis, prefix: str, keys: list[str], only: Mapping[str, Sequence[str]]
+) -> list[dict[str, str]]:
+    """Give hashes, or some of their fields, in one round trip."""
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        if key in only:
+            pipeline.hmget(f"{prefix}{key}", only[key])
+        else:
+            pipeline.hgetall(f"{prefix}{key}")
+    return [
+        {name: value for name, value in zip(only[key], found, strict=True) if value is not None}
+        if key in only
+        else found
+        for key, found in zip(keys, pipeline.execute(), strict=True)
+    ]
+
+
+def _judge(key: str, fields: Mapping[str, str]) -> None:
+    """Refuse what is no number where the engine writes one: no sum could be made of it."""
+    kind, _, item = key.partition(":")
+    if kind not in ("atp", "position"):
+        return
+    for name, value in fields.items():
+        if not (is_promise(name, value) if kind == "atp" else is_figure(name, value)):
+            raise StrangeValue(
+                f"{key} in Redis has {value[:64]!r} in {name}, which no engine writes: somebody else did; atp verify "
+                f"{item} says what it ought to be, atp republish --item {item} says it again"
+            )
+
+
+def is_promise(name: str, value: str) -> bool:
+    """Can that stand in a field of `atp:<item>`?"""
+    if name.endswith(":by_day"):
+        try:
+            days = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(days, list) and all(type(day) is int for day in days)
+    if name.startswith("_"):
+        return name not in ABOUT or WHOLE.fullmatch(value) is not None
+    return WHOLE.fullmatch(value) is not None
+
+
+def is_figure(name: str, value: str) -> bool:
+    """Can that stand in a field of `position:<item>`?"""
+    is_number = name in ABOUT or (name.rpartition(":")[0] and not name.startswith("_"))
+    return not is_number or WHOLE.fullmatch(value) is not None
+
+
 def _plain(fields: dict[str, str]) -> dict[str, Any]:
-    """Numbers as numbers, lists as lists, dates as they are."""
-    return {name: value if name == "_day0" else json.loads(value) for name, value in fields.items()}
+    """Numbers as numbers, lists as lists, dates and what is none of the engine's as they are."""
+    is_text = {name: name.startswith("_") and name not in ABOUT for name in fields}
+    return {name: value if is_text[name] else json.loads(value) for name, value in fields.items()}
 
 
 def _complain(sentence: str, promises: dict[str, str]) -> None:

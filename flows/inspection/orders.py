@@ -91,12 +91,17 @@ def order(settings: Settings, order_id: str) -> Order | None:
             continue  # none of the engine's
     if not told:
         return None
-    items = sorted({item for _, item in told})
-    answers = hashes(settings, [f"{kind}:{item}" for item in items for kind in ("claims", "atp")])
+    lines: dict[str, list[str]] = {}
+    for line_id, item in sorted(told):
+        lines.setdefault(item, []).append(f"{order_id} {line_id}")
+    items = sorted(lines)
+    # Of an item in a flash sale ten thousand other lines claim some.
+    only = {f"claims:{item}": names for item, names in lines.items()} | {f"atp:{item}": ["_scale"] for item in items}
+    answers = hashes(settings, [f"{kind}:{item}" for item in items for kind in ("claims", "atp")], only=only)
     claims = {
         (claim["line_id"], item): claim
         for item, found in zip(items, answers[::2], strict=True)
-        for claim in claims_in({name: text for name, text in found.items() if name.startswith(f"{order_id} ")})
+        for claim in claims_in(found)
     }
     scales = {item: int(found.get("_scale", "0")) for item, found in zip(items, answers[1::2], strict=True)}
     return Order(order_id, tuple(_line(*key, told[key], claims.get(key, {}), scales[key[1]]) for key in sorted(told)))

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from flows.inspection.open_exceptions import Wanted, open_exceptions
-from flows.inspection.status import Samples, parsed
+from flows.inspection.status import Samples, lag_in, parsed
 from flows.kafka.reading import read_topics
 from flows.monitoring.health_client import ask
 from flows.progress_line import ProgressLine
@@ -58,6 +58,15 @@ class Source(msgspec.Struct, frozen=True):
     statements: tuple[Stated, ...] = ()
 
 
+class Lag(msgspec.Struct, frozen=True):
+    """What was sent and is not in the state yet: a last word may be among it."""
+
+    messages: int
+    seconds: float | None = None
+    #: the partition that is furthest behind, as `topic/partition`
+    slowest: str | None = None
+
+
 class Sources(msgspec.Struct, frozen=True):
     """All that were heard of or are named in the settings. `where`: `endpoint` or `kafka`, what the counts are from."""
 
@@ -65,6 +74,8 @@ class Sources(msgspec.Struct, frozen=True):
     where: str
     sources: tuple[Source, ...]
     notes: tuple[str, ...] = ()
+    #: how far the engine is behind what was sent, of all sources together; None: not known from here
+    lag: Lag | None = None
 
 
 def sources(settings: Settings) -> Sources:
@@ -95,7 +106,8 @@ def sources(settings: Settings) -> Sources:
                 tuple(stated.get(name, ())[:STATEMENTS_MAX]),
             )
         )
-    return Sources(_text(now_s), KAFKA if samples is None else ENDPOINT, tuple(found), (note,) if note else ())
+    lag = None if samples is None else Lag(**lag_in(samples))
+    return Sources(_text(now_s), KAFKA if samples is None else ENDPOINT, tuple(found), (note,) if note else (), lag)
 
 
 def _scrape(settings: Settings) -> tuple[Samples | None, str]:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import redis
 from prometheus_client.parser import text_string_to_metric_families
 
+from flows.inspection.lookup import ODD_BYTES, WHOLE
 from flows.monitoring.health_client import ask
 from flows.readmodel.problem import redis_problem
 from flows.settings import redis_address
@@ -76,16 +77,23 @@ def read_alive(settings: Settings) -> tuple[dict[str, str] | None, str]:
     client: redis.Redis = redis.Redis.from_url(
         redis_address(settings.redis),
         decode_responses=True,
+        encoding_errors=ODD_BYTES,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
     )
     try:
         found: dict[str, str] = client.hgetall(f"{settings.redis.prefix}engine:alive")  # type: ignore[assignment]
-        return found, ""
+        return alive_in(found), ""
     except (redis.RedisError, OSError) as error:
         return None, str(redis_problem(settings, error))
     finally:
         client.close()
+
+
+def alive_in(fields: dict[str, str]) -> dict[str, str]:
+    """Give what an engine says of itself; nothing where no engine wrote it: its next word is half a second away."""
+    is_whole = all(WHOLE.fullmatch(fields.get(name, "")) for name in ("at", "behind_ms", "run"))
+    return fields if is_whole and {"ready", "version"} <= fields.keys() else {}
 
 
 def parsed(text: str) -> Samples:
@@ -170,7 +178,7 @@ def _of_the_scrape(samples: Samples, at: float) -> Facts:
     up = [value for _, value in samples.get("atp_worker_up", ())]
     restarts = _sum(samples, "atp_worker_restarts_total")
     said["workers"] = {"up": int(sum(up)), "of": len(up), "restarts": int(restarts or 0)}
-    said["lag"] = _lag(samples)
+    said["lag"] = lag_in(samples)
     said["lanes"] = lanes_in(samples)
     exceptions: dict[str, int] = {}
     for labels, value in samples.get("atp_exceptions_open", ()):
@@ -205,7 +213,8 @@ def lanes_in(samples: Samples) -> dict[str, Facts]:
     }
 
 
-def _lag(samples: Samples) -> Facts:
+def lag_in(samples: Samples) -> Facts:
+    """Give how far the engine is behind its inputs, and where most."""
     rows = samples.get("atp_input_lag_seconds", ())
     said: Facts = {"messages": int(_sum(samples, "atp_input_lag_messages") or 0)}
     if rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from flows.cli import question_output
 from flows.cli.question_output import show_positions
 from flows.embedded.child import free_port
 from flows.inspection.open_exceptions import Following, Wanted, open_exceptions
+from flows.inspection.sources import sources
 from flows.inspection.standing import NEVER_SEEN, PARKED, TOMBSTONED, UNPUBLISHED, standing
 from tests.integration.test_looking import atp
 from tests.running import Engine, until
@@ -175,6 +178,100 @@ def test_sources_say_their_last_word_what_was_refused_and_whether_they_are_too_q
         assert without["<script>"]["refused"] == {"bad_value": 1}
         assert without["erp"]["is_stale"] is True
         assert "not known" in atp(world, "sources").stderr + atp(world, "sources").stdout
+        assert engine.stop() == 0, engine.text()
+
+
+#: what somebody types, or another program hands on; the last one is no UTF-8
+ODD = ("<script>alert(1)</script>", "\x1b[31mred", "?" * 64, "x" * 5000, "é" * 64, "[/]", "*", "", "a b", b"\xff\xfe")
+
+
+def test_whatever_is_typed_is_answered_in_words(world: Any) -> None:
+    open_shop(world)
+    take_in(world, 0, 2)
+    with Engine(world, "--until-caught-up") as engine:
+        assert engine.wait(60) == 0, engine.text()
+    moments = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z")
+    for odd in (word if isinstance(word, str) else os.fsdecode(word) for word in ODD):
+        for question in (
+            ("positions", odd),
+            ("orders", odd),
+            ("explain", odd, "web"),
+            ("explain", clock(0), odd),
+            ("explain", odd, "web", "--at", "2026-01-01T00:00:00Z"),
+            ("diff", odd, "web", *moments),
+            ("verify", odd),
+            ("get", odd),
+        ):
+            for more in ((), ("--json",)):
+                done = atp(world, *question, *more)
+                assert done.returncode == 1 and done.stderr.startswith("atp: "), (question, done)
+                assert "\x1b" not in done.stdout + done.stderr, (question, done)
+                assert all(isinstance(json.loads(line), dict) for line in done.stdout.splitlines() if more)
+        for question in (("exceptions", "--item", odd), ("exceptions", "--location", odd), ("sources", "--json")):
+            assert atp(world, *question).returncode == 0, question
+    for wrong in (
+        ("explain", clock(0), "web", "--day", "-1"),
+        ("explain", clock(0), "web", "--day", "9" * 30),
+        ("explain", clock(0), "nobody", "--day", "2026-13-01"),
+        ("explain", clock(0), "web", "--at", "yesterday"),
+        ("explain", clock(0), "web", "--at", "2026-01-01T00:00:00"),
+        ("diff", clock(0), "web", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T00:00:00Z"),
+        ("exceptions", "--older", "soon"),
+        ("exceptions", "--limit", "0"),
+        ("audit", "--sample", "0"),
+        ("audit", "--sample", "1", "--all"),
+        ("audit", "--rate", "-1"),
+    ):
+        done = atp(world, *wrong)
+        assert done.returncode == 2 and done.stderr and "Traceback" not in done.stderr, (wrong, done)
+
+
+def test_what_somebody_wrote_into_redis_is_named_and_not_taken_for_a_number(world: Any) -> None:
+    open_shop(world)
+    take_in(world, 0, 2)
+    with Engine(world, "--until-caught-up") as engine:
+        assert engine.wait(60) == 0, engine.text()
+    questions = (("positions", clock(0)), ("explain", clock(0), "web"), ("get", clock(0), "--json"))
+    for key, name in ((f"atp:{clock(0)}", "web"), (f"position:{clock(0)}", "EAST:on_hand")):
+        before = world.redis.hget(f"{world.redis_prefix}{key}", name)
+        for value in ("many", "1.5", "", b"\xff", "9" * 40):
+            world.redis.hset(f"{world.redis_prefix}{key}", name, value)
+            for question in questions:
+                done = atp(world, *question)
+                assert done.returncode == 1 and f"{key} in Redis has " in done.stderr, (question, value, done)
+                assert f"atp republish --item {clock(0)}" in done.stderr
+            found = atp(world, "verify", clock(0))
+            assert found.returncode == 1 and "changed_in_redis" in found.stdout, (value, found)
+            assert atp(world, "audit", "--all").returncode == 1
+        world.redis.hset(f"{world.redis_prefix}{key}", name, before)
+    world.redis.rename(f"{world.redis_prefix}atp:{clock(0)}", f"{world.redis_prefix}kept")
+    world.redis.set(f"{world.redis_prefix}atp:{clock(0)}", "a key of another kind")
+    for question in (*questions, ("verify", clock(0)), ("audit", "--all")):
+        done = atp(world, *question)
+        assert done.returncode == 1 and "WRONGTYPE" in done.stderr and "Traceback" not in done.stderr, (question, done)
+
+
+def test_a_watch_says_what_changed_and_not_what_grew_older(world: Any) -> None:
+    port = free_port()
+    world.config.write_text('[sources.erp]\nstale_after = "1h"\n')
+    open_shop(world, items=2)
+    with Engine(world, metrics__port=port) as engine:
+        for number in range(2):
+            take_in(world, number, 3)
+            world.send("inventory.warehouse", event("stock_adjusted", item=clock(number), location="WEST", quantity=-1))
+        world.flush()
+        until(lambda: len(answers(world, "exceptions")) == 2, 60, engine.text)
+        with watching(world, "exceptions", "--limit", "1") as process:
+            said = line_of(process)
+            assert len(said["open"]) == 1 and said["of"] == 2
+        with watching(world, "positions", "NO-SUCH") as process:
+            assert line_of(process)["state"] == NEVER_SEEN
+        looked = [*sources(world.settings(metrics__port=port)).sources]
+        assert looked and question_output._without_ages(
+            sources(world.settings(metrics__port=port))
+        ) == question_output._without_ages(sources(world.settings(metrics__port=port)))
+        shown = atp(world, "sources", metrics__port=port).stdout
+        assert "at the end of what was sent" in shown or "messages behind" in shown
         assert engine.stop() == 0, engine.text()
 
 

@@ -14,7 +14,7 @@ from operators.rules.days import days_in
 from operators.rules.lots import dated
 from operators.rules.policy import ItemFacts, OverrideFacts
 from operators.rules.topology import ChannelFacts, LocationFacts, Topology
-from schemas.state import Item, Rare, Withheld
+from schemas.state import Item, Place, Rare, Withheld
 from tests.property.test_promise_by_day import CHANNELS, DAY_US, TODAY, packed, some_channel, some_days, some_place
 
 
@@ -75,6 +75,25 @@ def test_the_terms_add_up_in_a_million_cases() -> None:
         for tree, number in compared(dice):
             assert tree.value == number and tree.adds_up(), tree
             cases += 1
+
+
+def test_what_is_protected_for_others_is_told_by_channel_with_the_record_that_says_so() -> None:
+    item = Item("SHOVEL")
+    item.policy = packed(ItemFacts())
+    item.places = {"L0": Place()}
+    item.places["L0"].on_hand = 20
+    protecting = {"edi": 4, "shop": 30, "web": 2}
+    channels = {code: ChannelFacts(locations=("L0",), protected_quantity=kept) for code, kept in protecting.items()}
+    item.overrides = {"shop": packed(OverrideFacts(protected_quantity=Fraction(3)))}
+    policies = Policies(Topology(1, {"L0": LocationFacts()}, channels), days_in("UTC"))
+    tree = explained(item, "web", policies, TODAY, {})
+    assert tree is not None and tree.adds_up()
+    [free] = tree.children
+    [_, protected] = free.children
+    assert [(one.of, one.value, one.said_by) for one in protected.children] == [
+        ("edi", -4, "inventory.channels edi"),
+        ("shop", -3, "inventory.channel_items shop:SHOVEL"),
+    ]
 
 
 def test_no_tree_of_a_channel_that_does_not_list_the_item_and_no_day_beyond_its_horizon() -> None:

@@ -10,8 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from flows.console import access as access_module
+from flows.console import items
+from flows.console import numbers as numbers_module
 from flows.console.access import COOKIE, WRONG_MAX, Access, TooManyWrong
 from flows.console.app import application
 from flows.console.desk import Desk
@@ -58,7 +61,7 @@ class Client:
         return asyncio.run(self._ask("POST", path, **more))
 
     async def _ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(self._app)
+        transport = httpx.ASGITransport(self._app, raise_app_exceptions=False)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://localhost:8490", cookies=self.cookies
         ) as client:
@@ -177,6 +180,18 @@ def test_no_page_has_a_script_or_a_style_of_its_own_nor_anything_from_elsewhere(
     assert "<style" not in text and " style=" not in text and " on" + "click" not in text
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "") and "https://" not in text
     assert text.count("<script") == 1 and '<script src="/assets/console.js" defer></script>' in text
+
+
+def test_a_page_that_fails_has_the_headers_too(client: Client, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.tables, "exceptions", fail)
+    answer = client.get("/exceptions")
+    assert answer.status_code == 500 and "This page failed" in answer.text and "Traceback" not in answer.text
+    for name, value in HEADERS.items():
+        assert answer.headers[name] == value
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_the_script_has_at_most_two_hundred_lines(client: Client) -> None:
@@ -352,6 +367,34 @@ def test_what_was_known_is_shown_while_redis_is_away_and_said_since_when(client:
     assert "Redis is away" not in client.get("/item", params={"code": "LAMP"}).text
 
 
+#: what somebody may write into Redis, instead of a number
+STRANGE = ("", "many", "1.5", "9" * 5000, "[[", "-", "\u0663", "\ufffd", "null")
+
+
+@pytest.mark.parametrize("value", STRANGE)
+def test_what_is_no_number_is_shown_as_it_stands_and_no_page_fails(client: Client, desk: Desk, value: str) -> None:
+    numbers = desk.numbers
+    assert isinstance(numbers, Known)
+    for key in ("atp:LAMP", "position:LAMP", "engine:alive"):
+        for name in numbers.hashes[key]:
+            before = numbers.hashes[key][name]
+            numbers.hashes[key][name] = value
+            for path in ("/", "/live") if key == "engine:alive" else ("/items?q=LA", "/item?code=LAMP"):
+                answer = client.get(path)
+                assert answer.status_code == 200, (key, name, path)
+            if key == "atp:LAMP" and name == "web" and value:
+                assert f'data-cell="atp web">{value}<' in answer.text
+            assert items.picture(desk, numbers.item("LAMP")).cells
+            numbers.hashes[key][name] = before
+
+
+def test_a_key_of_another_kind_is_nothing_and_keeps_nobody_from_other_keys() -> None:
+    wrong = redis.ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+    assert numbers_module._answer(wrong) == {}
+    with pytest.raises(redis.ResponseError):
+        numbers_module._answer(redis.exceptions.NoPermissionError("NOPERM"))
+
+
 def test_the_first_page_says_what_needs_a_person(client: Client, desk: Desk) -> None:
     assert "nothing" in client.get("/").text
     desk.tables.take_letter(letter())
@@ -452,6 +495,23 @@ def test_a_kafka_that_is_away_is_said_on_every_page_and_asked_again(desk: Desk, 
         desk.follower.close()
 
 
+def test_a_message_that_nobody_foresaw_is_passed_over_and_those_behind_it_are_told(desk: Desk) -> None:
+    class Update:
+        def __init__(self, offset: int, value: bytes) -> None:
+            self._offset, self._value = offset, value
+
+        def __getattr__(self, name: str) -> Any:
+            told = {"topic": "atp.updates.high", "partition": 0, "offset": self._offset, "error": None}
+            told |= {"key": b"LAMP:web", "value": self._value, "timestamp": (2, NOW)}
+            return lambda: told[name]
+
+    too_large = json.dumps({"atp": 1 << 62, "previous": -(1 << 62)}).replace("46116860", "9946116860").encode()
+    for offset, value in enumerate((b"", b"{", b'{"atp": 5}\xff', too_large, b'{"atp": "5"}', b'{"atp": 5}')):
+        assert desk.follower._take(Update(offset, value))
+    assert desk.tables.updates["high"] == 1 and desk.follower._next["atp.updates.high", 0] == 6
+    assert [point.atp for point in desk.tables.history.past("LAMP", "web", 5, NOW).points][-1] == 5
+
+
 # --- live ------------------------------------------------------------------------------------------------------------
 
 
@@ -484,6 +544,26 @@ def test_pages_are_told_what_changed_and_all_of_it_when_they_come() -> None:
         await first.aclose()  # type: ignore[attr-defined]
         await second.aclose()  # type: ignore[attr-defined]
         assert hub.watchers == 0
+        running.cancel()
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_a_look_that_failed_is_not_the_last_one() -> None:
+    fails = [True, True, False]
+
+    def look(names: Any) -> dict[str, Picture]:
+        if fails and fails.pop(0):
+            raise ZeroDivisionError
+        return {name: Picture({"atp web": "1"}, "1") for name in names}
+
+    async def play() -> None:
+        hub = Hub(look, every_s=0.001)
+        running = asyncio.create_task(hub.run())
+        page = hub.watch("item A")
+        await anext(page)
+        assert b'"atp web":"1"' in await anext(page) and not fails
+        await page.aclose()  # type: ignore[attr-defined]
         running.cancel()
 
     asyncio.run(asyncio.wait_for(play(), 60))

@@ -12,6 +12,11 @@ from rich.text import Text
 BETWEEN, EDGES = 3, 4
 
 
+def readable(text: str) -> str:
+    """Give text that somebody else wrote without what a terminal would obey."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def table(
     console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", keeps: Sequence[int] = ()
 ) -> RenderableType:
@@ -19,6 +24,7 @@ def table(
 
     Where the terminal is too narrow for a head's or a cell's longest word, each row becomes lines of `head  cell`.
     """
+    rows = [[readable(cell) for cell in row] for row in rows]
     kept = [
         place
         for place in range(len(heads))

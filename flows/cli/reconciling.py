@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import FAILED, Config, Decimal, Json, Kafka, Problems, Set, Thousands, load, reporting
+from flows.cli.options import FAILED, Config, Decimal, Json, Kafka, Problems, Set, Thousands, as_text, load, reporting
 
 if TYPE_CHECKING:
     from flows.reconciling.reading import Wanted
@@ -16,9 +16,11 @@ variances_app = typer.Typer(
     help="Where statements and the engine differ, and why: look at it, and decide.", no_args_is_help=True
 )
 
-Key = Annotated[str, typer.Argument(metavar="KEY", help="As `list` gives it: source:item:location:lot:measure.")]
-Id = Annotated[str, typer.Option("--id", help="The id that you looked at, as `show` gives it.")]
-Reason = Annotated[str | None, typer.Option(help="Why: kept with the decision.")]
+Key = Annotated[
+    str, typer.Argument(metavar="KEY", help="As `list` gives it: source:item:location:lot:measure.", parser=as_text)
+]
+Id = Annotated[str, typer.Option("--id", help="The id that you looked at, as `show` gives it.", parser=as_text)]
+Reason = Annotated[str | None, typer.Option(help="Why: kept with the decision.", parser=as_text)]
 By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who decides (default: your login).")]
 Source = Annotated[str | None, typer.Option(help="Only of this source.")]
 
@@ -160,7 +162,8 @@ def reconcile(
         bool, typer.Option("--all-items", help="What is in scope and not in the file is stated as 0.")
     ] = False,
     location: Annotated[
-        list[str] | None, typer.Option(help="The scope: this location and all beneath it (repeatable; default: all).")
+        list[str] | None,
+        typer.Option(help="The scope: this location and all beneath it (repeatable; default: all).", parser=as_text),
     ] = None,
     statement_id: Annotated[
         str | None, typer.Option("--statement-id", metavar="ID", help="Its id (default: made of file and moment).")

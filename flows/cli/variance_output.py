@@ -14,6 +14,7 @@ from flows.reconciling.freshness import Delay, delay_of
 from flows.reconciling.reading import Evidence, Status, Variance, Wanted, facts, statuses, variances
 from flows.reconciling.run import facts as status_facts
 from flows.reconciling.run import summary
+from flows.tables import readable
 from schemas.explanations import CAUSES
 from schemas.settings import Settings
 from schemas.statements import ACTIONABLE
@@ -98,7 +99,7 @@ def print_one(settings: Settings, key: str, as_json: bool) -> bool:
     width = max(map(len, told))
     for name, shown in told.items():
         if shown:
-            print(f"{name:<{width}}  {shown}")
+            print(f"{name:<{width}}  {readable(shown)}")
     _print_evidence(one, events)
     if one.state in ("open", "held"):
         print(f"what would do: {CAUSES[one.cause].remedy if one.cause in CAUSES else 'count the goods'}")

@@ -11,6 +11,7 @@ from datetime import date
 
 from flows.inspection.explaining import Explanation
 from flows.inspection.trailed import Difference, moved_line
+from flows.tables import readable
 from operators.explaining import Term, plain
 from operators.rules.days import days_in
 from schemas.codes import parse_time
@@ -68,11 +69,6 @@ def _object(term: Term) -> dict[str, object]:
     if term.children:
         found["children"] = [_object(child) for child in term.children]
     return found
-
-
-def readable(text: str) -> str:
-    """Give text without what a terminal would obey."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 def lines_of(said: Explanation) -> Iterator[str]:

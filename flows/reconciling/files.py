@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from flows.adapters.files.columns import Column, Kind
+from flows.adapters.files.facts import origin_of
 from flows.adapters.files.known import read_reference
 from flows.adapters.files.numbers import Marks
 from flows.adapters.files.rows import REPEATED, SUFFIXES, File, Problem, Row, column_names, is_csv, rows
@@ -117,7 +118,7 @@ class Statement(NamedTuple):
         """Give the message of a line; the id says what the line is about, so that order means nothing."""
         about = hashlib.sha256("\0".join(str(fields.get(name, "")) for name in self.file.kind.key).encode()).hexdigest()
         head = self.head("promise_stated" if self.file.kind is PROMISES else "stock_stated", about[: 2 * DIGEST])
-        return orjson.dumps(head | fields | {"correlation_id": f"{self.file.name[-100:]}:{line}".replace(" ", "_")})
+        return orjson.dumps(head | fields | {"correlation_id": f"{origin_of(self.file.name)}:{line}"})
 
     def end(self, count: int) -> bytes:
         """Give its last message."""

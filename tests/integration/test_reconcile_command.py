@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from operators.decode import CodeSets, DecoderConfig
 from operators.statement_decode import StatementDecoder
+from schemas.codes import is_id
 from schemas.stated import Stated
 from schemas.units import Origin
 from tests.shop import open_shop
@@ -95,6 +97,18 @@ def test_the_same_file_of_the_same_moment_is_the_same_statement_and_another_is_a
     assert by_count["mine"]["rows"] == 3
     (scoped,) = [one for one in by_count.values() if one.get("items") == "all"]
     assert scoped["locations"] == ["EAST"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"Best\xc3\xa4nde nacht.csv", b"caf\xe9.csv", b"a\tb.csv", b"%.csv", b"n" * 200 + b".csv"]
+)
+def test_a_file_may_be_called_whatever_it_likes(estate: Any, name: bytes) -> None:
+    file = table(estate.folder, *ROWS, name=os.fsdecode(name))
+    done = reconcile(estate, file)
+    assert done.code == 0 and "3 rows" in done.out, done
+    rows = [one for one in sent(estate) if one["type"] == "stock_stated"]
+    assert [one["correlation_id"].rpartition(":")[2] for one in rows] == ["2", "3", "4"]
+    assert all(is_id(one["correlation_id"]) for one in rows)
 
 
 def test_what_a_channel_shows_is_stated_too(estate: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 import redis
 import typer
 from confluent_kafka import KafkaError, KafkaException
+from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.adapters.files.rows import ImportProblem
@@ -34,6 +35,7 @@ from flows.readmodel.port import StoreError
 from flows.recovery.accepting import AcceptProblem
 from flows.settings import load_settings
 from flows.storage.folder import Busy
+from flows.tables import table
 from schemas.settings import Settings
 from schemas.topics import DECISIONS, INPUTS, REFERENCE, STATEMENTS, STATUSES, VARIANCES
 
@@ -327,6 +329,16 @@ def test_get_reads_several_items(shelf: None) -> None:
     answers = [json.loads(line) for line in told.splitlines()]
     assert [answer["item"] for answer in answers] == ["HOE", "AXE"]
     assert answers[0]["atp"]["web:by_day"] == [9, 12, 12]
+
+
+@pytest.mark.parametrize("width", [20, 120])
+def test_nothing_in_a_table_is_obeyed_by_a_terminal(width: int) -> None:
+    console = Console(width=width, highlight=False, force_terminal=True, color_system=None)
+    with console.capture() as captured:
+        console.print(table(console, ("item", "reason"), [("HOE", "\x1b[31m[red]\r\x07gone")], "a title"))
+    told = captured.get()
+    assert "\x1b[31m" not in told and "\r" not in told and "\x07" not in told
+    assert "\\x1b[31m[red]\\r\\x07gone" in "".join(re.split(r"[\s│]+", told))
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -100,6 +101,7 @@ def id_of(about: list[str], moment: str = "") -> str:
     return f"{_plain(plain)[: ID_LENGTH_MAX - DIGEST - 1]}-{digest}"
 
 
+@lru_cache(maxsize=16)
 def origin_of(name: str) -> str:
     """Give a file's name as a correlation id may say it, with room for a line's number behind it."""
     return _plain(name)[-(ORIGIN_LENGTH_MAX - 20) :]

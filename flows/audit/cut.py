@@ -79,7 +79,7 @@ class Cuts:
         for item in items:
             pipeline.hgetall(f"{self._prefix}atp:{item}")
             pipeline.hgetall(f"{self._prefix}position:{item}")
-        raw, *hashes = pipeline.execute()
+        raw, *hashes = map(_answer, pipeline.execute(raise_on_error=False))
         reached = {shard: self._reached(one) for shard, one in zip(shards, raw, strict=True)}
         now = time.time_ns() // 1000
         found = {}
@@ -125,6 +125,15 @@ class Cuts:
             yield
         except (redis.RedisError, OSError) as error:
             raise CutProblem(str(redis_problem(self._settings, error))) from error
+
+
+def _answer(found: Any) -> Any:
+    """Give an answer of Redis; where somebody else made a key of another kind, a hash without any field."""
+    if isinstance(found, redis.ResponseError) and str(found).startswith("WRONGTYPE"):
+        return {}
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _text(raw: dict[bytes, bytes]) -> dict[str, str]:

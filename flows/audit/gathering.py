@@ -6,6 +6,7 @@ bytes, and only what may name one of the items is kept. `rate` bounds how many m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -226,27 +227,33 @@ def newest_words(settings: Settings, items: Collection[str], rate: int = 0) -> d
                 item = raw.partition(b":")[0]
                 if item not in wanted or value is None:
                     continue
-                said = json.loads(value)
-                at = (said["item"], said.get("channel", ""))
-                if said["version"] >= newest.get(at, 0):
-                    newest[at] = said["version"]
-                    of = found[said["item"]]
-                    if "channel" in said:
-                        _note_promise(of[PROMISES], said)
-                    else:
-                        of[POSITION] = _figures(said)
+                _note(found, newest, value)
     finally:
         line.end()
     return found
 
 
+def _note(found: dict[str, dict[str, Values]], newest: dict[tuple[str, str], int], value: bytes) -> None:
+    """Take a word on an item, if it is its newest; what is none of the engine's is no word of it."""
+    with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        said = json.loads(value)
+        at = (said["item"], said.get("channel", ""))
+        if said["version"] >= newest.get(at, 0):
+            of = found[said["item"]]
+            if "channel" in said:
+                _note_promise(of[PROMISES], said)
+            else:
+                of[POSITION] = _figures(said)
+            newest[at] = said["version"]
+
+
 def _note_promise(fields: Values, said: dict[str, Any]) -> None:
-    channel = said["channel"]
+    channel, cause, atp = said["channel"], said["cause"], said["atp"]
     fields.pop(f"{channel}:by_day", None)
-    if said["cause"] == "unlisted":
+    if cause == "unlisted":
         fields.pop(channel, None)
         return
-    fields[channel] = said["atp"]
+    fields[channel] = atp
     if "by_day" in said:
         fields[f"{channel}:by_day"] = said["by_day"]
 

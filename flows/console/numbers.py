@@ -15,7 +15,7 @@ import redis
 
 from flows.inspection.claims import claims_in
 from flows.inspection.items import BEHIND_ALL
-from flows.inspection.lookup import FIGURES, ODD_BYTES, WHOLE, is_promise
+from flows.inspection.lookup import FIGURES, ODD_BYTES, WHOLE, is_of_another_kind, is_promise
 from flows.inspection.status import alive_in
 from flows.settings import redis_address
 from schemas.setting_values import mask_url
@@ -91,7 +91,7 @@ class Item(NamedTuple):
 
 def _answer(found: Any) -> Any:
     """Give an answer of Redis; of a key that is none of the engine's, whoever wrote it, nothing."""
-    if isinstance(found, redis.ResponseError) and str(found).startswith("WRONGTYPE"):
+    if is_of_another_kind(found):
         return {}
     if isinstance(found, Exception):
         raise found

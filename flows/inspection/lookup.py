@@ -147,25 +147,40 @@ def _asked(
             pipeline.hmget(f"{prefix}{key}", only[key])
         else:
             pipeline.hgetall(f"{prefix}{key}")
-    return [
-        {name: value for name, value in zip(only[key], found, strict=True) if value is not None}
-        if key in only
-        else found
-        for key, found in zip(keys, pipeline.execute(), strict=True)
-    ]
+    answers: list[dict[str, str]] = []
+    for key, found in zip(keys, pipeline.execute(raise_on_error=False), strict=True):
+        if is_of_another_kind(found):
+            raise StrangeValue(f"{key} in Redis is no hash, as the engine writes it: {_remedy(key)}")
+        if isinstance(found, Exception):
+            raise found
+        if key in only:
+            found = {name: value for name, value in zip(only[key], found, strict=True) if value is not None}
+        answers.append(found)
+    return answers
+
+
+def is_of_another_kind(answer: object) -> bool:
+    """Does Redis say that a key holds no hash, or no set? Then somebody else wrote it."""
+    return isinstance(answer, redis.ResponseError) and str(answer).startswith("WRONGTYPE")
 
 
 def _judge(key: str, fields: Mapping[str, str]) -> None:
     """Refuse what is no number where the engine writes one: no sum could be made of it."""
-    kind, _, item = key.partition(":")
+    kind = key.partition(":")[0]
     if kind not in ("atp", "position"):
         return
     for name, value in fields.items():
         if not (is_promise(name, value) if kind == "atp" else is_figure(name, value)):
-            raise StrangeValue(
-                f"{key} in Redis has {value[:64]!r} in {name}, which no engine writes: somebody else did; atp verify "
-                f"{item} says what it ought to be, atp republish --item {item} says it again"
-            )
+            raise StrangeValue(f"{key} in Redis has {value[:64]!r} in {name}, which no engine writes: {_remedy(key)}")
+
+
+def _remedy(key: str) -> str:
+    item = key.partition(":")[2]
+    return (
+        f"somebody else did; atp verify {item} says what it ought to be, atp republish --item {item} says it again"
+        if key.startswith(("atp:", "position:"))
+        else "somebody else did; the engine writes it anew once it is removed"
+    )
 
 
 def is_promise(name: str, value: str) -> bool:

@@ -137,6 +137,10 @@ def test_events_that_are_not_taken_up_yet_are_left_out_and_told(filled: Any) -> 
 
 def test_a_number_that_somebody_changed_in_redis_is_found(filled: Any) -> None:
     filled.redis.hset(key(filled, "atp"), "web", 99)
+    for value in (b"", b"\xff", b"[]", b'{"item": "%b", "version": "x"}' % ITEM.encode()):  # none of the engine's
+        filled.send("atp.updates.high", value, key=f"{ITEM}:web")
+        filled.send("inventory.positions", value, key=ITEM)
+    filled.flush()
     cause = only_cause(filled)
     assert cause["cause"] == "changed_in_redis" and cause["fields"] == [{"hash": "atp", "field": "web"}]
     shown = atp(filled, "audit", "--all")

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import redis
 
 from flows.inspection.claims import claims_in
-from flows.inspection.items import BEHIND_ALL
+from flows.inspection.items import BEHIND_ALL, nearest
 from flows.inspection.lookup import FIGURES, ODD_BYTES, WHOLE, is_of_another_kind, is_promise
 from flows.inspection.status import alive_in
 from flows.settings import redis_address
@@ -27,7 +27,7 @@ TIMEOUT_S: Final = 1.0
 AGAIN_S: Final = 1.0
 ITEMS_KEPT: Final = 2_000
 FOUND_MAX: Final = 50
-#: Shorter beginnings that are tried where nothing begins as asked.
+#: Items that are named where nothing begins as asked.
 NEAR_MAX: Final = 5
 #: What an item's scale may be.
 SCALES: Final = frozenset("0123456")
@@ -165,10 +165,7 @@ class Numbers:
 
     def near(self, code: str) -> list[str]:
         """Give some codes that begin as this one does, as far as possible."""
-        for length in range(len(code) - 1, 0, -1):
-            if found := self.find(code[:length]):
-                return found[:NEAR_MAX]
-        return []
+        return nearest(code, self.find)[:NEAR_MAX]
 
     def alive(self) -> dict[str, str]:
         """Give what the engine says of itself; empty: it says nothing. Away: Redis does not answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import redis
 
@@ -17,6 +17,8 @@ from schemas.settings import Settings
 
 #: Asked for at a time: a tenth of a millisecond of Redis' time.
 PAGE = 1000
+#: An item's code is no longer.
+CODE_MAX = 64
 #: Sorts behind whatever a code may have in it.
 BEHIND_ALL = "~"
 
@@ -55,6 +57,23 @@ def find(settings: Settings, prefix: str, limit: int) -> list[str]:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
         client.close()
+
+
+def nearest(code: str, begin: Callable[[str], list[str]]) -> list[str]:
+    """Give those items that share the longest beginning with a code; `begin`: the first items that begin so.
+
+    Where some begin with so much of it, some begin with less: so a code takes seven questions, and not one a sign.
+    """
+    found: list[str] = []
+    low, high = 0, min(len(code), CODE_MAX)
+    while low < high:
+        length = (low + high + 1) // 2
+        some = begin(code[:length])
+        if some:
+            found, low = some, length
+        else:
+            high = length - 1
+    return found
 
 
 def _client(settings: Settings) -> redis.Redis:

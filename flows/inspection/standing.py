@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from flows.inspection.items import find
+from flows.inspection.items import find, nearest
 from flows.kafka.reading import Part, Span, TopicReader, bounds
 from flows.progress_line import ProgressLine
 from schemas.codes import is_code
@@ -65,13 +65,8 @@ def standing(settings: Settings, item: str) -> Standing:
 
 def near_matches(settings: Settings, item: str) -> tuple[str, ...]:
     """Give the item itself if it is published, else some whose codes share the longest beginning with it."""
-    for length in range(min(len(item), 64), 0, -1):
-        found = find(settings, item[:length], NEAR_MAX)
-        if length == len(item) and item in found:
-            return (item,)
-        if found:
-            return tuple(found)
-    return ()
+    found = nearest(item, lambda prefix: find(settings, prefix, NEAR_MAX))
+    return (item,) if item in found else tuple(found)
 
 
 def shown(text: str) -> str:

@@ -337,6 +337,27 @@ def test_an_item_that_is_not_there_is_answered_with_what_is_near(client: Client)
     assert "That is no code of an item" in client.get("/item", params={"code": HOSTILE}).text
 
 
+def test_what_is_near_a_code_takes_a_few_questions_however_long_it_is(desk: Desk) -> None:
+    asked: list[str] = []
+    find = desk.numbers.find
+
+    def counted(prefix: str, behind: str = "") -> list[str]:
+        asked.append(prefix)
+        return find(prefix, behind)
+
+    desk.numbers.find = counted  # type: ignore[method-assign]
+    for code, near in (
+        ("BOX-0", ["BOX-000", "BOX-001", "BOX-002", "BOX-003", "BOX-004"]),
+        ("BOX-11" + "9" * 1990, ["BOX-119"]),
+        ("LAMP-3", ["LAMP-2"]),
+        ("Z" * 2000, []),
+        ("", []),
+    ):
+        asked.clear()
+        assert desk.numbers.near(code) == near, code[:70]
+        assert len(asked) <= 7, code[:70]
+
+
 def test_hostile_names_are_text(client: Client, desk: Desk) -> None:
     numbers = desk.numbers
     assert isinstance(numbers, Known)

@@ -20,7 +20,7 @@ from flows.adapters.files.columns import Column, Kind
 from flows.adapters.files.facts import origin_of
 from flows.adapters.files.known import read_reference
 from flows.adapters.files.numbers import Marks
-from flows.adapters.files.rows import REPEATED, SUFFIXES, File, Problem, Row, column_names, is_csv, rows
+from flows.adapters.files.rows import REPEATED, SUFFIXES, File, ImportProblem, Problem, Row, column_names, is_csv, rows
 from flows.runtime.configs import decoder_config
 from operators.decode import CodeSets
 from operators.reference import ReferenceTables, item_facts_of
@@ -152,9 +152,12 @@ def identity(file: File, as_of: int, scope: tuple[object, ...]) -> str:
     So the same file of the same moment is the same statement, whatever it is called; another one is another.
     """
     digest = hashlib.sha256(repr(scope).encode())
-    with file.path.open("rb") as data:
-        for block in iter(lambda: data.read(1 << 20), b""):
-            digest.update(block)
+    try:
+        with file.path.open("rb") as data:
+            for block in iter(lambda: data.read(1 << 20), b""):
+                digest.update(block)
+    except OSError as error:
+        raise ImportProblem(f"{file.path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
     seconds, micros = divmod(as_of, 1_000_000)
     return f"{compact(seconds)}{f'.{micros:06}' if micros else ''}Z-{digest.hexdigest()[:DIGEST]}"
 

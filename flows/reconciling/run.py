@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -237,7 +238,8 @@ def _words(
 ) -> Iterator[Status]:
     for message in reader.follow(starts, is_over):
         if message.key() == key.encode() and message.value() is not None:
-            yield read_status(message.value())
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # none of the engine's
+                yield read_status(message.value())
 
 
 def _tell(report: Report, status: Status) -> int:

@@ -8,13 +8,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from flows.readable import readable
+
 #: What rich draws between two columns, and at both edges.
 BETWEEN, EDGES = 3, 4
-
-
-def readable(text: str) -> str:
-    """Give text that somebody else wrote without what a terminal would obey."""
-    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def table(

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.options import Config, Json, Kafka, Redis, Set, load, reporting
+from flows.cli.options import Config, Json, Kafka, Redis, Set, as_text, load, reporting
 
 
 def get(
-    items: Annotated[list[str], typer.Argument(metavar="ITEM... | ITEM CHANNEL", help="Items, or one and a channel.")],
+    items: Annotated[
+        list[str],
+        typer.Argument(metavar="ITEM... | ITEM CHANNEL", help="Items, or one and a channel.", parser=as_text),
+    ],
     channel: Annotated[str | None, typer.Option(help="Print this channel's numbers alone.")] = None,
     claims: Annotated[bool, typer.Option("--claims", help="List what order lines claim, oldest first.")] = False,
     config: Config = None,
@@ -31,7 +34,7 @@ def get(
 
 
 def items(
-    prefix: Annotated[str, typer.Argument(help="How their codes begin; without it, all of them.")] = "",
+    prefix: Annotated[str, typer.Argument(help="How their codes begin; without it, all of them.", parser=as_text)] = "",
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
     config: Config = None,
     redis: Redis = None,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.errors import PlainError
+from flows.readable import readable
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -122,4 +123,4 @@ def as_text(given: str) -> str:
 
 def complain(sentence: str) -> None:
     """Say what is wrong, where errors go."""
-    print(f"atp: {sentence}", file=sys.stderr, flush=True)
+    print(f"atp: {readable(sentence)}", file=sys.stderr, flush=True)

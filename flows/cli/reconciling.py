@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.options import FAILED, Config, Decimal, Json, Kafka, Problems, Set, Thousands, as_text, load, reporting
+from flows.cli.options import (
+    FAILED,
+    Config,
+    Decimal,
+    Json,
+    Kafka,
+    Problems,
+    Set,
+    Thousands,
+    as_text,
+    complain,
+    load,
+    reporting,
+)
 
 if TYPE_CHECKING:
     from flows.reconciling.reading import Wanted
@@ -67,7 +80,7 @@ def show_variance(
         from flows.cli.variance_output import print_one
 
         if not print_one(load(config, kafka, settings=settings), key, as_json):
-            typer.echo(f"atp: there is no variance {key}; `atp variances list --state all` names them", err=True)
+            complain(f"there is no variance {key}; `atp variances list --state all` names them")
             raise typer.Exit(FAILED)
 
 

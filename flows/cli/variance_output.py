@@ -7,14 +7,15 @@ import sys
 from collections import Counter
 from typing import Any
 
+from flows.cli.options import complain
 from flows.kafka.clients import KafkaProblem
 from flows.letters.originals import ask
+from flows.readable import readable
 from flows.reconciling.deciding import MAY_BE
 from flows.reconciling.freshness import Delay, delay_of
 from flows.reconciling.reading import Evidence, Status, Variance, Wanted, facts, statuses, variances
 from flows.reconciling.run import facts as status_facts
 from flows.reconciling.run import summary
-from flows.tables import readable
 from schemas.explanations import CAUSES
 from schemas.settings import Settings
 from schemas.statements import ACTIONABLE
@@ -165,7 +166,7 @@ def print_statements(
     )
     newest = sorted(found.values(), key=lambda one: (one.as_of or "", one.statement_id), reverse=True)
     if name is not None and not newest:
-        print(f"atp: there is no statement {name}; `atp statements` names them as SOURCE:ID", file=sys.stderr)
+        complain(f"there is no statement {name}; `atp statements` names them as SOURCE:ID")
         return False
     shown = newest[:limit]
     if as_json:

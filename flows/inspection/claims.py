@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.errors import PlainError
 from flows.inspection.lookup import hashes
+from flows.readable import readable
 from schemas.outputs import Claim
 from schemas.settings import Settings
 
@@ -40,7 +41,7 @@ def show_claims(settings: Settings, items: list[str], channel: str | None, as_js
         elif is_known:
             print(f"no order line claims any of {item}" + (f" for {channel}" if channel is not None else ""))
         if not is_known:
-            print(f"atp: nothing is published of {item}", file=sys.stderr)
+            print(readable(f"atp: nothing is published of {item}"), file=sys.stderr)
     return 1 if missing else 0
 
 

@@ -11,7 +11,7 @@ from datetime import date
 
 from flows.inspection.explaining import Explanation
 from flows.inspection.trailed import Difference, moved_line
-from flows.tables import readable
+from flows.readable import readable
 from operators.explaining import Term, plain
 from operators.rules.days import days_in
 from schemas.codes import parse_time

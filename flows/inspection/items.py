@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import redis
 
 from flows.inspection.lookup import ODD_BYTES, TIMEOUT_S, LookupProblem
+from flows.readable import readable
 from flows.readmodel.item_walk import WHOLE
 from flows.readmodel.problem import redis_problem
 from flows.settings import redis_address
@@ -111,4 +112,4 @@ def _doubt(client: redis.Redis, fence: str) -> str:
 
 
 def _note(sentence: str) -> None:
-    print(f"atp: {sentence}", file=sys.stderr)
+    print(readable(f"atp: {sentence}"), file=sys.stderr)

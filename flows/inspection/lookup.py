@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from flows.errors import PlainError
+from flows.readable import readable
 from flows.readmodel.problem import redis_problem
 from flows.settings import redis_address
 from schemas.settings import Settings
@@ -179,7 +180,7 @@ def _remedy(key: str) -> str:
     return (
         f"somebody else did; atp verify {item} says what it ought to be, atp republish --item {item} says it again"
         if key.startswith(("atp:", "position:"))
-        else "somebody else did; the engine writes it anew once it is removed"
+        else "somebody else did: who may write there (docs/security.md)?"
     )
 
 
@@ -211,7 +212,7 @@ def _plain(fields: dict[str, str]) -> dict[str, Any]:
 def _complain(sentence: str, promises: dict[str, str]) -> None:
     channels = _channels(promises)
     hint = f"; it is for: {', '.join(channels)}" if channels else ""
-    print(f"atp: {sentence}{hint}", file=sys.stderr)
+    print(readable(f"atp: {sentence}{hint}"), file=sys.stderr)
 
 
 def _print_tables(item: str, promises: dict[str, str], position: dict[str, str]) -> None:

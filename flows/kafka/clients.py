@@ -27,7 +27,8 @@ CONNECT_TIMEOUT_S = 5.0
 NO_LEADER = frozenset(
     {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
 )
-
+#: What a client says of a partition that is there, and of which it has not heard yet.
+NOT_KNOWN_YET = frozenset({KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC})
 
 _log = logging.getLogger("librdkafka")
 _log.addFilter(
@@ -302,15 +303,19 @@ def has_messages(settings: Settings, names: Iterable[str]) -> bool:
         consumer.close()
 
 
-def span_of(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
-    """Ask for a partition's first offset and end, again where it just has no leader: it is new, or leaders change."""
+def span_of(consumer: Consumer, place: TopicPartition, is_there: bool = True) -> tuple[int, int]:
+    """Ask for a partition's first offset and end, again where it just has no leader: it is new, or leaders change.
+
+    `is_there`: it is known to be: a client that never asked for it before may say for a moment that it is not.
+    """
     deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    passing = NO_LEADER | NOT_KNOWN_YET if is_there else NO_LEADER
     while True:
         try:
             span: tuple[int, int] = consumer.get_watermark_offsets(place, timeout=CONNECT_TIMEOUT_S)
             return span
         except KafkaException as error:
-            if error.args[0].code() not in NO_LEADER or time.monotonic() > deadline:
+            if error.args[0].code() not in passing or time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
 

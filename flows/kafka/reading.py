@@ -11,7 +11,15 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka.clients import CONNECT_TIMEOUT_S, NO_LEADER, KafkaProblem, consumer_config, partitions_of, span_of
+from flows.kafka.clients import (
+    CONNECT_TIMEOUT_S,
+    NO_LEADER,
+    NOT_KNOWN_YET,
+    KafkaProblem,
+    consumer_config,
+    partitions_of,
+    span_of,
+)
 from schemas.settings import Settings
 
 #: How long Kafka may give nothing before a command stops waiting for the rest.
@@ -88,7 +96,7 @@ class TopicReader:
     def span(self, part: Part) -> Span:
         """Give a partition's first offset and its end; (0, 0) where there is no such partition."""
         try:
-            return span_of(self._consumer, TopicPartition(*part))
+            return span_of(self._consumer, TopicPartition(*part), is_there=False)
         except KafkaException as error:
             if error.args[0].code() in (KafkaError._UNKNOWN_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART):
                 return (0, 0)
@@ -97,15 +105,24 @@ class TopicReader:
     def since(self, parts: dict[Part, Span], moment_ms: int) -> dict[Part, Span]:
         """Begin each span no earlier than with what was logged at that moment."""
         places = [TopicPartition(*part, moment_ms) for part, (low, end) in parts.items() if low < end]
-        try:
-            found = self._consumer.offsets_for_times(places, timeout=CONNECT_TIMEOUT_S) if places else []
-        except KafkaException as error:
-            raise KafkaProblem(f"Kafka does not tell what was logged when: {error}") from error
+        found = self._logged_since(places) if places else []
         spans = dict(parts)
         for place in found:
             low, end = spans[place.topic, place.partition]
             spans[place.topic, place.partition] = (max(low, place.offset if place.offset >= 0 else end), end)
         return spans
+
+    def _logged_since(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        """Ask Kafka, again where this client does not know the partitions yet: it has not asked for them before."""
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        while True:
+            try:
+                found: list[TopicPartition] = self._consumer.offsets_for_times(places, timeout=CONNECT_TIMEOUT_S)
+                return found
+            except KafkaException as error:
+                if error.args[0].code() not in NO_LEADER | NOT_KNOWN_YET or time.monotonic() > deadline:
+                    raise KafkaProblem(f"Kafka does not tell what was logged when: {error}") from error
+                time.sleep(0.1)
 
     def read(self, spans: dict[Part, Span], tell: Callable[[int], None] = lambda _: None) -> Iterator[Any]:
         """Give the messages of spans, by partition in order of offset; ReadProblem where Kafka does not give all.

@@ -11,7 +11,7 @@ import pytest
 
 from flows.console.guard import HEADERS
 from flows.embedded.child import free_port
-from schemas.topics import DEAD_LETTERS, EXCEPTIONS, REPLAYS, VARIANCES
+from schemas.topics import DEAD_LETTERS, EXCEPTIONS, VARIANCES
 from tests.conftest import World
 from tests.console import CHAIR, HOSTILE, LAMP, TABLE, TOKEN, Console, arrive, furnish, read
 from tests.running import Engine, until
@@ -125,7 +125,7 @@ def test_what_somebody_wrote_into_redis_is_shown_and_named(scene: Scene) -> None
 
 def test_messages_that_no_engine_wrote_keep_no_other_from_the_pages(scene: Scene) -> None:
     world = scene.world
-    for topic in (EXCEPTIONS, VARIANCES, DEAD_LETTERS, REPLAYS):
+    for topic in (EXCEPTIONS, VARIANCES, DEAD_LETTERS):
         for value in (b"", b"\xff\xfe", b"{", b"[]", b"null", b'{"state": 5}', None):
             world.send(topic, value, key=b"\xff:strange")
     for lane in ("critical", "high", "normal", "bulk"):

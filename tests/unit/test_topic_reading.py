@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from flows.adapters.files import known
 from flows.audit import compare
 from flows.kafka import reading
-from flows.kafka.clients import KafkaProblem
+from flows.kafka.clients import KafkaProblem, span_of
 from flows.kafka.reading import WHOLE, ReadProblem, TopicReader
 from flows.publishing import tail
 from schemas.settings import Settings
@@ -218,3 +218,25 @@ def test_an_audit_reads_by_partition_and_offset_what_a_topic_holds(
     kafka.polls = [[Told(1, 0), Told(0, 0)], [Told(0, 1)]]
     found = compare.read(settings, "t")
     assert [(message.partition(), message.offset()) for message in found] == [(0, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    "code", [KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.LEADER_NOT_AVAILABLE]
+)
+def test_a_partition_that_a_client_has_not_heard_of_yet_is_asked_for_again(code: int) -> None:
+    class Client:
+        asked = 0
+
+        def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+            self.asked += 1
+            if self.asked < 3:
+                raise KafkaException(KafkaError(code))
+            return 2, 7
+
+    client: Any = Client()
+    assert span_of(client, TopicPartition("a", 0)) == (2, 7) and client.asked == 3
+    if code != KafkaError.LEADER_NOT_AVAILABLE:
+        never: Any = Client()
+        with pytest.raises(KafkaException):
+            span_of(never, TopicPartition("a", 0), is_there=False)
+        assert never.asked == 1

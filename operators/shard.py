@@ -20,7 +20,7 @@ from operators.claims import NO_ORDERS
 from operators.conflicts import ORDER_TYPES, conflict_message
 from operators.evaluate import Policies, evaluate, item_facts, measure_of, override_facts
 from operators.ids import RememberedIds, bucket_of, content_fingerprint, first_kept, unit_fingerprint
-from operators.reconciling.reconciler import Reconciler
+from operators.reconciling.reconciler import Pace, Reconciler
 from operators.reference import unpack_topology
 from operators.rules import native
 from operators.rules.admission import CONFLICT, DUPLICATE, Windows, is_late, known_until
@@ -176,6 +176,7 @@ class ShardConfig:
     #: the run's token
     run: int = 0
     turns: Turns = field(default_factory=Turns, compare=False)
+    pace: Pace = field(default_factory=Pace, compare=False)
 
     @property
     def orders_run(self) -> int:
@@ -329,8 +330,7 @@ class Shard:
         self._pass_time(now)
         for message in reconciled:
             self.reconciler.take(message)
-        if self.reconciler.is_busy:
-            self.reconciler.work()
+        self.reconciler.work()
         return self._outcome(now, reached, forced)
 
     def wake(self) -> Outcome | None:
@@ -347,7 +347,7 @@ class Shard:
         now = self.clock()
         self._pass_time(now)
         self._retry_parked(now, final=True)
-        self.reconciler.work(ALL)
+        self.reconciler.work_off()
         if self._owes_refill:
             self._take_republish(Republish(cause="refill"), {})
         forced = self._sweep_slice(now, ALL)
@@ -368,11 +368,14 @@ class Shard:
         # of its state, before the sink has its own, and what is said then would be lost.
         if self._is_new or self.policies is None:
             return None
-        if self.reconciler.is_busy:
-            return self.clock() + SWEEP_PAUSE
-        if self._sweep:
-            return max(self.clock() + SWEEP_PAUSE, self._turn_at)
         wakes = []
+        turn = self.reconciler.next_turn()
+        if turn is not None:
+            wakes.append(max(self.clock() + SWEEP_PAUSE, turn))
+        if self._sweep:
+            wakes.append(max(self.clock() + SWEEP_PAUSE, self._turn_at))
+        if wakes:
+            return min(wakes)
         alert = self.reconciler.next_alert()
         if alert is not None:
             wakes.append(alert)

@@ -1,6 +1,7 @@
 """The shard's one way to what concerns statements: takes words, goes on with work some at a turn, gives what is said.
 
 Work on a whole statement goes item by item, some at each of the shard's turns: numbers are not to wait for it.
+Shards of a process take their turns one after another, and rest as long as they work.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from operators.reference import unpack_reconciliation
 from schemas.reconciled import CloseStatement, Decided, Reported, Rows, Rules, UnitsFound, VerdictFell
 from schemas.state import Item
 
-#: Items of a statement that a shard looks at in one turn: about 2 ms.
-ITEMS_AT_ONCE = 20
+#: What a turn may take, in microseconds, and the most items of a statement that are looked at in it.
+TURN_US = 2_000
+ITEMS_AT_ONCE = 1_000
 
 
 class Saved(msgspec.Struct, array_like=True):
@@ -40,12 +42,36 @@ class Saved(msgspec.Struct, array_like=True):
 _saved = msgspec.msgpack.Decoder(Saved)
 
 
+class Pace:
+    """When shards go on with their work; one for all shards of a process.
+
+    Each goes on by itself: were each to work a little in the same round, numbers would wait for all 64 of them, and so
+    would the rows of the next statement, of which each round takes some.
+    """
+
+    def __init__(self) -> None:
+        self._free_at = self._took = 0
+
+    def take(self, now: int) -> int:
+        """Give when the shard that asks has its turn."""
+        at = max(now, self._free_at)
+        self._free_at = at + 2 * self._took
+        return at
+
+    def note(self, took: int) -> None:
+        """A turn took so long: whoever has the next ones rests as long between them."""
+        self._took = max(0, took)
+
+
 class Reconciler:
     """One a shard; the shard hands it what concerns statements, and writes its words with its own."""
 
     def __init__(self, shard: Host, resume: bytes | None = None) -> None:
         saved = _saved.decode(resume) if resume is not None else Saved([], [], [])
         self.desk = Desk(shard)
+        self._pace: Pace = shard.config.pace
+        #: when its next turn to work is; None: none was asked for
+        self._turn_at: int | None = None
         self._packed_rules = b""
         if saved.rules:
             self._take_rules(saved.rules)
@@ -110,8 +136,9 @@ class Reconciler:
             return
         found.verdict = message
         self._namer.gathered.pop(key, None)
-        self.desk.work.extend(("apply", key, code) for code in sorted(found.items))
-        self.desk.work.append(("end", key, ""))
+        # Before all else: what is doubtful is not promised meanwhile, and causes of a million rows take minutes.
+        self.desk.work.appendleft(("end", key, ""))
+        self.desk.work.extendleft(("apply", key, code) for code in sorted(found.items, reverse=True))
 
     def _end(self, key: Key, _: str = "") -> None:
         self.desk.close(key)
@@ -122,10 +149,24 @@ class Reconciler:
 
     # --- work --------------------------------------------------------------------------------------------------------
 
-    def work(self, most: int = ITEMS_AT_ONCE) -> None:
-        """Go on with statements that are closed or decided: so many items at most."""
-        work = self.desk.work
-        while work and most > 0:
+    def work(self) -> None:
+        """Go on with statements that are closed or decided, if it is this shard's turn."""
+        clock = self.desk.shard.clock
+        began = clock()
+        if not self.is_busy or began < self._turn(began):
+            return
+        self._go_on(ITEMS_AT_ONCE, began + TURN_US)
+        self._turn_at = None
+        self._pace.note(clock() - began)
+
+    def work_off(self) -> None:
+        """Do all that is left to do."""
+        while self.is_busy:
+            self._go_on(len(self.desk.work), None)
+
+    def _go_on(self, most: int, until: int | None) -> None:
+        work, clock = self.desk.work, self.desk.shard.clock
+        while work and most > 0 and (until is None or clock() < until):
             kind, key, code = work.popleft()
             most -= 1
             if key not in self.desk.open:
@@ -135,10 +176,19 @@ class Reconciler:
             elif self._namer.name(key, code):
                 most = 0
 
+    def _turn(self, now: int) -> int:
+        if self._turn_at is None:
+            self._turn_at = self._pace.take(now)
+        return self._turn_at
+
     @property
     def is_busy(self) -> bool:
         """Is there work on a statement left?"""
         return bool(self.desk.work)
+
+    def next_turn(self) -> int | None:
+        """When it goes on with its work, in UTC microseconds; None where there is none."""
+        return self._turn(self.desk.shard.clock()) if self.is_busy else None
 
     def look(self, item: Item) -> None:
         """An item changed: its open variances say ours as it is known now."""

@@ -208,6 +208,11 @@ class Coordinator:
         if found.state == PENDING:
             found.waiting = max(0, found.waiting + rows)
 
+    def is_waiting(self, row: Stated) -> bool:
+        """Do rows of the same statement wait that came before?"""
+        found = self.statements.get((row.source, row.statement_id))
+        return found is not None and found.waiting > 0
+
     def born(self, row: Stated) -> int:
         """Give what tells the statement of an admitted row from one of before with the same id."""
         return self.statements[row.source, row.statement_id].born
@@ -218,7 +223,8 @@ class Coordinator:
         if found is None:
             return False
         self._changed.add(found.key)
-        found.refused.discard(name_of(row.item, row.place, row.lot))
+        if found.refused:
+            found.refused.discard(name_of(row.item, row.place, row.lot))
         return True
 
     def refuse(self, refusal: Refusal, source: str, statement_id: str, name: str) -> None:

@@ -21,16 +21,20 @@ ASK_TIMEOUT_S = 10.0
 
 
 class Fence:
-    """Of one process. Its methods are called by one thread alone."""
+    """Of one process. Its methods are called by one thread alone.
 
-    def __init__(self, settings: Settings, parts: Iterable[str]) -> None:
-        self._settings, self._parts = settings, list(parts)
+    `first`: partitions of which it is known by themselves as well that they are passed, before the others are.
+    """
+
+    def __init__(self, settings: Settings, first: Iterable[str], others: Iterable[str]) -> None:
+        self._settings, self._first = settings, list(first)
+        self._parts = [*self._first, *others]
         self._thread: threading.Thread | None = None
         self._consumer: Consumer | None = None
         self._asked_at = 0
         self._ends: dict[str, int] | None = None
-        #: the moment up to which everything was passed; the first one that was asked for
-        self.passed_at = self.first_wanted = 0
+        #: the moment up to which everything was passed, up to which the first were; the first one that was asked for
+        self.passed_at = self.first_passed_at = self.first_wanted = 0
 
     def want(self, moment: int) -> None:
         """Ask where the partitions end now, unless an answer is awaited."""
@@ -47,9 +51,14 @@ class Fence:
         `positions`: next offset a partition, of finished epochs. `caps`: where reading ends in any case.
         """
         if self._asked_at and self._thread is not None and not self._thread.is_alive():
-            if self._ends is None:
+            ends = self._ends
+            if ends is None:
                 self._asked_at = 0  # Kafka did not say: asked again with the next wish
-            elif all(positions.get(part, 0) >= _capped(part, end, caps) for part, end in self._ends.items()):
+                return self.passed_at
+            ahead = {part for part, end in ends.items() if positions.get(part, 0) < _capped(part, end, caps)}
+            if ahead.isdisjoint(self._first):
+                self.first_passed_at = self._asked_at
+            if not ahead:
                 self.passed_at, self._asked_at = self._asked_at, 0
         return self.passed_at
 

@@ -3,7 +3,9 @@
 Delivery: at least once from the offsets in recovered state; shards know the rows that repeat. A row that is not due
 waits in Kafka: what is kept of it is a range of offsets, one for all rows of a partition that are due within the same
 second. When that time has come, and every event partition is read up to what it held then, the range is read again.
-So it is in a later epoch than the events before it, and every shard has those.
+So it is in a later epoch than the events before it, and every shard has those. A row that is read later than that, for
+much was sent at once, is handed on as it comes: but behind those of its statement that wait, for of two that say
+different things the first stands.
 What shards find comes back through inventory.statements.tallies, from this run alone: nothing of that topic is kept.
 """
 
@@ -41,8 +43,9 @@ from schemas.units import Origin, Refusal
 
 log = get_log(__name__)
 
-#: Messages that are taken at one of the source's turns: 2 ms, in which no event is taken.
-READ_AT_ONCE = 250
+#: Messages that are taken at one of the source's turns: 2 ms, in which no event is taken. While rows that are due are
+#: read again, so few new ones: what waits becomes less, and what people decide still comes in.
+READ_AT_ONCE, READ_BESIDE = 250, 50
 EVERY, EVERY_IDLE = timedelta(milliseconds=2), timedelta(milliseconds=20)
 METADATA_TIMEOUT_S = 30.0
 RowsByShard = dict[int, Rows]
@@ -87,9 +90,9 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         self._again: Consumer | None = None
         self._reading: Range | None = None
         self._ends = self._open()
-        self._fence = Fence(settings, [*shared.run.ends, *self._ends])
-        #: everything that was due by then may be handed on
-        self._ready_until = 0
+        self._fence = Fence(settings, shared.run.ends, self._ends)
+        #: everything that was due by then is handed on or waits; all events of before are known
+        self._ready_until = self._known_until = 0
         self._rules = b""
         self._history = History(shared.run, shared.known)
         self._is_busy = False
@@ -137,7 +140,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         self._hear_rules()
         out: list[Word] = []
         rows: RowsByShard = {}
-        count = self._read_head(rows, out)
+        count = self._read_head(rows, out, READ_BESIDE if self._has_due(self._known_until) else READ_AT_ONCE)
         self._look_at_fence()
         count += self._read_again(rows)
         out.extend(to_shard(shard, found) for shard, found in rows.items())
@@ -217,9 +220,9 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
 
     # --- what is new -------------------------------------------------------------------------------------------------
 
-    def _read_head(self, rows: RowsByShard, out: list[Word]) -> int:
+    def _read_head(self, rows: RowsByShard, out: list[Word], most: int) -> int:
         try:
-            messages: list[Any] = self._head.consume(READ_AT_ONCE, 0)
+            messages: list[Any] = self._head.consume(most, 0)
         except KafkaException as problem:
             raise KafkaProblem(f"topics of statements cannot be read: {problem}") from problem
         decided: dict[int, list[Decided]] = {}
@@ -279,7 +282,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             self.coordinator.hear(said)
         else:
             due = self._due(said, origin)
-            if due <= self._ready_until:
+            if due <= self._known_until and not self.coordinator.is_waiting(said):
                 self._hand_on(said, rows)
             else:
                 self._waiting.add(part, origin.offset, due, clock)
@@ -311,7 +314,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
         """Ask where the inputs end once something is due, and wait until that is read, in a finished epoch."""
         moment = now()
         next_over = self.coordinator.next_due()
-        is_wanted = self._waiting.is_due(self._ready_until, moment) or (
+        is_wanted = self._waiting.is_due(self._known_until, moment) or (
             next_over is not None and self._ready_until < next_over <= moment
         )
         if self._run.until_caught_up:
@@ -323,10 +326,11 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
             self._fence.want(moment)
         passed = self._fence.look(moment, positions, caps)
         self._ready_until = max(self._ready_until, passed)
+        self._known_until = max(self._known_until, self._fence.first_passed_at)
 
     def _read_again(self, rows: RowsByShard) -> int:
         if self._reading is None:
-            self._reading = self._waiting.first_due(self._ready_until)
+            self._reading = self._waiting.first_due(self._known_until)
             if self._reading is None:
                 return 0
             self._seek(self._reading)
@@ -373,7 +377,7 @@ class StatementsPart(StatefulSourcePartition[Word, bytes]):
                 self.coordinator.hear(said)
             return
         due = self._due(said, origin)
-        if found.is_grace and due > self._ready_until:
+        if found.is_grace and due > self._known_until:
             self._waiting.add(found.part, origin.offset, due, found.clock)
             self.coordinator.wait_for(said.source, said.statement_id, said.as_of)
         elif found.is_grace or bucket_of(due) == found.due:

@@ -33,7 +33,7 @@ class Evidence(msgspec.Struct, array_like=True, gc=False):
     line_id: str = ""
 
 
-class Judged(msgspec.Struct, array_like=True):
+class Judged(msgspec.Struct, array_like=True, gc=False):
     """A row of an open statement that is in variance, until the verdict.
 
     `place`: its location or channel. Figures by measure: only of those that were compared.
@@ -57,7 +57,7 @@ class Judged(msgspec.Struct, array_like=True):
     judged_at: int = 0
 
 
-class Standing(msgspec.Struct, array_like=True):
+class Standing(msgspec.Struct, array_like=True, gc=False):
     """A variance as it stands under its key."""
 
     id: str
@@ -144,6 +144,8 @@ class UnitsFound(msgspec.Struct, array_like=True, tag=11):
     anew: list[tuple[str, str, int]] = []
     #: of the last: all units of these days were read; else nobody knows what the others did
     is_whole: bool = True
+    #: other statements that the units were read for as well: source, statement_id
+    also: list[tuple[str, str]] = []
 
 
 class VerdictFell(msgspec.Struct, array_like=True, tag=8):

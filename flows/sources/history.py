@@ -41,9 +41,13 @@ COMMAND = (sys.executable, "-m", "flows.sources.past")
 
 
 class Handed(NamedTuple):
-    """Some of what a search found, as `Found` has it; `is_last`: there is no more. `is_whole`: all of it was read."""
+    """Some of what a search found, as `Found` has it, and of what others found as well.
+
+    `is_last`: there is no more. `is_whole`: all of it was read.
+    """
 
     search: Search
+    also: Sequence[Search] = ()
     units: Sequence[tuple[str, Any]] = ()
     sent: Sequence[Promised] = ()
     anew: Sequence[Anew] = ()
@@ -133,11 +137,11 @@ class History:
             word: Found | TooLong | Done = connection.recv()
             if isinstance(word, Done):
                 return word
-            search = together[word.search][0]
             if isinstance(word, TooLong):
-                say_too_many(search)
+                say_too_many(together[word.search][0])
             else:
-                self._hand_over(Handed(search, word.units, word.sent, word.anew))
+                first, *also = [together[number][0] for number in word.searches]
+                self._hand_over(Handed(first, also, word.units, word.sent, word.anew))
 
     def _hand_over(self, handed: Handed) -> None:
         while not self._is_closed:
@@ -186,11 +190,12 @@ class _Child:
 def words_of(found: Handed, shards: int) -> list[Word]:
     """Address what was found to the shards that know the items."""
     words: dict[int, UnitsFound] = {}
+    also = [(search.source, search.statement_id) for search in found.also]
 
     def of(item: str) -> UnitsFound:
         shard = shard_of(item, shards)
         if shard not in words:
-            words[shard] = UnitsFound(found.search.source, found.search.statement_id, [], False, [], [])
+            words[shard] = UnitsFound(found.search.source, found.search.statement_id, [], False, [], [], also=also)
         return words[shard]
 
     for item, values in found.units:

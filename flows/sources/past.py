@@ -57,10 +57,13 @@ class Ask(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Some of what a search found: (item, what `Unit.values` gives), promises that were sent, those sent anew."""
+    """Some of what searches found: (item, what `Unit.values` gives), promises that were sent, those sent anew.
 
-    #: its place in `Ask.asked`
-    search: int
+    What several of them ask for is told once, for all of them: a day of what sells most may be a million units.
+    """
+
+    #: their places in `Ask.asked`
+    searches: tuple[int, ...]
     units: list[tuple[str, Any]] = []  # noqa: RUF012 - never changed
     sent: list[Promised] = []  # noqa: RUF012
     anew: list[Anew] = []  # noqa: RUF012
@@ -121,9 +124,9 @@ class Reader:
                 raise Over
             self._tell(TooLong(number))
         for at in range(0, len(found.promised), UNITS_AT_ONCE):
-            self._tell(Found(number, sent=found.promised[at : at + UNITS_AT_ONCE]))
+            self._tell(Found((number,), sent=found.promised[at : at + UNITS_AT_ONCE]))
         for at in range(0, len(found.anew), UNITS_AT_ONCE):
-            self._tell(Found(number, anew=found.anew[at : at + UNITS_AT_ONCE]))
+            self._tell(Found((number,), anew=found.anew[at : at + UNITS_AT_ONCE]))
 
     def _read(self, asked: list[tuple[int, Search, dict[str, int]]]) -> bool:
         """Read once what all of them ask for: who states every shop by itself asks for the same days 100 times.
@@ -138,7 +141,8 @@ class Reader:
                 until[part] = max(end, until.get(part, 0))
         since = min(search.since for _, search, _ in asked)
         items = set().union(*(search.items for _, search, _ in asked))
-        units: list[list[tuple[str, Any]]] = [[] for _ in asked]
+        #: which searches want them -> units that are not told yet
+        units: dict[tuple[int, ...], list[tuple[str, Any]]] = {}
         consumer = Consumer(consumer_config(self._settings, **{"auto.offset.reset": "earliest"}))
         try:
             # What occurred at a moment was logged at the earliest so much before.
@@ -167,21 +171,25 @@ class Reader:
                     count += 1
                     clocks[part] = max(clocks[part], message.timestamp()[1] * 1000)
                     for unit in self._units_of(message, clocks[part], items):
-                        for (_, search, ends), found in zip(asked, units, strict=True):
-                            if offset < ends.get(part, 0) and _wants(search, unit):
-                                found.append((unit.item, unit.values()))
+                        wanted = [
+                            number
+                            for number, search, ends in asked
+                            if offset < ends.get(part, 0) and _wants(search, unit)
+                        ]
+                        if wanted:
+                            units.setdefault(tuple(wanted), []).append((unit.item, unit.values()))
                     if offset + 1 >= until[part]:
                         open_parts.discard(part)
-                for (number, _, _), found in zip(asked, units, strict=True):
+                for searches, found in units.items():
                     while len(found) >= UNITS_AT_ONCE:
-                        self._tell(Found(number, found[:UNITS_AT_ONCE]))
+                        self._tell(Found(searches, found[:UNITS_AT_ONCE]))
                         del found[:UNITS_AT_ONCE]
                 time.sleep(min(REST_MAX_S, time.monotonic() - began) if messages else 0)
-            for (number, _, _), found in zip(asked, units, strict=True):
+            for searches, found in units.items():
                 if found:
-                    self._tell(Found(number, found))
-                if open_parts:
-                    self._tell(TooLong(number))
+                    self._tell(Found(searches, found))
+            for number, _, _ in asked if open_parts else ():
+                self._tell(TooLong(number))
             return is_whole and not open_parts
         finally:
             consumer.close()

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from operators.effects import Applied
 from operators.evaluate import measure_of
@@ -154,15 +155,11 @@ class Closing:
     def take_units(self, message: UnitsFound) -> None:
         """Take units that were read again, and what was sent of promises; with the last of them name causes."""
         key = (message.source, message.statement_id)
+        self._take_units(message.units, [key, *message.also])
         gathered = self._namer.gathered.get(key)
         found = self._desk.open.get(key)
         if gathered is None or found is None or found.verdict is not None:
             return
-        for values in message.units:
-            unit = unit_from(values)
-            applied = self._applied(unit)
-            if applied is not None:
-                gathered.units.setdefault(unit.item, []).append(applied)
         for code, channel, atp, before, at in message.sent:
             gathered.sent.setdefault((code, channel), []).append((at, atp, before))
         for code, channel, at in message.anew:
@@ -175,6 +172,19 @@ class Closing:
             self._namer.begin()
             self._desk.work.extend(("cause", key, code) for code in sorted(found.items))
             self._desk.work.append(("closed", key, ""))
+
+    def _take_units(self, units: list[Any], keys: list[Key]) -> None:
+        """Have each once, for all statements that ask for it: with a million of them what each takes is memory."""
+        gathered = [self._namer.gathered.get(key) for key in keys]
+        asking = [one.units for one in gathered if one is not None]
+        if not asking:
+            return
+        for values in units:
+            unit = unit_from(values)
+            applied = self._applied(unit)
+            if applied is not None:
+                for own in asking:
+                    own.setdefault(unit.item, []).append(applied)
 
     def _applied(self, unit: Unit) -> Applied | None:
         """Give a unit that was read again with its quantities converted; None where it was not applied."""

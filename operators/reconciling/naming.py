@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 
-import msgspec
+from msgspec.structs import replace
 
 from operators import ours
 from operators.effects import Applied, Claims, ItemUnits, Lazily, StillToCome, effects_of
@@ -20,9 +20,10 @@ from operators.reconciling.desk import Desk
 from operators.reconciling.earlier import Earlier
 from operators.reconciling.names import Key
 from operators.rules import causes
+from operators.rules.quantities import UnitsOfMeasure
 from operators.rules.reconciliation import ReconciliationFacts
 from operators.rules.statements import added_causes
-from schemas.reconciled import ATP, CloseStatement, Judged, Tally
+from schemas.reconciled import ATP, CloseStatement, Evidence, Judged, Tally
 from schemas.state import Item
 
 #: An item of which more units are read again has its rows looked at one a turn: a unit takes some microseconds a row.
@@ -96,18 +97,28 @@ class Namer:
                 self._desk.work.appendleft(("cause", key, code))
                 return True
         self._in_turn = None
+        known = self.gathered.get(key)
+        if known is not None:
+            known.units.pop(code, None)  # nobody asks again
         return is_heavy
 
     def _name_of(self, turn: ItemInTurn, row: Judged, tally: Tally) -> None:
         item = turn.item
         facts = self._desk.rules_of(row.source)
+        scale = measure_of(item).scale
+        named: dict[str, str] = {}
+        evidence: dict[str, list[Evidence]] = {}
         for name in row.differing:
-            row.causes[name], row.evidence[name] = self._cause_of(turn, row, name, facts)
-            added_causes(tally.causes, {name: {row.causes[name]: 1}})
-            size = Fraction(abs(row.theirs[name] - row.ours[name]), 10 ** measure_of(item).scale)
-            tally.units = str(Fraction(tally.units) + size)
-            if row.causes[name] != causes.UNKNOWN:
-                tally.explained = str(Fraction(tally.explained) + size)
+            cause, known = self._cause_of(turn, row, name, facts)
+            named[name] = cause
+            if known:
+                evidence[name] = known
+            added_causes(tally.causes, {name: {cause: 1}})
+            size = abs(row.theirs[name] - row.ours[name])
+            tally.units = _added(tally.units, size, scale)
+            if cause != causes.UNKNOWN:
+                tally.explained = _added(tally.explained, size, scale)
+        row.causes, row.evidence = named, evidence
         tally.absent += row.is_absent
         self._desk.changed(item, row)
 
@@ -140,7 +151,7 @@ class Namer:
         """Give what figures alone say."""
         measure = measure_of(item)
         return causes.Surroundings(
-            conversions=[factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base],
+            conversions=_conversions(measure),
             siblings=siblings,
             now=self._desk.ours(item, row.place, row.lot, name, row.as_of) if name in causes.PHYSICAL else None,
             is_before_last=name == ATP and self._is_before_last(item, row),
@@ -242,7 +253,7 @@ class Namer:
             there = _less(on_hand[place], quarantined[place])
             if there is not None:
                 was.setdefault(row.ours["available"] - (now - there) + since_then, moments[place])
-        whole = msgspec.structs.replace(row, lot="")
+        whole = replace(row, lot="")
         goods = [
             effect
             for name in causes.PHYSICAL
@@ -250,6 +261,19 @@ class Namer:
         ]
         effects = sorted([*goods, *claimed], key=lambda effect: effect.occurred_at)
         return replace(around, effects=effects, was=was)
+
+
+@lru_cache
+def _conversions(measure: UnitsOfMeasure) -> list[Fraction]:
+    """Give how many base units the other units of measure are."""
+    return [factor / 10**measure.scale for uom, factor in measure.factors.items() if uom != measure.base]
+
+
+def _added(sum_text: str, quantity: int, scale: int) -> str:
+    """Add a quantity in base UoM x 10^scale to the text of a fraction."""
+    if not scale and "/" not in sum_text:
+        return str(int(sum_text) + quantity)
+    return str(Fraction(sum_text) + Fraction(quantity, 10**scale))
 
 
 def _less(one: int | None, other: int | None) -> int | None:

@@ -55,6 +55,8 @@ def _cells(place: Place, lot: str) -> list[tuple[str, Cell]]:
 
 
 def _on_hand(item: Item, place: Place, lot: str, as_of: int, horizon: int) -> int | None:
+    if not lot and not place.lots:
+        return cell_on_hand(item, place, as_of, horizon)
     total = 0
     for _, cell in _cells(place, lot):
         quantity = cell_on_hand(item, cell, as_of, horizon)
@@ -102,7 +104,10 @@ def has_lots(item: Item, location: str, as_of: int, horizon: int) -> bool:
     place = item.places.get(location)
     if place is None or not place.lots:
         return False
-    return any(cell_on_hand(item, cell, as_of, horizon) != 0 for cell in place.lots.values())
+    for cell in place.lots.values():  # noqa: SIM110 - what is called from C holds no generator
+        if cell_on_hand(item, cell, as_of, horizon) != 0:
+            return True
+    return False
 
 
 def is_counted_since(item: Item, location: str, lot: str, measure: str, as_of: int, horizon: int) -> bool:

@@ -38,6 +38,10 @@ from schemas.wire import ABSENT, SHALLOW_BYTES, are_ids
 STOCK_STATED: Final = "stock_stated"
 PROMISE_STATED: Final = "promise_stated"
 STARTED: Final = "statement_started"
+#: what a row that states on_hand alone says of the other measures
+NOTHING_ELSE: Final = (None,) * (len(MEASURES) - 1)
+#: A name that another module imports is an object, and this is a plain number once compiled.
+_ABSENT = ABSENT
 
 
 class StatementDecoder:
@@ -97,24 +101,16 @@ class StatementDecoder:
             return None
         if row.type == STOCK_STATED:
             place = row.location
-            if place not in self.known.locations or not _states_rightly(row):
+            if place not in self.known.locations:
                 return None
             if rights.locations is not None and place not in rights.locations:
                 return None
-            stated = (
-                row.on_hand,
-                row.quarantined,
-                row.hard_reserved,
-                row.soft_allocated,
-                row.in_transit,
-                row.expected,
-                row.withheld,
-                row.available,
-            )
-            figures = tuple([None if figure == ABSENT else figure for figure in stated])
+            figures = _figures_of(row)
+            if figures is None:
+                return None
         elif row.type == PROMISE_STATED:
             place = row.channel
-            if place not in self.known.channels or not 0 <= row.atp < ABSENT:
+            if place not in self.known.channels or not 0 <= row.atp < _ABSENT:
                 return None
             figures = (row.atp,)
         else:
@@ -204,10 +200,16 @@ class StatementDecoder:
         return None
 
 
-def _states_rightly(row: StatedRow) -> bool:
-    """At least one measure, and none below zero that may not be: the sum tells the first, for ABSENT is the most."""
+def _figures_of(row: StatedRow) -> tuple[int | None, ...] | None:
+    """Give what a row states; None where that is nothing, or below zero where it may not be. ABSENT is the most."""
+    on_hand, available = row.on_hand, row.available
     others = (row.quarantined, row.hard_reserved, row.soft_allocated, row.in_transit, row.expected, row.withheld)
-    return min(others) >= 0 and not (row.on_hand == ABSENT == row.available and min(others) == ABSENT)
+    least = min(others)
+    if least < 0:
+        return None
+    if least == _ABSENT and available == _ABSENT:
+        return None if on_hand == _ABSENT else (on_hand, *NOTHING_ELSE)
+    return tuple([None if figure == _ABSENT else figure for figure in (on_hand, *others, available)])
 
 
 def _figures(said: Any, kind: str) -> tuple[int | str | None, ...]:

@@ -26,6 +26,8 @@ from schemas.units import Refusal
 
 #: Fingerprints of statements with a verdict are dropped when they are one in so many of all ids.
 DROP_FROM = 4
+# Names that other modules import are objects, and this is a plain number once compiled.
+_HOUR = HOUR
 encode = msgspec.msgpack.Encoder().encode
 
 #: one step of work on a statement: what is done, the statement, the item
@@ -104,14 +106,15 @@ class Desk:
 
     def remember(self, found: Open, identity: int, content: int, until: int) -> None:
         """Keep a fingerprint of an open statement until its verdict, and `until` a moment at most."""
-        hour = until // HOUR
+        hour = until // _HOUR
         bucket = found.buckets.get(hour)
         if bucket is None:
             tally = found.tally
             name = unit_fingerprint(tally.source, tally.statement_id, str(found.born), "")
             bucket = found.buckets[hour] = own_bucket(until, 1 + name % (SPLIT - 1))
             self._over.discard(bucket)
-        self.shard.ids.remember_in(identity, content, bucket)
+        ids = self.shard.ids
+        ids.remember_in(identity, content, bucket)
         found.fingerprints += 1
 
     def close(self, key: Key) -> None:

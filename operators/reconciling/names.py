@@ -38,13 +38,28 @@ def judged_key(row: Judged) -> str:
 
 def fingerprint_of(source: str, statement_id: str, born: int, item: str, place: str, lot: str, kind: str) -> int:
     """60 bits of a row's identity, beside those of units."""
+    return named_fingerprint(row_name(source, born), statement_id, item, place, lot, kind)
+
+
+def row_name(source: str, born: int) -> str:
+    """Give what the rows of a statement have in common."""
+    return f"row {source} {born}"
+
+
+def named_fingerprint(name: str, statement_id: str, item: str, place: str, lot: str, kind: str) -> int:
+    """Give `fingerprint_of`, for whoever has many rows of a statement, from `row_name`."""
     measured = ATP if kind == PROMISE_STATED else ""
-    return unit_fingerprint(f"row {source} {born}", statement_id, f"{place} {lot} {measured}", item)
+    return unit_fingerprint(name, statement_id, f"{place} {lot} {measured}", item)
 
 
 def lots_marker(source: str, statement_id: str, born: int, item: str, place: str) -> int:
     """60 bits that say: the statement has a row with a lot of the item there."""
-    return unit_fingerprint(f"lots {source} {born}", statement_id, place, item)
+    return unit_fingerprint(lots_name_of(source, born), statement_id, place, item)
+
+
+def lots_name_of(source: str, born: int) -> str:
+    """Give what the markers of a statement's lots have in common."""
+    return f"lots {source} {born}"
 
 
 def anew_marker(source: str, statement_id: str, born: int, item: str, channel: str) -> int:

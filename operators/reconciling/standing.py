@@ -25,6 +25,9 @@ from schemas.state import Item
 from schemas.topics import VARIANCES, WAREHOUSE
 from schemas.variances import OWN_SOURCE
 
+LIVE = (variances.OPEN, variances.HELD)
+#: the tolerance of what agrees only where ours is theirs
+EXACT = "0"
 #: (item, location, quantity): what was last asked to be withheld
 Asked = tuple[str, str, int]
 #: (item, location, since when something is withheld, when that was reported; 0: not yet)
@@ -55,16 +58,36 @@ class Standings:
         """An item changed: its open variances say ours as it is known now."""
         assert item.rare is not None
         changed = []
+        #: (place, lot, measure, as_of) -> ours, where it was not counted since: many statements may speak of one moment
+        known: dict[tuple[str, str, str, int], int | None] = {}
         for key, standing in item.rare.variances.items():
-            if standing.is_live:
-                followed = self.followed(item, standing)
-                if followed != standing:
-                    changed.append((key, followed))
+            if standing.state not in LIVE:
+                continue
+            if standing.tolerance == EXACT == standing.tolerance_percent:
+                cell = (standing.place, standing.lot, standing.measure, standing.as_of)
+                if cell not in known:
+                    known[cell] = self._uncounted(item, *cell)
+                if known[cell] == standing.ours != standing.theirs:
+                    continue  # as it stood
+            followed = self.followed(item, standing)
+            if followed != standing:
+                changed.append((key, followed))
         for key, followed in changed:
             self._desk.put(item, key, followed)
-        own = any(OWN_SOURCE in known.words for known in item.rare.withheld.values())
+        own = any(OWN_SOURCE in there.words for there in item.rare.withheld.values())
         if changed or own:
             self.write(item, [followed for _, followed in changed])
+
+    def _uncounted(self, item: Item, place: str, lot: str, measure: str, as_of: int) -> int | None:
+        """Give ours of a measure; None where that is not known, or was counted since."""
+        if self._is_counted_since(item, place, lot, measure, as_of):
+            return None
+        return self._desk.ours(item, place, lot, measure, as_of)
+
+    def _is_counted_since(self, item: Item, place: str, lot: str, measure: str, as_of: int) -> bool:
+        if measure not in causes.PHYSICAL:
+            return False
+        return ours.is_counted_since(item, place, lot, measure, as_of, self._shard._journal_horizon)
 
     def followed(self, item: Item, standing: Standing) -> Standing:
         """Give a live variance with ours as it is known now: resolved where it agrees, or was counted since."""
@@ -81,9 +104,7 @@ class Standings:
             measure_of(item).scale,
         ):
             step = "becomes_equal"
-        elif standing.measure in causes.PHYSICAL and ours.is_counted_since(
-            item, standing.place, standing.lot, standing.measure, standing.as_of, self._shard._journal_horizon
-        ):
+        elif self._is_counted_since(item, standing.place, standing.lot, standing.measure, standing.as_of):
             step = "is_counted_since"
         if step is None:
             return standing
@@ -105,10 +126,12 @@ class Standings:
         keys = {key_of(item, one) for one in changed}
         rare = position.rare_of(item)
         rows: dict[tuple[str, str], list[tuple[str, Standing]]] = {}
-        for key, one in rare.variances.items():
-            if one.is_live:
-                rows.setdefault((one.id, one.place), []).append((key, one))
         at: dict[str, list[tuple[str, int]]] = {}
+        for key, one in rare.variances.items():
+            if one.state == variances.HELD or (one.state == variances.OPEN and one.action in holds.HOLDING):
+                rows.setdefault((one.id, one.place), []).append((key, one))
+            elif one.state == variances.OPEN:
+                at.setdefault(one.place, [])  # nothing is withheld because of it, and perhaps something was
         for (_, place), row in rows.items():
             held = holds.held_of_row(
                 {one.measure: (one.ours, one.theirs) for _, one in row if one.action in holds.HOLDING}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from operators import position
 from operators.reconciling.counts import count_of, say_count
@@ -11,9 +12,18 @@ from operators.reconciling.names import Key, is_corrected, is_known, judged_key,
 from operators.reconciling.standing import Standings
 from operators.rules import causes, variances
 from operators.rules.reconciliation import ReconciliationFacts, action_at
-from schemas.reconciled import Judged, Standing, VerdictFell
+from schemas.reconciled import Evidence, Judged, Standing, VerdictFell
 from schemas.state import Item
 from schemas.variances import row_id, variance_key
+
+#: one for all variances without: nobody adds to what is known of one
+NO_EVIDENCE: list[Evidence] = []
+
+
+@lru_cache
+def _texts(facts: ReconciliationFacts) -> tuple[str, str]:
+    """Give what agrees as it is kept; one pair for all variances of a source."""
+    return str(facts.tolerance), str(facts.tolerance_percent)
 
 
 class Verdicts:
@@ -67,15 +77,14 @@ class Verdicts:
                 row.ours[name] if now is None else now,
                 theirs,
                 row.causes.get(name, causes.UNKNOWN),
-                row.evidence.get(name, []),
+                row.evidence.get(name, NO_EVIDENCE),
                 self._action(item, row, name, facts) if verdict.is_accepted else "",
                 variances.OPEN,
                 "",
                 "",
                 verdict.as_of,
                 verdict.as_of,
-                str(facts.tolerance),
-                str(facts.tolerance_percent),
+                *_texts(facts),
             )
             if not verdict.is_accepted:
                 added = variances.by_rejected(known, new)

@@ -7,8 +7,11 @@ Rule 2: what an effect cannot be known of explains nothing: a cause is never gue
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
 
 from operators.rules.reconciliation import DEFAULTS, ReconciliationFacts, agrees
 from schemas.reconciled import Evidence, Judged
@@ -19,12 +22,12 @@ EVIDENCE_MAX = 8
 UNKNOWN = "unknown"
 #: causes that no unit is needed for
 BY_FIGURES = frozenset({"unit", "sign", "lots", "statuses", "locations"})
+NOTHING: Mapping[int, Any] = MappingProxyType({})
 #: measures that units have effects on
 PHYSICAL = ("on_hand", "quarantined")
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(msgspec.Struct, frozen=True):
     """What one unit did to a measure of the row: `change` at `occurred_at`.
 
     `twin`: what two units have in common that differ only in ids and times; "": nothing is known of that.
@@ -37,8 +40,7 @@ class Effect:
     twin: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What a cause may look at beside the row and its measure.
 
     `conversions`: how many base units the item's other units of measure are. `siblings`: the statement's rows in
@@ -51,9 +53,9 @@ class Surroundings:
     effects: Sequence[Effect] = ()
     #: ours as of as_of as it is known now, with what came since the row was judged; None: as it was judged
     now: int | None = None
-    coming: Mapping[int, Sequence[Evidence]] = field(default_factory=dict)
+    coming: Mapping[int, Sequence[Evidence]] = NOTHING
     #: what ours was at moments of the day up to as_of -> the last such moment
-    was: Mapping[int, int] = field(default_factory=dict)
+    was: Mapping[int, int] = NOTHING
     #: theirs is the promise that was sent before the last one
     is_before_last: bool = False
     #: what agrees, with figures in base UoM x 10^scale

@@ -330,7 +330,8 @@ class Shard:
         self._pass_time(now)
         for message in reconciled:
             self.reconciler.take(message)
-        self.reconciler.work()
+        if self.reconciler.is_busy:
+            self.reconciler.work()
         return self._outcome(now, reached, forced)
 
     def wake(self) -> Outcome | None:
@@ -374,7 +375,6 @@ class Shard:
             wakes.append(max(self.clock() + SWEEP_PAUSE, turn))
         if self._sweep:
             wakes.append(max(self.clock() + SWEEP_PAUSE, self._turn_at))
-        if wakes:
             return min(wakes)
         alert = self.reconciler.next_alert()
         if alert is not None:

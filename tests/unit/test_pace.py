@@ -91,3 +91,14 @@ def test_a_verdict_goes_before_the_work_on_other_statements(busy: Reconciler) ->
         ("end", ""),
         ("absent", "SHOVEL-0"),
     ]
+
+
+def test_what_is_due_before_its_turn_is_not_kept_waiting(busy: Reconciler) -> None:
+    busy.work()
+    engine = busy.desk.shard
+    engine._is_new = False
+    turn = busy.next_turn()
+    assert turn is not None
+    engine.clock = lambda: turn - HOUR
+    engine._parked.append((turn - 10, None))
+    assert engine.next_wake() == turn - 10

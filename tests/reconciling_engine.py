@@ -129,10 +129,18 @@ class Reconciling(Engine):
             self.letters += words.refusals
             self._heard(words.reported)
             messages: list[Inbound] = list(words.to_shards)
+            together: dict[tuple[tuple[str, str], ...], list[Any]] = {}
+            for unit in self.units:
+                asking = [
+                    (search.source, search.statement_id)
+                    for search in words.searches
+                    if unit.item in search.items and search.since < unit.occurred_at <= search.until
+                ]
+                if asking:
+                    together.setdefault(tuple(asking), []).append(unit.values())
+            for (first_asking, *also), values in together.items():
+                messages.append(UnitsFound(*first_asking, values, False, also=also))
             for search in words.searches:
-                units = [unit for unit in self.units if unit.item in search.items]
-                units = [unit for unit in units if search.since < unit.occurred_at <= search.until]
-                values = [unit.values() for unit in units]
                 sent = [
                     one for one in self.promised if f"{one[0]}:{one[1]}" in search.promises and one[4] <= self.clock
                 ]
@@ -141,9 +149,7 @@ class Reconciling(Engine):
                     if search.anew_since is not None and at > search.anew_since:
                         anew[code, channel] = min(at, anew.get((code, channel), at))
                 first = [(*name, at) for name, at in anew.items()]
-                messages.append(
-                    UnitsFound(search.source, search.statement_id, values, True, sent, first, self.is_whole)
-                )
+                messages.append(UnitsFound(search.source, search.statement_id, [], True, sent, first, self.is_whole))
             self._said(Outcome(0, {}, [], [], words.notes))
             if messages:
                 self._take(messages)

@@ -15,8 +15,10 @@ from flows.kafka.reading import bounds
 from flows.runtime.run import KnownCodes, Run
 from flows.sources import history as past_history
 from flows.sources.history import Handed, History, words_of
+from flows.sources.past import Ask, Done, Reader
 from operators.coordinator import Search
 from schemas.codes import parse_time
+from schemas.reconciled import UnitsFound
 from schemas.topics import INPUTS
 from schemas.units import Unit
 from tests.running import Engine, frozen, until
@@ -82,6 +84,25 @@ def test_it_finds_units_of_the_items_and_moments_that_are_asked_for(world: Any) 
         words = [word for one in found for word in words_of(one, 4)]
         assert sum(len(word.message.units) for word in words) == 2
         assert child().nice() > psutil.Process().nice(), "it takes what nobody else wants"
+
+
+def test_what_two_statements_ask_for_is_told_once_for_both(world: Any) -> None:
+    open_shop(world, items=ITEMS)
+    for number in range(ITEMS):
+        take_in(world, number, 10 + number, occurred_at=ago(600))
+    both, one = search_for(0, 1), search_for(1, 2)
+    told: list[Any] = []
+    reader = Reader(world.settings(), told.append, lambda: False)
+    reader.answer(Ask([(both, ends(world)), (one, ends(world))], {"EAST", "WEST"}, set()))
+    units = {word.searches: [Unit(*values).quantity for _, values in word.units] for word in told[:-1]}
+    assert (units, told[-1]) == ({(0,): [10], (0, 1): [11], (1,): [12]}, Done())
+
+
+def test_the_words_for_the_shards_name_all_who_ask() -> None:
+    night, noon = search_for(0), Search("shop", "noon", set(), set(), 0, 1)
+    (word,) = words_of(Handed(night, [noon], [(clock(0), ())]), 4)
+    assert isinstance(word.message, UnitsFound)
+    assert (word.message.source, word.message.also) == ("erp", [("shop", "noon")])
 
 
 #: The same process, but it has enough after ten messages.

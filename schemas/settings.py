@@ -67,7 +67,7 @@ class KafkaSettings(_Section):
     option_files: Annotated[dict[str, Path], OPTION_FILES] = Field(default={})
     """The same, with the value in a file, as for a password: `{"sasl.password" = "/run/secrets/kafka"}`."""
     replication_factor: Annotated[int, whole(1, 10)] = 1
-    """Copies of each topic that `atp topics create` makes."""
+    """Copies of each topic that `atp topics create` makes; with 3 or more, most of them have what is acknowledged."""
     partitions: Annotated[int, whole(1, 1000)] = 8
     """Partitions of each topic that `atp topics create` makes; reference topics always have one."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import signal
 import subprocess
 import time
@@ -191,6 +193,18 @@ def committed(settings: Settings) -> dict[str, int]:
         return {f"{place.topic}/{place.partition}": place.offset for place in found if place.offset >= 0}
     finally:
         consumer.close()
+
+
+def why_not_ready(port: int) -> str:
+    """Give the reasons that /readyz gives; empty: it is ready."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    finally:
+        connection.close()
+    return "" if answer.status == 200 else " ".join(json.loads(text)["reasons"])
 
 
 def _lives(process: psutil.Process) -> bool:

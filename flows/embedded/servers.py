@@ -245,6 +245,8 @@ class KafkaServer(Server):
         super().__init__(folder, progress)
         self._controller_port = 0
         self._java: list[str] = []
+        #: the cluster that its storage is formatted for
+        self.cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
 
     def prepare(self) -> None:
         """Find Java and the jars; the only step that needs the network."""
@@ -281,9 +283,8 @@ class KafkaServer(Server):
             return False
 
     def _format(self, properties: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         # "-t=": an id may begin with "-", which would read as an option of its own.
-        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)]
+        tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={self.cluster}", "-c", str(properties)]
         self.launch([*self._java, *tool])
         assert self.process is not None
         try:

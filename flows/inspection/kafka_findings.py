@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from flows.inspection.finding import Finding
 from flows.kafka.clients import CONNECT_TIMEOUT_S, Reasons, client_config
-from flows.kafka.topics import plan
+from flows.kafka.topics import COPIES_SAFE, plan
 from schemas.setting_values import duration_text
 from schemas.settings import Settings
 from schemas.topics import ALIASES, DECISIONS, INPUTS, REFERENCE, STATEMENTS, raw_topic
@@ -49,7 +49,7 @@ def kafka_findings(settings: Settings) -> Iterator[Finding]:
     yield from _inputs(settings, configs)
     yield from kept(settings, configs)
     copies = {name: min((len(part.replicas) for part in known[name].partitions.values()), default=0) for name in there}
-    yield from replicated(copies, len(cluster.brokers))
+    yield from replicated(copies, len(cluster.brokers), configs)
     yield from _reference(settings, configs, {name: len(known[name].partitions) for name in there})
     small = [
         f"{name} takes {configs[name]['max.message.bytes']} bytes a batch"
@@ -125,15 +125,35 @@ def kept(settings: Settings, configs: dict[str, dict[str, str]]) -> Iterator[Fin
         yield Finding("kept events", True, "the inputs are kept for ever")
 
 
-def replicated(copies: dict[str, int], brokers: int) -> Iterator[Finding]:
+def replicated(copies: dict[str, int], brokers: int, configs: dict[str, dict[str, str]]) -> Iterator[Finding]:
     """Say whether the loss of one broker would lose data; `copies`: of each topic, the fewest of any partition."""
     alone = sorted(name for name, count in copies.items() if count == 1)
+    hasty = sorted(
+        name for name, count in copies.items() if count >= COPIES_SAFE and configs[name]["min.insync.replicas"] == "1"
+    )
+    unclean = sorted(name for name in copies if configs[name].get("unclean.leader.election.enable") == "true")
     if alone and brokers > 1:
         yield Finding(
             "replication",
             True,
             f"one copy alone on a cluster of {brokers} brokers: {', '.join(alone)}. One broker lost, and it is gone",
             "kafka-reassign-partitions.sh adds copies; kafka.replication_factor is for topics yet to be made",
+            is_warning=True,
+        )
+    elif hasty:
+        yield Finding(
+            "replication",
+            True,
+            f"acknowledged when one copy alone has it: {', '.join(hasty)}. That broker lost, and it is gone",
+            "kafka-configs.sh --alter --topic ... --add-config min.insync.replicas=2",
+            is_warning=True,
+        )
+    elif unclean:
+        yield Finding(
+            "replication",
+            True,
+            f"a copy that lags may become the leader: {', '.join(unclean)}. What it lacks is gone then",
+            "kafka-configs.sh --alter --topic ... --add-config unclean.leader.election.enable=false",
             is_warning=True,
         )
     elif copies:

@@ -35,6 +35,8 @@ from schemas.topics import (
 )
 
 CREATE_TIMEOUT_S = 30.0
+#: So many copies bear the loss of one: the others are two, and can tell that a third is missing.
+COPIES_SAFE = 3
 #: Kafka limits a batch, not a value: room for the key, headers and framing of the largest message.
 FRAMING_BYTES = 64 * 1024
 #: A limit on batches as compressed by their sender; what we send on may compress worse than what came.
@@ -133,8 +135,9 @@ def _create(settings: Settings, wanted: dict[str, tuple[int, dict[str, str]]]) -
         known = admin.list_topics(timeout=CONNECT_TIMEOUT_S).topics
     except KafkaException as error:
         raise reasons.unreachable(settings, admin, error) from error
+    copies = settings.kafka.replication_factor
     missing = [
-        NewTopic(name, num_partitions=count, replication_factor=settings.kafka.replication_factor, config=config)
+        NewTopic(name, num_partitions=count, replication_factor=copies, config=config | acknowledged(copies))
         for name, (count, config) in wanted.items()
         if name not in known
     ]
@@ -152,6 +155,14 @@ def _create(settings: Settings, wanted: dict[str, tuple[int, dict[str, str]]]) -
         made.append(name)
     _wait_until_shown(admin, set(wanted))
     return made
+
+
+def acknowledged(copies: int) -> dict[str, str]:
+    """Say how many copies have to have what Kafka acknowledges: most of them, so that a lost broker loses nothing.
+
+    Kafka's own default is one, and where there are fewer than three copies, two would stand still with one broker away.
+    """
+    return {"min.insync.replicas": str(copies // 2 + 1)} if copies >= COPIES_SAFE else {}
 
 
 def _wait_until_shown(admin: AdminClient, wanted: set[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import shutil
 import subprocess
 import time
@@ -15,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.running import Engine, until
+from tests.running import Engine, until, why_not_ready
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
 
 COMPILER = shutil.which("cc") or shutil.which("gcc")
@@ -195,17 +193,6 @@ def test_a_start_on_a_read_only_disk_says_so_and_loses_nothing(world: Any) -> No
 
 
 # --- Redis -----------------------------------------------------------------------------------------------------------
-
-
-def why_not_ready(port: int) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        text = answer.read().decode()
-    finally:
-        connection.close()
-    return "" if answer.status == 200 else " ".join(json.loads(text)["reasons"])
 
 
 @pytest.mark.parametrize("trouble", ["out of memory", "read-only"])

@@ -5,46 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import psutil
 
 from schemas.topics import LANES, POSITIONS
-from tests.judging import Judge, Watcher, check_outputs, differences, hashes, now_us, sequence, without_dead_letter
-from tests.running import Engine, committed, ends, frozen, until
+from tests.judging import Watcher, hashes, sequence
+from tests.running import Engine, frozen, until
 from tests.shop import clock, open_shop, promised, received, take_in, wait_for
-from tests.stories import Feeder, Stories
-
-PARTITIONS = 4
-
-
-@contextmanager
-def trade(world: Any, seed: int, **overrides: object) -> Iterator[Engine]:
-    """An engine that follows a few random histories, told while the body runs; afterwards every number is right."""
-    world.create_topics(kafka__partitions=PARTITIONS)
-    stories = Stories(8, 110, seed)
-    stories.send_reference(world)
-    settings = world.settings(**overrides)
-    with Engine(world, **overrides) as engine:
-        with Feeder(world, stories.events(), PARTITIONS, per_second=120):
-            engine.wait_until_it_reads(world, settings)
-            yield engine
-        until(lambda: committed(settings) == ends(settings), 40, lambda: f"its end of the topics\n{engine.text()}")
-        began = now_us()
-        judge = Judge(world)
-        until(lambda: not differences(world, judge, (began, now_us())), 10, lambda: _differ(world, judge))
-        until(lambda: not without_dead_letter(world, judge), 20, lambda: f"{without_dead_letter(world, judge)}")
-        assert engine.stop() == 0, engine.text()
-    told = check_outputs(world, judge)
-    broken = told.broken_chains()
-    assert not broken, f"{len(broken)} of {sum(map(len, told.by_key.values()))}: {broken[:5]}"
-
-
-def _differ(world: Any, judge: Judge) -> str:
-    wrong = differences(world, judge, (now_us(),))
-    return f"the model's numbers: {len(wrong)} differ: {wrong[:3]}"
+from tests.trading import trade
 
 
 def told_by(fields: dict[str, str]) -> dict[str, str]:

@@ -24,12 +24,13 @@ from flows.cli.options import reporting
 from flows.embedded.child import ServerError
 from flows.errors import PlainError
 from flows.inspection.check import own_words, running
+from flows.inspection.finding import Finding
 from flows.inspection.follow import lines_of
 from flows.inspection.kafka_findings import kept, replicated
 from flows.inspection.lookup import LookupProblem
 from flows.kafka.clients import KafkaProblem
 from flows.kafka.sending import SendError
-from flows.kafka.topics import plan
+from flows.kafka.topics import acknowledged, plan
 from flows.processes.party import StartError
 from flows.readmodel.port import StoreError
 from flows.recovery.accepting import AcceptProblem
@@ -393,10 +394,35 @@ def test_check_warns_where_kafka_deletes_events_or_holds_one_copy_of_them() -> N
     assert full.is_warning and "1,000,000 bytes" in full.seen
     (wrong,) = kept(Settings(), configs(**{"cleanup.policy": "compact,delete"}))
     assert not wrong.is_ok
-    (alone,) = replicated({"a": 1, "b": 3}, 3)
-    assert alone.is_ok and alone.is_warning and ": a." in alone.seen
-    (single,) = replicated({"a": 1, "b": 1}, 1)
-    assert single.is_ok and not single.is_warning
+
+
+def test_check_warns_of_topics_that_the_loss_of_one_broker_would_harm() -> None:
+    def told(copies: dict[str, int], brokers: int, **changed: str) -> Finding:
+        safe = {"min.insync.replicas": "2", "unclean.leader.election.enable": "false"}
+        named = {name.replace("_", "."): value for name, value in changed.items()}
+        (finding,) = replicated(copies, brokers, {"a": safe | named, "b": safe})
+        assert finding.is_ok
+        return finding
+
+    alone = told({"a": 1, "b": 3}, 3)
+    assert alone.is_warning and ": a." in alone.seen
+    assert not told({"a": 1, "b": 1}, 1).is_warning
+    assert not told({"a": 3, "b": 3}, 3).is_warning
+    hasty = told({"a": 3, "b": 3}, 3, min_insync_replicas="1")
+    assert hasty.is_warning and ": a." in hasty.seen and "min.insync.replicas=2" in hasty.remedy
+    assert not told({"a": 2, "b": 3}, 3, min_insync_replicas="1").is_warning, "two of two would stand still without one"
+    unclean = told({"a": 3, "b": 3}, 3, unclean_leader_election_enable="true")
+    assert unclean.is_warning and ": a." in unclean.seen and "unclean.leader.election" in unclean.remedy
+
+
+def test_topics_of_three_copies_and_more_are_made_so_that_most_of_them_acknowledge() -> None:
+    assert [acknowledged(copies).get("min.insync.replicas") for copies in (1, 2, 3, 4, 5)] == [
+        None,
+        None,
+        "2",
+        "3",
+        "3",
+    ]
 
 
 def test_topics_that_are_made_keep_their_events_for_ever() -> None:

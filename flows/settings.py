@@ -73,8 +73,8 @@ def _checked(values: dict[str, Any], origins: dict[str, str], faults: list[str])
 
 def _unusable_files(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What is wrong with the files that settings name: as far as they are names, whose form the models judge."""
-    for name, path in _named(values, "redis", ("password_file", *TLS)):
-        if told := _unreadable(path) or (_without_secret(path) if name == "redis.password_file" else ""):
+    for name, path in _named(values, "redis", ("password_file", "sentinel_password_file", *TLS)):
+        if told := _unreadable(path) or (_without_secret(path) if name.endswith("password_file") else ""):
             yield name, told
     kafka = values.get("kafka")
     files = kafka.get("option_files") if isinstance(kafka, Mapping) else None
@@ -131,14 +131,19 @@ def client_options(kafka: KafkaSettings) -> dict[str, str]:
 
 
 def redis_address(redis: RedisSettings) -> str:
-    """Give the URL with all that it takes to get in, as redis-py reads it. Secret: for clients, not for logs."""
+    """Give the URL with all that it takes to get in, for `flows.readmodel.connecting`. Secret: not for logs."""
     password = read_secret(redis.password_file) if redis.password_file is not None else redis.password
     parts = urlsplit(redis.url)
     at = parts.netloc
     if password is not None or redis.username is not None:
         at = f"{quote(redis.username or '', safe='')}:{quote(password or '', safe='')}@{at}"
-    files = {TLS[name]: str(path) for name in TLS if (path := getattr(redis, name)) is not None}
-    query = "&".join(part for part in (parts.query, urlencode(files)) if part)
+    more = {TLS[name]: str(path) for name in TLS if (path := getattr(redis, name)) is not None}
+    told = redis.sentinel_password
+    if redis.sentinel_password_file is not None:
+        told = read_secret(redis.sentinel_password_file)
+    said = {"sentinel_username": redis.sentinel_username, "sentinel_password": told}
+    more |= {name: value for name, value in said.items() if value is not None}
+    query = "&".join(part for part in (parts.query, urlencode(more)) if part)
     return urlunsplit((parts.scheme, at, parts.path, query, ""))
 
 

@@ -185,6 +185,11 @@ _HOST = r"(?:[^\s\[\]:/?@,]+|\[[0-9A-Fa-f:.]+\])"
 _server = re.compile(rf"(?:[A-Z_]+://)?{_HOST}(?::([0-9]{{1,5}}))?").fullmatch
 _tcp_url = re.compile(rf"rediss?://(?:[^\s/]*@)?(?:{_HOST})?(?::([0-9]{{1,5}}))?(?:/[0-9]*)?(?:\?\S*)?").fullmatch
 _unix_url = re.compile(r"unix://(?:[^\s/]*@)?/\S+").fullmatch
+#: its groups: the Sentinels, and what they call the primary
+sentinel_url = re.compile(
+    rf"rediss?\+sentinel://(?:[^\s/]*@)?({_HOST}(?::[0-9]{{1,5}})?(?:,{_HOST}(?::[0-9]{{1,5}})?)*)"
+    r"/([^\s/?,@]+)(?:/[0-9]*)?(?:\?\S*)?"
+).fullmatch
 PORT_MAX: Final = 65_535
 
 
@@ -200,16 +205,24 @@ def _parse_servers(value: object) -> str:
 def mask_url(url: str) -> str:
     """A URL without its password."""
     hidden = re.sub(r"^([^:]*://[^:/@]*):.*@", rf"\1:{MASK}@", url, flags=re.DOTALL)
-    return re.sub(r"([?&]password=)[^&]*", rf"\1{MASK}", hidden)
+    return re.sub(r"([?&](?:sentinel_)?password=)[^&]*", rf"\1{MASK}", hidden)
 
 
 def _parse_url(value: object) -> str:
-    expected = "a URL such as redis://localhost:6379/0, rediss://user:password@host:6380/0 or unix:///run/redis.sock"
+    expected = (
+        "a URL such as redis://localhost:6379/0, rediss://user:password@host:6380/0, unix:///run/redis.sock or "
+        "redis+sentinel://host-1:26379,host-2:26379/mymaster/0"
+    )
     if not isinstance(value, str):
         raise mismatch(expected, value)
     tcp = _tcp_url(value)
     if (tcp is not None and 0 < int(tcp[1] or 6379) <= PORT_MAX) or _unix_url(value):
         return value
+    sentinels = sentinel_url(value)
+    if sentinels is not None:
+        places = [_server(place) for place in sentinels[1].split(",")]
+        if all(place is not None and 0 < int(place[1] or 26_379) <= PORT_MAX for place in places):
+            return value
     raise mismatch(expected, mask_url(value))
 
 
@@ -295,7 +308,7 @@ TOPIC_PREFIX = text(
     f"at most {TOPIC_PREFIX_MAX} characters of A-Z a-z 0-9 . _ - (a topic's name has at most {TOPIC_LENGTH_MAX})",
 )
 SERVERS = Read(_parse_servers, {"type": "string"})
-URL = Read(_parse_url, {"type": "string", "pattern": "^(rediss?|unix)://"}, mask_url)
+URL = Read(_parse_url, {"type": "string", "pattern": r"^(rediss?(\+sentinel)?|unix)://"}, mask_url)
 OPTIONS = Read(
     _parse_options,
     {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},

@@ -39,6 +39,7 @@ from schemas.setting_values import (
     duration,
     duration_text,
     one_of,
+    sentinel_url,
     text,
     whole,
 )
@@ -49,6 +50,9 @@ from schemas.variances import OWN_SOURCE
 
 #: settings of TLS -> what redis-py calls them
 TLS: Final = {"tls_ca_file": "ssl_ca_certs", "tls_cert_file": "ssl_certfile", "tls_key_file": "ssl_keyfile"}
+
+#: settings of who we are for the Sentinels
+SENTINEL: Final = ("sentinel_username", "sentinel_password", "sentinel_password_file")
 
 
 class SettingsError(ValueError):
@@ -83,7 +87,7 @@ class RedisSettings(_Section):
     """Where the read model is, how to get in, and what is put in front of its keys, as it stands."""
 
     url: Annotated[str, URL] = Field(default="redis://localhost:6379/0", repr=False)
-    """Redis 7.0 or later, or Valkey; `rediss://` for TLS, `unix://` for a socket."""
+    """Redis 7.0 or later, or Valkey; `rediss://` for TLS, `unix://` for a socket; `redis+sentinel://host-1:26379,host-2:26379/NAME/0` (`rediss+sentinel://`) for the primary that Sentinels call NAME."""  # noqa: E501
     prefix: Annotated[str, KEY_PREFIX] = ""
     """Put in front of every key."""
     username: Annotated[str, NAME] | None = None
@@ -98,18 +102,36 @@ class RedisSettings(_Section):
     """The engine's own certificate (PEM), where the server asks for one."""
     tls_key_file: Annotated[Path, FILE] | None = None
     """The key to it (PEM)."""
+    sentinel_username: Annotated[str, NAME] | None = None
+    """The ACL user at the Sentinels, where they have any."""
+    sentinel_password: Annotated[str, SECRET] | None = Field(default=None, repr=False)
+    """The Sentinels' password, which need not be that of the server. Better in a file."""
+    sentinel_password_file: Annotated[Path, FILE] | None = None
+    """A file that holds it."""
+
+    @property
+    def has_sentinels(self) -> bool:
+        """Is the server the one that Sentinels name?"""
+        return sentinel_url(self.url) is not None
 
     @model_validator(mode="after")
     def _gets_in(self) -> RedisSettings:
         if self.password is not None and self.password_file is not None:
             raise ValueError("expected password or password_file, got both: leave one out")
         given = [name for name in TLS if getattr(self, name) is not None]
-        if given and not self.url.startswith("rediss://"):
+        if given and not self.url.startswith(("rediss://", "rediss+sentinel://")):
             raise ValueError(f"expected a url that begins with rediss:// where {given[0]} is set, got another")
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("expected tls_cert_file and tls_key_file together, got one of them")
         if (self.username or self.password or self.password_file) and "@" in self.url:
             raise ValueError("expected username and password in url or apart from it, got both: take them out of url")
+        if self.sentinel_password is not None and self.sentinel_password_file is not None:
+            raise ValueError("expected sentinel_password or sentinel_password_file, got both: leave one out")
+        of_sentinels = [name for name in SENTINEL if getattr(self, name) is not None]
+        if of_sentinels and not self.has_sentinels:
+            raise ValueError(
+                f"expected a url that begins with redis+sentinel:// where {of_sentinels[0]} is set, got another"
+            )
         return self
 
 
@@ -332,6 +354,8 @@ class Settings(BaseSettings):
         said["state"]["remote_options"] = self.state.remote_options
         if self.redis.password is not None:
             said["redis"]["password"] = self.redis.password
+        if self.redis.sentinel_password is not None:
+            said["redis"]["sentinel_password"] = self.redis.sentinel_password
         for name, source in self.sources.items():
             if source.poll is not None:
                 said["sources"][name]["poll"]["headers"] = source.poll.headers

@@ -27,6 +27,7 @@ from confluent_kafka.admin import AdminClient
 
 from flows.embedded import Servers
 from flows.kafka.clients import span_of
+from flows.readmodel.connecting import pool
 from operators import scan
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class World:
         self.state_dir = folder / "state"
         self.config = folder / "atp.toml"  # empty, so that no file of the checkout has a say; a test may write it
         self.config.touch()
-        self.redis: redis_client.Redis = redis_client.Redis.from_url(servers.redis_url, decode_responses=True)
+        self.redis = redis_client.Redis.from_pool(pool(servers.redis_url, decode_responses=True))
         self._producer: Producer | None = None
         self._undelivered: list[str] = []
 

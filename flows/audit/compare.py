@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis
 from confluent_kafka import Message
 
 from flows.audit.intake import Refusal
@@ -21,6 +20,7 @@ from flows.audit.quantities import oversold
 from flows.audit.reading import Place, Record
 from flows.audit.records import REFERENCE_ORDER
 from flows.kafka.reading import TopicReader, bounds
+from flows.readmodel.connecting import client
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS, INPUTS, LANES, UPDATES
 
@@ -94,7 +94,7 @@ def audit(
 
 
 def _compare_redis(settings: Settings, model: Model, now: int, report: Report) -> None:
-    store = redis.Redis.from_url(settings.redis.url, decode_responses=True, socket_timeout=10)
+    store = client(settings, 10, decode_responses=True)
     pipeline = store.pipeline(transaction=False)
     prefix = settings.redis.prefix
     for item in model.items:

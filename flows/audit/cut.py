@@ -17,8 +17,8 @@ import redis
 from flows.audit.fields import POSITION, PROMISES, Values, read_position, read_promises
 from flows.errors import PlainError
 from flows.kafka.parts import place_of
+from flows.readmodel.connecting import client
 from flows.readmodel.problem import redis_problem
-from flows.settings import redis_address
 from operators.route import shard_of
 from schemas.settings import Settings
 
@@ -52,9 +52,7 @@ class Cuts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._prefix = settings, settings.redis.prefix
-        self._client: redis.Redis = redis.Redis.from_url(
-            redis_address(settings.redis), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        )
+        self._client = client(settings, TIMEOUT_S)
 
     def __enter__(self) -> Cuts:
         """Be closed at the end."""

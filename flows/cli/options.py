@@ -80,7 +80,7 @@ def holds_password(name: str, value: str) -> bool:
     """Does a setting's value hold a password? As far as its name or the form of an address tells."""
     if name.endswith(("password", "secret", "sasl.jaas.config", "ssl.key.pem")):
         return True
-    return bool(re.search(r"(^|/)[^:/@,]*:[^@/,]+@|[?&]password=.", value))
+    return bool(re.search(r"(^|/)[^:/@,]*:[^@/,]+@|[?&](?:sentinel_)?password=.", value))
 
 
 @contextmanager

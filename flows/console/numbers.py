@@ -17,7 +17,7 @@ from flows.inspection.claims import claims_in
 from flows.inspection.items import BEHIND_ALL, nearest
 from flows.inspection.lookup import FIGURES, ODD_BYTES, WHOLE, is_of_another_kind, is_promise
 from flows.inspection.status import alive_in
-from flows.settings import redis_address
+from flows.readmodel.connecting import client
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 
@@ -182,12 +182,11 @@ class Numbers:
             raise Away(self.problem)
         try:
             if self._client is None:
-                self._client = redis.Redis.from_url(
-                    redis_address(self._settings.redis),
+                self._client = client(
+                    self._settings,
+                    TIMEOUT_S,
                     decode_responses=True,
                     encoding_errors=ODD_BYTES,
-                    socket_timeout=TIMEOUT_S,
-                    socket_connect_timeout=TIMEOUT_S,
                     client_name="atp-console",
                 )
             pipeline = self._client.pipeline(transaction=False)

@@ -32,6 +32,7 @@ from flows.embedded import KAFKA_ENV, REDIS_ENV, Servers
 from flows.kafka import topics
 from flows.kafka.clients import client_config
 from flows.kafka.sending import Sender
+from flows.readmodel.connecting import client
 from flows.runtime.run import now
 from flows.settings import load_settings
 from schemas.settings import Settings
@@ -89,7 +90,7 @@ class _Stage:
     def __init__(self, settings: Settings, engine: Engine | Cluster, console: Console, seconds: int, seed: int) -> None:
         self._settings, self._engine, self._console = settings, engine, console
         self._seconds, self._seed = seconds, seed
-        self._store: redis.Redis = redis.Redis.from_url(settings.redis.url, socket_timeout=10)
+        self._store = client(settings, 10)
         self._sender, self._shop_sender = Sender(settings), Sender(settings)
         self._tail = Tail(settings)
         self._halt = threading.Event()
@@ -312,7 +313,7 @@ def _clear(settings: Settings) -> None:
             with contextlib.suppress(KafkaException):
                 done.result(15)
     with contextlib.suppress(redis.RedisError):
-        store: redis.Redis = redis.Redis.from_url(settings.redis.url, socket_timeout=10)
+        store = client(settings, 10)
         for key in store.scan_iter(f"{settings.redis.prefix}*", count=1000):
             store.unlink(key)
         store.close()

@@ -11,9 +11,9 @@ import redis
 
 from flows.inspection.lookup import ODD_BYTES, TIMEOUT_S, LookupProblem
 from flows.readable import readable
+from flows.readmodel.connecting import client
 from flows.readmodel.item_walk import WHOLE
 from flows.readmodel.problem import redis_problem
-from flows.settings import redis_address
 from schemas.settings import Settings
 
 #: Asked for at a time: a tenth of a millisecond of Redis' time.
@@ -26,22 +26,22 @@ BEHIND_ALL = "~"
 
 def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> int:
     """Print the codes that begin so, one a line, in the order of their bytes; exit code 1 where there is none."""
-    client = _client(settings)
+    store = client(settings, TIMEOUT_S, decode_responses=True, encoding_errors=ODD_BYTES)
     shown = 0
     try:
-        for item in codes(client, f"{settings.redis.prefix}engine:items", prefix):
+        for item in codes(store, f"{settings.redis.prefix}engine:items", prefix):
             if limit is not None and shown == limit:
                 _note(f"these are the first {limit}, there are more")
                 return 0
             print(json.dumps({"item": item}) if as_json else item)
             shown += 1
-        doubt = _doubt(client, f"{settings.redis.prefix}engine:fence")
+        doubt = _doubt(store, f"{settings.redis.prefix}engine:fence")
     except BrokenPipeError:
         raise  # of who reads the list; a client of Redis says it in its own words
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
-        client.close()
+        store.close()
     if doubt:
         _note(doubt)
     if not shown:
@@ -51,13 +51,13 @@ def show(settings: Settings, prefix: str, limit: int | None, as_json: bool) -> i
 
 def find(settings: Settings, prefix: str, limit: int) -> list[str]:
     """Give the first codes that begin so, in the order of their bytes; LookupProblem if Redis does not answer."""
-    client = _client(settings)
+    store = client(settings, TIMEOUT_S, decode_responses=True, encoding_errors=ODD_BYTES)
     try:
-        return list(itertools.islice(codes(client, f"{settings.redis.prefix}engine:items", prefix), limit))
+        return list(itertools.islice(codes(store, f"{settings.redis.prefix}engine:items", prefix), limit))
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
-        client.close()
+        store.close()
 
 
 def nearest(code: str, begin: Callable[[str], list[str]]) -> list[str]:
@@ -77,33 +77,22 @@ def nearest(code: str, begin: Callable[[str], list[str]]) -> list[str]:
     return found
 
 
-def _client(settings: Settings) -> redis.Redis:
-    client: redis.Redis = redis.Redis.from_url(
-        redis_address(settings.redis),
-        decode_responses=True,
-        encoding_errors=ODD_BYTES,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-    )
-    return client
-
-
-def codes(client: redis.Redis, key: str, prefix: str) -> Iterator[str]:
+def codes(store: redis.Redis, key: str, prefix: str) -> Iterator[str]:
     """Give the members that begin so, a page at a time: Redis serves others in between."""
     first = f"[{prefix}" if prefix else "-"
     last = f"({prefix}{BEHIND_ALL}" if prefix else "+"
     while True:
-        page: list[str] = client.zrangebylex(key, first, last, 0, PAGE)  # type: ignore[assignment]
+        page: list[str] = store.zrangebylex(key, first, last, 0, PAGE)  # type: ignore[assignment]
         yield from page
         if len(page) < PAGE:
             return
         first = f"({page[-1]}"
 
 
-def _doubt(client: redis.Redis, fence: str) -> str:
+def _doubt(store: redis.Redis, fence: str) -> str:
     """Say what keeps the list from being all there is; empty where nothing does."""
     try:
-        is_whole = client.hget(fence, "items") == WHOLE
+        is_whole = store.hget(fence, "items") == WHOLE
     except redis.exceptions.NoPermissionError:  # such as a channel's user: the list is right as far as it goes
         return f"it is not known whether the set of all items is complete: this user of Redis may not read {fence}"
     if is_whole:

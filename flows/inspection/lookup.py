@@ -13,8 +13,8 @@ import redis
 
 from flows.errors import PlainError
 from flows.readable import readable
+from flows.readmodel.connecting import client
 from flows.readmodel.problem import redis_problem
-from flows.settings import redis_address
 from schemas.settings import Settings
 
 TIMEOUT_S = 5
@@ -115,24 +115,18 @@ def hashes(
     for a reader of numbers has no right to a transaction. Of what changes all the time the last look is given.
     `only`: which fields of a key are asked for, where it is not all of them.
     """
-    client = redis.Redis.from_url(
-        redis_address(settings.redis),
-        decode_responses=True,
-        encoding_errors=ODD_BYTES,
-        socket_timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-    )
+    store = client(settings, TIMEOUT_S, decode_responses=True, encoding_errors=ODD_BYTES)
     try:
         answers: list[dict[str, str]] = []
         for _ in range(LOOKS_MAX if steady else 1):
             before = answers
-            answers = _asked(client, settings.redis.prefix, keys, only or {})
+            answers = _asked(store, settings.redis.prefix, keys, only or {})
             if before and before[:steady] == answers[:steady]:
                 break
     except (redis.RedisError, OSError) as error:
         raise LookupProblem(str(redis_problem(settings, error))) from error
     finally:
-        client.close()
+        store.close()
     for key, fields in zip(keys, answers, strict=True):
         _judge(key, fields)
     return answers

@@ -9,6 +9,7 @@ from typing import Any
 import redis
 
 from flows.inspection.finding import Finding
+from flows.readmodel.connecting import client
 from flows.readmodel.port import StoreError
 from flows.readmodel.problem import redis_problem
 from flows.readmodel.store import Store, library_version
@@ -25,11 +26,9 @@ PROBE = "#!lua name={name}\nredis.register_function('{name}', function() return 
 def redis_findings(settings: Settings) -> Iterator[Finding]:
     """Look at Redis, without changing anything that is there."""
     where = mask_url(settings.redis.url)
-    client = redis.Redis.from_url(
-        redis_address(settings.redis), socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
-    )
+    server = client(settings, REDIS_TIMEOUT_S)
     try:
-        facts: dict[str, Any] = client.info()
+        facts: dict[str, Any] = server.info()
     except (redis.RedisError, OSError) as error:
         problem = redis_problem(settings, error)
         yield Finding("redis", False, problem.seen, problem.remedy)
@@ -45,9 +44,9 @@ def redis_findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("redis cluster", False, "cluster mode: a slice spans hash slots", "name a server without it")
     probe = f"atp_check_{uuid.uuid4().hex}"  # two checks at once must not remove each other's
     try:
-        client.function_load(PROBE.format(name=probe), replace=True)
-        client.fcall(probe, 0)
-        client.function_delete(probe)
+        server.function_load(PROBE.format(name=probe), replace=True)
+        server.fcall(probe, 0)
+        server.function_delete(probe)
     except (redis.RedisError, OSError) as error:
         yield Finding(
             "redis functions",
@@ -58,14 +57,14 @@ def redis_findings(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding("redis functions", True, "can be loaded and called")
         yield from _library(settings)
-        yield _listing_rights(client, settings.redis.prefix)
+        yield _listing_rights(server, settings.redis.prefix)
     policy = str(facts.get("maxmemory_policy", "noeviction"))
     if policy.startswith("allkeys"):
         yield Finding("redis memory", False, f"maxmemory-policy {policy} throws numbers away", "set it to noeviction")
-    client.close()
+    server.close()
 
 
-def _listing_rights(client: Any, prefix: str) -> Finding:
+def _listing_rights(server: Any, prefix: str) -> Finding:
     """Ask for what `engine:items` and `engine:alive` are kept with, in ways that change nothing."""
     commands: tuple[tuple[str | int, ...], ...] = (
         ("EXISTS", f"{prefix}engine:items"),
@@ -77,7 +76,7 @@ def _listing_rights(client: Any, prefix: str) -> Finding:
     refused = []
     for command in commands:
         try:
-            client.execute_command(*command)
+            server.execute_command(*command)
         except (redis.RedisError, OSError) as error:
             refused.append(f"{command[0]}: {error}")
     if not refused:

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flows.inspection.lookup import ODD_BYTES, WHOLE
 from flows.monitoring.health_client import ask
+from flows.readmodel.connecting import client
 from flows.readmodel.problem import redis_problem
-from flows.settings import redis_address
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 from schemas.topics import LANES
@@ -74,20 +74,14 @@ def _readiness(settings: Settings) -> tuple[Mapping[str, Any] | None, str]:
 
 def read_alive(settings: Settings) -> tuple[dict[str, str] | None, str]:
     """Read what an engine says of itself in Redis (empty: nothing); None and why where Redis does not answer."""
-    client: redis.Redis = redis.Redis.from_url(
-        redis_address(settings.redis),
-        decode_responses=True,
-        encoding_errors=ODD_BYTES,
-        socket_timeout=REDIS_TIMEOUT_S,
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-    )
+    store = client(settings, REDIS_TIMEOUT_S, decode_responses=True, encoding_errors=ODD_BYTES)
     try:
-        found: dict[str, str] = client.hgetall(f"{settings.redis.prefix}engine:alive")  # type: ignore[assignment]
+        found: dict[str, str] = store.hgetall(f"{settings.redis.prefix}engine:alive")  # type: ignore[assignment]
         return alive_in(found), ""
     except (redis.RedisError, OSError) as error:
         return None, str(redis_problem(settings, error))
     finally:
-        client.close()
+        store.close()
 
 
 def alive_in(fields: dict[str, str]) -> dict[str, str]:

@@ -20,6 +20,9 @@ HANGS_AFTER_S = 60.0
 LAG_MAX_S = 30.0
 #: How long Redis or Kafka may take to accept a write before numbers count as stale.
 WAIT_MAX_S = 5.0
+#: The same for whoever reads each number at the moment it is shown: while a worker waits for Redis, nobody has looked
+#: whether what stands there is what was written; a slice takes milliseconds.
+UNSEEN_MAX_S = 1.0
 #: How long the end of an epoch may take, from its snapshot until that is safe: nothing is read meanwhile, so all
 #: numbers stand still. Usual are 5 to 50 ms.
 EPOCH_END_MAX_S = 5.0
@@ -74,6 +77,11 @@ def ready(facts: Facts) -> list[Check]:
         Check("writing", _writing(facts)),
         Check("not_fenced", _fenced(facts)),
     ]
+
+
+def sees_redis(facts: Facts) -> bool:
+    """Did every worker find in Redis, just now, what it had written? One that comes back may be an older copy."""
+    return all(state["redis_waits_s"] <= UNSEEN_MAX_S for state in _states(facts))
 
 
 def answer(checks: list[Check], word: str) -> dict[str, Any]:

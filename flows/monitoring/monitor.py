@@ -186,7 +186,8 @@ class Monitor:
         reports = self._ask()
         for part, row in _rows(reports.values()).items():
             self._rows[part] = max(self._rows.get(part, row), row)
-        is_ready = all(check.is_ok for check in health.ready(self._facts(reports)))
+        facts = self._facts(reports)
+        is_ready = all(check.is_ok for check in health.ready(facts)) and health.sees_redis(facts)
         return Freshness(is_ready, int(self._lag.behind(self._rows) * 1000))
 
     def reports(self) -> dict[int, Report | None]:

@@ -34,6 +34,7 @@ OWN: Final = (
     "push.",
     "receive.",
     "redis.password",
+    "redis.sentinel_",
     "redis.tls_",
     "redis.url",
     "redis.username",

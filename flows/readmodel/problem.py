@@ -14,10 +14,12 @@ from urllib.parse import urlsplit
 import redis
 
 from flows.probe import answers_plainly, speaks_tls
+from flows.readmodel.connecting import NoPrimary
 from schemas.setting_values import mask_url
 from schemas.settings import Settings
 
 DEFAULT_PORT = 6379
+FAILOVER = "they name another within their down-after-milliseconds; if not, see whether one of its replicas runs"
 START = "start Redis 7.0 or later or Valkey there, or set redis.url"
 
 
@@ -37,7 +39,8 @@ def redis_problem(settings: Settings, error: BaseException) -> RedisProblem:
     errors = _chain(error)
     text = _text(errors)
     return (
-        _refused(where, errors, text, _has_password(settings))
+        _by_sentinels(where, settings, errors)
+        or _refused(where, errors, text, _has_password(settings))
         or _certificate(where, errors, text)
         or _nowhere(where, settings, errors)
         or _other_language(where, settings, errors)
@@ -49,6 +52,9 @@ def redis_problem(settings: Settings, error: BaseException) -> RedisProblem:
 def remedy_of(error: BaseException) -> str | None:
     """Give what would do where Redis itself says why it lets nobody in; asks nobody, for an engine that runs."""
     errors = _chain(error)
+    nobody = _no_primary(errors)
+    if nobody is not None:
+        return nobody.remedy
     found = _refused("Redis", errors, _text(errors), has_password=True)
     return found.remedy if found is not None else None
 
@@ -66,6 +72,22 @@ def _text(errors: list[BaseException]) -> str:
     """Give Redis' own words, or the client's: those of the first that is theirs."""
     theirs = next((one for one in errors if isinstance(one, redis.RedisError)), errors[0])
     return str(theirs).removeprefix("Redis refused: ").removeprefix("Redis does not answer: ")
+
+
+def _no_primary(errors: list[BaseException]) -> NoPrimary | None:
+    return next((one for one in errors if isinstance(one, NoPrimary)), None)
+
+
+def _by_sentinels(where: str, settings: Settings, errors: list[BaseException]) -> RedisProblem | None:
+    """There is no way to the primary, or none that is known."""
+    if not settings.redis.has_sentinels:
+        return None
+    nobody = _no_primary(errors)
+    if nobody is not None:
+        return RedisProblem(f"{where}: {nobody}", nobody.remedy or FAILOVER)
+    if any(isinstance(one, (ConnectionRefusedError, socket.gaierror)) for one in errors):
+        return RedisProblem(f"{where}: the primary that its Sentinels name does not answer ({_text(errors)})", FAILOVER)
+    return None
 
 
 def _refused(where: str, errors: list[BaseException], text: str, has_password: bool) -> RedisProblem | None:
@@ -137,7 +159,7 @@ def _other_language(where: str, settings: Settings, errors: list[BaseException])
     host, port = _place(settings)
     if not host or not any(isinstance(one, (OSError, redis.ConnectionError, redis.TimeoutError)) for one in errors):
         return None
-    if settings.redis.url.startswith("rediss:"):
+    if settings.redis.url.startswith(("rediss:", "rediss+sentinel:")):
         if answers_plainly(host, port, b"PING\r\n", b"+-"):
             return RedisProblem(
                 f"{where} answers without TLS, and redis.url asks for TLS",
@@ -168,6 +190,6 @@ def _has_password(settings: Settings) -> bool:
 
 def _place(settings: Settings) -> tuple[str, int]:
     parts = urlsplit(settings.redis.url)
-    if parts.scheme == "unix":
-        return "", 0
+    if parts.scheme == "unix" or settings.redis.has_sentinels:
+        return "", 0  # there is nobody to ask, or it is not known who
     return parts.hostname or "localhost", parts.port or DEFAULT_PORT

@@ -17,9 +17,9 @@ from typing import Any
 
 import hiredis
 import redis
-from redis.connection import ConnectionPool
 
 from flows.log import get_log
+from flows.readmodel.connecting import pool
 from flows.readmodel.port import Behind, Fenced, Outage, StoreError
 from flows.readmodel.slices import Slice, bulk_bytes
 from flows.readmodel.wire import exchange
@@ -66,7 +66,7 @@ class Store:
         self._flush = self._sent = 0
         #: how often Redis had lost something when this writer last looked; whoever finds that out changes it there
         self.life = 0
-        self._pool = ConnectionPool.from_url(
+        self._pool = pool(
             url,
             protocol=2,
             decode_responses=False,

@@ -227,7 +227,7 @@ class _Shelf:
 @pytest.fixture
 def one_item(monkeypatch: pytest.MonkeyPatch) -> _Shelf:
     shelf = _Shelf()
-    monkeypatch.setattr("flows.inspection.items.redis.Redis.from_url", lambda *_, **__: shelf)
+    monkeypatch.setattr("flows.inspection.items.client", lambda *_, **__: shelf)
     return shelf
 
 

@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from flows.monitoring.health import EPOCH_END_MAX_S, HANGS_AFTER_S, LAG_MAX_S, WAIT_MAX_S, Facts, alive, answer, ready
+from flows.monitoring.health import (
+    EPOCH_END_MAX_S,
+    HANGS_AFTER_S,
+    LAG_MAX_S,
+    UNSEEN_MAX_S,
+    WAIT_MAX_S,
+    Facts,
+    alive,
+    answer,
+    ready,
+    sees_redis,
+)
 from flows.monitoring.lag import Lag
 from flows.processes.worker import worker_report
 
@@ -83,6 +94,13 @@ def test_at_the_limit_it_is_still_well() -> None:
     assert not reasons(replace(FACTS, lags={PART: Lag(9, LAG_MAX_S)}))
     assert not reasons(with_worker(redis_waits_s=WAIT_MAX_S, kafka_waits_s=WAIT_MAX_S, epoch_age_s=15))
     assert not reasons(with_worker(epoch_ends_s=EPOCH_END_MAX_S))
+
+
+def test_who_waits_for_redis_is_ready_a_while_yet_and_has_not_seen_what_stands_there() -> None:
+    for seconds in (0.0, UNSEEN_MAX_S):
+        assert sees_redis(with_worker(redis_waits_s=seconds))
+    waiting = with_worker(redis_waits_s=UNSEEN_MAX_S + 0.1)
+    assert not reasons(waiting) and not sees_redis(waiting)
 
 
 def test_long_epochs_may_take_long() -> None:

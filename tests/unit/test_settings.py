@@ -164,6 +164,8 @@ def test_a_byte_order_mark_does_no_harm() -> None:
         ({"redis.url": "redis://localhost:port/0"}, 'got "redis://localhost:port/0"'),
         ({"redis.url": "redis://localhost:6379/zero"}, "redis.url: expected a URL"),
         ({"redis.url": "unix://"}, 'got "unix://"'),
+        ({"redis.url": "redis+sentinel://a:1,b:2"}, 'got "redis+sentinel://a:1,b:2"'),
+        ({"redis.url": "redis+sentinel://a:1,b:70000/shop"}, 'got "redis+sentinel://a:1,b:70000/shop"'),
         ({"redis.prefix": "ü:"}, "redis.prefix: expected at most 200 printable ASCII characters without spaces"),
         ({"redis.prefix": "a b"}, 'got "a b"'),
         ({"topics.prefix": "eu:"}, "topics.prefix: expected at most 221 characters of A-Z a-z 0-9 . _ -"),
@@ -276,7 +278,7 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "kafka.replication_factor": ("3", 3),
         "kafka.partitions": ("16", 16),
         "kafka.option_files": ('{"sasl.password": "secret.txt"}', {"sasl.password": Path("secret.txt")}),
-        "redis.url": ("rediss://redis:6380/1", "rediss://redis:6380/1"),
+        "redis.url": ("rediss+sentinel://redis:26379/shop/1", "rediss+sentinel://redis:26379/shop/1"),
         "redis.prefix": ("eu:", "eu:"),
         "redis.username": ("atp", "atp"),
         "redis.password": ("", None),
@@ -284,6 +286,9 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
         "redis.tls_ca_file": ("secret.txt", Path("secret.txt")),
         "redis.tls_cert_file": ("secret.txt", Path("secret.txt")),
         "redis.tls_key_file": ("secret.txt", Path("secret.txt")),
+        "redis.sentinel_username": ("atp", "atp"),
+        "redis.sentinel_password": ("", None),
+        "redis.sentinel_password_file": ("secret.txt", Path("secret.txt")),
         "state.dir": ("elsewhere/state", Path("elsewhere/state")),
         "state.epoch_interval": ("10ms", 10_000),
         "state.recovery_partitions": ("4", 4),
@@ -338,7 +343,8 @@ def test_every_setting_can_be_given_by_the_environment_as_text(monkeypatch: pyte
     }
     assert set(given) == set(NAMES)
     Path("secret.txt").write_text("secret\n")
-    del given["redis.password"], given["console.token"]  # either this or its file
+    # either this or its file
+    del given["redis.password"], given["redis.sentinel_password"], given["console.token"]
     for name, (text, _) in given.items():
         monkeypatch.setenv("ATP_" + name.upper().replace(".", "__"), text)
     settings = load_settings()
@@ -549,6 +555,9 @@ def test_a_state_folder_that_is_a_file_or_beneath_one_contradicts(tmp_path: Path
         "rediss://user:p%40ss@redis.example.org:6380/15?ssl_cert_reqs=none",
         "redis://[::1]:6379/0",
         "unix:///run/redis.sock?db=1",
+        "redis+sentinel://localhost/mymaster",
+        "redis+sentinel://a:26379,b.example.org,[::1]:26380/mymaster/2",
+        "rediss+sentinel://user:p%40ss@a:1,b:2/shop-1/0?ssl_cert_reqs=none",
     ],
 )
 def test_urls_that_redis_clients_understand(url: str) -> None:
@@ -606,6 +615,8 @@ def test_secrets_are_never_shown() -> None:
         ("redis://user@h/0", "redis://user@h/0"),
         ("redis://:a:b@c@h/0", "redis://:***@h/0"),
         ("unix://u:p@/run/r.sock", "unix://u:***@/run/r.sock"),
+        ("redis+sentinel://u:p@a:1,b:2/shop/0", "redis+sentinel://u:***@a:1,b:2/shop/0"),
+        ("redis+sentinel://a/shop?sentinel_password=p", "redis+sentinel://a/shop?sentinel_password=***"),
     ],
 )
 def test_only_the_password_of_a_url_is_masked(url: str, shown: str) -> None:
@@ -700,9 +711,40 @@ def test_certificates_become_what_the_client_calls_them() -> None:
     )
 
 
+def test_what_the_sentinels_ask_for_goes_along_with_the_address() -> None:
+    Path("sentinel.txt").write_text("a&b=c\n")
+    given = {"redis.url": "redis+sentinel://a:1,b:2/shop/0", "redis.password": "p", "redis.sentinel_username": "atp"}
+    settings = load("", {**given, "redis.sentinel_password_file": "sentinel.txt"})
+    assert redis_address(settings.redis) == (
+        "redis+sentinel://:p@a:1,b:2/shop/0?sentinel_username=atp&sentinel_password=a%26b%3Dc"
+    )
+    plain = load("", {**given, "redis.sentinel_password": "hush"})
+    assert plain.shown()["redis"]["sentinel_password"] == "***" and "hush" not in f"{plain!r} {plain}"
+    assert take_settings(plain.handed_on()) == plain
+    Path("ca.pem").write_text("x")
+    files = {"redis.url": "rediss+sentinel://a/shop", "redis.tls_ca_file": "ca.pem"}
+    assert redis_address(load("", files).redis) == "rediss+sentinel://a/shop?ssl_ca_certs=ca.pem"
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
+        (
+            {"redis.sentinel_password": "a"},
+            "redis: expected a url that begins with redis+sentinel:// where sentinel_password is",
+        ),
+        (
+            {"redis.url": "redis+sentinel://a/s", "redis.sentinel_password_file": "empty.txt"},
+            "redis.sentinel_password_file: expected a file that holds a secret, got empty.t",
+        ),
+        (
+            {
+                "redis.url": "redis+sentinel://a/s",
+                "redis.sentinel_password_file": "here.txt",
+                "redis.sentinel_password": "a",
+            },
+            "redis: expected sentinel_password or sentinel_password_file, got both",
+        ),
         (
             {"redis.password_file": "none.txt"},
             "redis.password_file: expected a file that can be read, got none.txt: no",

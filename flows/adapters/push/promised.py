@@ -8,8 +8,8 @@ from typing import Any, Final
 import redis
 
 from flows.adapters.intake.poller import Failure
+from flows.readmodel.connecting import client
 from flows.readmodel.problem import redis_problem
-from flows.settings import redis_address
 from operators.adapters.pushing import Key
 from schemas.settings import Settings
 
@@ -32,9 +32,7 @@ class Promised:
             return {}
         try:
             if self._client is None:
-                self._client = redis.Redis.from_url(
-                    redis_address(self._settings.redis), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-                )
+                self._client = client(self._settings, TIMEOUT_S)
             asked = self._client.pipeline(transaction=False)
             for item, channel in keys:
                 asked.hget(f"{self._settings.redis.prefix}atp:{item}", channel)

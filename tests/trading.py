@@ -34,7 +34,7 @@ def trade(
     settings = world.settings(**overrides)
     is_over = False
     told = itertools.takewhile(lambda _: length < ENDLESS or not is_over, stories.events())
-    with Engine(world, **overrides) as engine:
+    with Engine(world, "--wait", **overrides) as engine:  # servers that were started just now may not answer at once
         with Feeder(world, told, PARTITIONS, per_second):
             try:
                 reads_on(engine, settings)

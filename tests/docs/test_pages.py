@@ -23,10 +23,12 @@ from typing import Any, ClassVar
 import pytest
 import redis
 from confluent_kafka import Producer
+from redis.sentinel import SentinelConnectionPool
 
 from flows.cli.settings_page import page as settings_page
 from flows.embedded import Servers, kafka_jars
 from flows.embedded.child import HOST, free_port
+from flows.readmodel.connecting import pool
 from flows.runtime.machines import machines_of
 from flows.settings import client_options, load_settings, redis_address
 from operators.adapters.kinds import read_mapping
@@ -415,7 +417,10 @@ RUN = {
     "docs/reconciling.md": {"sh": "test_a_day_of_reconciling"},
     "docs/runbook.md": {"sh": "test_the_first_minute_of_the_runbook"},
     "docs/security.md": {"toml": "test_the_settings_for_security_are_settings", "": "tests/guarded.py"},
-    "docs/operations.md": {"sh": "tests/docs/test_operations.py"},
+    "docs/operations.md": {
+        "toml": "test_the_settings_of_servers_that_bear_a_loss_are_settings",
+        "sh": "tests/docs/test_operations.py",
+    },
     "docs/connecting-recipes.md": dict.fromkeys(("sh", "json"), "tests/docs/test_connecting_recipes.py"),
     "docs/first-week.md": {"sh": "tests/docs/test_connecting_recipes.py"},
     "docs/pushing.md": {"toml": "tests/unit/test_push_monitoring.py"},
@@ -477,6 +482,16 @@ def test_the_settings_of_several_machines_are_settings(tmp_path: Path) -> None:
     machines = machines_of(settings)
     assert machines is not None and (machines.total, machines.bind) == (6, "0.0.0.0")
     assert list(machines.ports()) == [9470, 9471, 9472, 9473]
+
+
+def test_the_settings_of_servers_that_bear_a_loss_are_settings(tmp_path: Path) -> None:
+    (tmp_path / "atp.toml").write_text("\n".join(one.text for one in blocks("docs/operations.md", "toml")), "utf-8")
+    settings = load_settings(tmp_path / "atp.toml")
+    assert settings.kafka.replication_factor == 3 and settings.kafka.bootstrap_servers.count(",") == 2
+    found = pool(redis_address(settings.redis))
+    assert isinstance(found, SentinelConnectionPool) and found.service_name == "mymaster"
+    asked = [one.connection_pool.connection_kwargs["host"] for one in found.sentinel_manager.sentinels]
+    assert asked == ["redis-1", "redis-2", "redis-3"]
 
 
 def test_no_block_is_left_out() -> None:

@@ -17,6 +17,7 @@ from flows.inspection.lookup import hashes
 from flows.inspection.policy_records import Records, read_records
 from flows.inspection.replayed import Moved
 from flows.inspection.standing import PUBLISHED, standing
+from flows.inspection.status import alive_in
 from operators.evaluate import Policies, measure_in
 from operators.explaining import Term, Told, explained, plain
 from operators.reference import common_part
@@ -205,6 +206,7 @@ def why_not(
 
 def doubts_of_engine(alive: dict[str, str]) -> list[str]:
     """Say why what is published may be old, as the engine tells of itself."""
+    alive = alive_in(alive)
     if not alive:
         return ["no engine runs (engine:alive is absent): what is published may be old"]
     found = []

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -255,11 +255,16 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield both
 
 
-@pytest.fixture
-def world(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[World]:
-    """A world of its own for one test. Servers that the test ended and left so are started again after it."""
+def revived(servers: Any, make: Callable[[], World]) -> Iterator[World]:
+    """Give a world for one test. Servers that the test ended and left so are started again after it."""
     servers.revive()
-    one = World(servers, request.node.name, tmp_path)
+    one = make()
     yield one
     servers.revive()
     one.close()
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[World]:
+    """A world of its own for one test."""
+    yield from revived(servers, lambda: World(servers, request.node.name, tmp_path))

@@ -109,15 +109,14 @@ class TrailEnds(Exception):
 class TrailReader:
     """Looks up one item's groups. Used within one question, and closed.
 
-    `records_max`, `bytes_max`: what all look-ups together may read; None: each has its own bound alone. They may be
-    moved while it is used.
+    `records_max`, `bytes_max`: what all look-ups together may read; None: each has its own bound alone. Who uses it
+    sets and moves them.
     """
 
-    def __init__(
-        self, settings: Settings, item: str, records_max: int | None = None, bytes_max: int | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, item: str) -> None:
         self._item = item
-        self.records_max, self.bytes_max = records_max, bytes_max
+        self.records_max: int | None = None
+        self.bytes_max: int | None = None
         name = settings.topic(TRAIL)
         count = partitions_of(settings, [TRAIL])[name]
         shard = str(shard_of(item, settings.shards)).encode()

@@ -11,6 +11,7 @@ import pytest
 from flows.inspection.kafka_findings import kafka_findings
 from flows.processes.addresses import free_ports
 from tests.brokers import BROKERS, Brokers, ReplicatedWorld
+from tests.conftest import World, revived
 from tests.judging import Watcher
 from tests.running import until, why_not_ready
 from tests.trading import ENDLESS, reads_on, trade
@@ -30,12 +31,8 @@ def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Brokers]:
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, brokers: Brokers, tmp_path: Path) -> Iterator[ReplicatedWorld]:
-    brokers.revive()
-    one = ReplicatedWorld(brokers, request.node.name, tmp_path)
-    yield one
-    brokers.revive()
-    one.close()
+def world(request: pytest.FixtureRequest, brokers: Brokers, tmp_path: Path) -> Iterator[World]:
+    yield from revived(brokers, lambda: ReplicatedWorld(brokers, request.node.name, tmp_path))
 
 
 def test_brokers_die_one_after_the_other_and_every_number_is_right(world: Any, brokers: Brokers) -> None:

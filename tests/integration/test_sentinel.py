@@ -16,7 +16,7 @@ from flows.console.numbers import Numbers
 from flows.inspection.check import examine
 from flows.inspection.redis_findings import redis_findings
 from flows.readmodel.store import Store
-from tests.conftest import World
+from tests.conftest import World, revived
 from tests.running import Engine, until
 from tests.sentinels import FAILOVER_SECONDS_MAX, NAME, Copy, Reader, SentinelServer, WithSentinels
 from tests.shop import clock, open_shop, promised, take_in, wait_for
@@ -36,11 +36,7 @@ def redis(servers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wi
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, redis: Any, tmp_path: Path) -> Iterator[World]:
-    redis.revive()
-    one = World(redis, request.node.name, tmp_path)
-    yield one
-    redis.revive()
-    one.close()
+    yield from revived(redis, lambda: World(redis, request.node.name, tmp_path))
 
 
 # --- the engine ------------------------------------------------------------------------------------------------------

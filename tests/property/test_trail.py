@@ -366,7 +366,8 @@ def test_look_ups_read_no_more_than_one_sum_of_records_and_bytes(monkeypatch: py
     settings = in_place_of_kafka(engine, 0, monkeypatch)
 
     def read(item: str, *bound: int) -> TrailReader:
-        with TrailReader(settings, item, *bound) as reader:
+        with TrailReader(settings, item) as reader:
+            reader.records_max, reader.bytes_max = bound or (None, None)
             standing_at(reader, reader.group(engine.heads[item]))
         return reader
 
